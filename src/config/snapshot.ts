@@ -1,0 +1,309 @@
+import type { StringMatchSpec } from "../core/string-match.ts";
+import type { ServiceRef, WorkloadLabels } from "../message/stream-info.ts";
+
+/*
+ * What the data path obeys: the whole of the user's configuration compiled for this workload. Plain data, made by
+ * `compile/`, posted to the data threads by structured clone, deep-frozen there. No functions, no classes, no Maps.
+ * Equal parts of two snapshots are equal by value; the path keeps living state by cluster name and endpoint address.
+ */
+
+/** Where in the user's files something was written. */
+export interface Provenance {
+  /** `Kind namespace/name`. */
+  readonly resource: string;
+  /** Index of the rule inside the resource, null for the resource itself. */
+  readonly rule: number | null;
+  readonly file: string;
+  /** 1-based line of the rule, or of the resource. */
+  readonly line: number;
+}
+
+export interface Snapshot {
+  /** Grows by one with every accepted generation. */
+  readonly version: number;
+  readonly workload: WorkloadSpec;
+  readonly outbound: OutboundSpec;
+  readonly inbound: InboundSpec;
+  readonly clusters: readonly ClusterSpec[];
+  /** `meshConfig.pathNormalization`, `spec/05` 5.6; default DECODE_AND_MERGE_SLASHES. */
+  readonly pathNormalization: "NONE" | "BASE" | "MERGE_SLASHES" | "DECODE_AND_MERGE_SLASHES";
+  /** Trust domains whose peers are accepted: our own first, then aliases. */
+  readonly trustDomains: readonly string[];
+  /** `meshConfig.accessLogFile` asks for an access log on stdout. */
+  readonly accessLog: boolean;
+}
+
+/** Who we are. */
+export interface WorkloadSpec {
+  readonly podName: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly trustDomain: string;
+  readonly addresses: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** The same as metrics name it. */
+  readonly metrics: WorkloadLabels;
+}
+
+/** A real socket that a Sidecar resource asks for (`captureMode: NONE`, or an ingress entry). */
+export interface BindSpec {
+  /** IP address; `0.0.0.0` or `::` for all. */
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface OutboundSpec {
+  /** Logical listeners, chosen by original destination: exact address and port first, then the port alone. */
+  readonly listeners: readonly OutboundListenerSpec[];
+  readonly routeTables: readonly RouteTableSpec[];
+  /** What becomes of a destination no listener knows: PassthroughCluster, or nothing (REGISTRY_ONLY). */
+  readonly catchAll: "ALLOW_ANY" | "REGISTRY_ONLY";
+}
+
+/**
+ * - `http`: the first bytes are inspected; HTTP goes to `routeTable`, anything else to `tcp`, or to the catch-all.
+ * - `tcp`: never inspected.
+ * - `auto`: inspected; HTTP goes to `routeTable`, anything else to `tcp`.
+ */
+export type ProtocolSpec = "http" | "tcp" | "auto";
+
+export interface OutboundListenerSpec {
+  /** `0.0.0.0_9080`, `10.0.0.1_3306`: for logs and metrics. */
+  readonly name: string;
+  /** The original destination it stands for; `address` null is any address on that port. */
+  readonly address: string | null;
+  readonly port: number;
+  /** Set when it is also a socket of its own. */
+  readonly bind: BindSpec | null;
+  readonly protocol: ProtocolSpec;
+  /** Name of a route table, for `http` and `auto`. */
+  readonly routeTable: string | null;
+  /** Where opaque bytes go, one cluster drawn per connection; null: the catch-all. */
+  readonly tcp: readonly WeightedClusterSpec[] | null;
+}
+
+export interface RouteTableSpec {
+  /** The port (`9080`) or `host:port` of a listener with one service. */
+  readonly name: string;
+  readonly virtualHosts: readonly VirtualHostSpec[];
+}
+
+export interface VirtualHostSpec {
+  readonly name: string;
+  /** Lower-case host names without port: exact, `*.suffix`, or `*`. */
+  readonly domains: readonly string[];
+  readonly routes: readonly RouteSpec[];
+}
+
+/** One route: a condition and what to do. The first whose condition holds wins. */
+export interface RouteSpec {
+  /** `%ROUTE_NAME%`: `default`, or as the VirtualService names it; empty for an unnamed rule. */
+  readonly name: string;
+  readonly match: RouteMatchSpec;
+  readonly action: RouteActionSpec;
+  readonly provenance: Provenance | null;
+}
+
+/** All conditions must hold. Absent ones are null or empty. */
+export interface RouteMatchSpec {
+  /** On the normalised path without query; never `suffix` or `present`. */
+  readonly uri: StringMatchSpec | null;
+  readonly method: StringMatchSpec | null;
+  readonly authority: StringMatchSpec | null;
+  readonly scheme: StringMatchSpec | null;
+  readonly headers: readonly HeaderMatchSpec[];
+  readonly withoutHeaders: readonly HeaderMatchSpec[];
+  readonly queryParams: readonly HeaderMatchSpec[];
+}
+
+export interface HeaderMatchSpec {
+  /** Lower-case header name; for a query parameter, its name. */
+  readonly name: string;
+  readonly match: StringMatchSpec;
+}
+
+export type RouteActionSpec = ForwardSpec | DirectResponseSpec;
+
+export interface ForwardSpec {
+  readonly kind: "forward";
+  /** At least one; weights are positive and relative. */
+  readonly clusters: readonly WeightedClusterSpec[];
+  /** Whole exchange, from the end of the request; 0 is no limit. */
+  readonly timeoutMs: number;
+  /** Null: a failed attempt is final. */
+  readonly retry: RetrySpec | null;
+}
+
+export interface DirectResponseSpec {
+  readonly kind: "direct-response";
+  readonly status: number;
+  readonly body: string;
+  /** Cluster name telemetry reports, `BlackHoleCluster` for REGISTRY_ONLY. */
+  readonly clusterName: string | null;
+}
+
+export interface WeightedClusterSpec {
+  readonly name: string;
+  readonly weight: number;
+}
+
+/** `spec/03` 3.5 to 3.7. */
+export interface RetrySpec {
+  /** Further tries after the first. */
+  readonly attempts: number;
+  /** 0: no limit of its own. */
+  readonly perTryTimeoutMs: number;
+  readonly retryOn: readonly RetryCondition[];
+  readonly retriableStatuses: readonly number[];
+  readonly backoffBaseMs: number;
+  readonly backoffMaxMs: number;
+  /**
+   * True when a VirtualService or the mesh wrote `retryOn` out: its owner decided, also for methods that are not
+   * idempotent. False for the built-in policy, which repeats only what provably was not executed.
+   */
+  readonly isExplicit: boolean;
+}
+
+export type RetryCondition =
+  | "5xx" | "gateway-error" | "reset" | "reset-before-request" | "connect-failure" | "refused-stream"
+  | "retriable-4xx" | "retriable-status-codes" | "retriable-headers" | "envoy-ratelimited"
+  | "cancelled" | "deadline-exceeded" | "internal" | "resource-exhausted" | "unavailable";
+
+/** One upstream pool. */
+export interface ClusterSpec {
+  /** `outbound|9080|v1|reviews.default.svc.cluster.local`, `inbound|9080||`, `PassthroughCluster`, ... */
+  readonly name: string;
+  /** `original-destination`: the address the downstream dialled is the only endpoint. */
+  readonly kind: "endpoints" | "original-destination";
+  readonly service: ServiceRef | null;
+  readonly endpoints: readonly EndpointSpec[];
+  readonly loadBalancer: "ROUND_ROBIN" | "LEAST_REQUEST" | "RANDOM";
+  readonly limits: LimitsSpec;
+  /** Null: hosts are never ejected. */
+  readonly outlierDetection: OutlierSpec | null;
+  /** How to speak TLS to endpoints that ask for it; null: plaintext to all. */
+  readonly tls: UpstreamTlsSpec | null;
+  /** Dial from 127.0.0.6 or ::6, so that capture lets the connection pass to the application (`spec/02` 2.8). */
+  readonly fromLoopbackSource: boolean;
+}
+
+/** `spec/04` 4.3; a limit that is not set is `Infinity`, a time-out that is off is 0. */
+export interface LimitsSpec {
+  readonly connectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly maxConnections: number;
+  readonly maxPendingRequests: number;
+  readonly maxRequests: number;
+  readonly maxRetries: number;
+  /** Infinity: no limit; 1: no keep-alive. */
+  readonly maxRequestsPerConnection: number;
+}
+
+/** `spec/04` 4.4. */
+export interface OutlierSpec {
+  /** 0: off. */
+  readonly consecutive5xx: number;
+  /** 0: off. */
+  readonly consecutiveGatewayErrors: number;
+  readonly intervalMs: number;
+  readonly baseEjectionMs: number;
+  readonly maxEjectionPercent: number;
+  readonly minHealthPercent: number;
+}
+
+export interface EndpointSpec {
+  /** IP address, or a host name to resolve. */
+  readonly address: string;
+  readonly port: number;
+  readonly weight: number;
+  /** From readiness in the EndpointSlice; an unhealthy endpoint counts but is never picked. */
+  readonly isHealthy: boolean;
+  /** Auto-mTLS: this endpoint takes mesh mTLS (`spec/05` 5.3). Only meaningful when the cluster has `tls`. */
+  readonly isMeshTls: boolean;
+  /** What metrics say of it. */
+  readonly labels: WorkloadLabels;
+}
+
+/** Mesh mTLS towards a cluster (`spec/05` 5.4). */
+export interface UpstreamTlsSpec {
+  readonly mode: "ISTIO_MUTUAL";
+  readonly serverName: string;
+  /** SPIFFE IDs one of which the peer must prove; empty: any identity of an accepted trust domain. */
+  readonly expectedIdentities: readonly string[];
+}
+
+export interface InboundSpec {
+  /** Chosen by original destination port. */
+  readonly ports: readonly InboundPortSpec[];
+  /** Any other port; its `port` is 0. */
+  readonly passthrough: InboundPortSpec;
+  readonly authorization: AuthorizationSpec;
+}
+
+export type MtlsMode = "STRICT" | "PERMISSIVE" | "DISABLE";
+
+export interface InboundPortSpec {
+  readonly port: number;
+  readonly bind: BindSpec | null;
+  readonly protocol: ProtocolSpec;
+  readonly mtls: MtlsMode;
+  readonly cluster: string;
+  readonly service: ServiceRef | null;
+}
+
+/** AuthorizationPolicy that selects this workload (`spec/05` 5.5). DENY first; no ALLOW policy at all allows. */
+export interface AuthorizationSpec {
+  readonly deny: readonly PolicySpec[];
+  readonly allow: readonly PolicySpec[];
+}
+
+export interface PolicySpec {
+  readonly namespace: string;
+  readonly name: string;
+  readonly rules: readonly PolicyRuleSpec[];
+  readonly provenance: Provenance;
+}
+
+/** (any of `from`) and (any of `to`) and (all of `when`); an empty list holds. */
+export interface PolicyRuleSpec {
+  readonly from: readonly SourceSpec[];
+  readonly to: readonly OperationSpec[];
+  readonly when: readonly ConditionSpec[];
+  /** 1-based line in the policy's file. */
+  readonly line: number;
+}
+
+/** Any of `values` and none of `notValues`; an empty list sets no condition. */
+export interface AnyOf<T> {
+  readonly values: readonly T[];
+  readonly notValues: readonly T[];
+}
+
+export interface SourceSpec {
+  /** Peer SPIFFE ID without `spiffe://`. */
+  readonly principals: AnyOf<StringMatchSpec>;
+  /** Namespace in the peer's SPIFFE ID. */
+  readonly namespaces: AnyOf<StringMatchSpec>;
+  /** JWT `iss/sub`; there is none until request authentication has set it. */
+  readonly requestPrincipals: AnyOf<StringMatchSpec>;
+  /** CIDR blocks, of the TCP peer and of the trusted client. */
+  readonly ipBlocks: AnyOf<string>;
+  readonly remoteIpBlocks: AnyOf<string>;
+}
+
+export interface OperationSpec {
+  /** `hosts` compare without case. */
+  readonly hosts: AnyOf<StringMatchSpec>;
+  readonly ports: AnyOf<number>;
+  readonly methods: AnyOf<StringMatchSpec>;
+  readonly paths: AnyOf<StringMatchSpec>;
+}
+
+export interface ConditionSpec {
+  readonly attribute:
+    | { readonly kind: "request.headers"; readonly name: string }
+    | { readonly kind: "source.ip" | "remote.ip" | "source.namespace" | "source.principal" | "destination.ip" | "destination.port" | "connection.sni" | "request.auth" };
+  readonly match: AnyOf<StringMatchSpec>;
+  /** For the address attributes instead of `match`: CIDR blocks. */
+  readonly blocks: AnyOf<string>;
+}

@@ -1,0 +1,16 @@
+/**
+ * Time as the data path sees it. Every part that waits or measures is handed a Clock and a TimerWheel, so tests
+ * can hold time still; nothing outside `core/` calls `Date.now`, `performance.now` or `setTimeout`.
+ */
+export interface Clock {
+  /** Milliseconds since an arbitrary start, never going back: for durations and time-outs. */
+  monotonicMs(): number;
+  /** Milliseconds since the Unix epoch, as the host believes: for log lines and certificate validity only. */
+  wallMs(): number;
+}
+
+/** The clock of the host. */
+export const systemClock: Clock = {
+  monotonicMs: () => performance.now(),
+  wallMs: () => Date.now(),
+};

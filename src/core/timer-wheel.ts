@@ -1,0 +1,117 @@
+import type { Clock } from "./clock.ts";
+
+/** Width of a slot. A timer fires at most this much late, never early. */
+const TICK_MS = 10;
+const SLOTS = 512;
+
+/** A scheduled callback. Cancelling twice, or after it fired, does nothing. */
+export interface Timer {
+  cancel(): void;
+}
+
+class Entry implements Timer {
+  previous: Entry = this;
+  next: Entry = this;
+  dueTick = 0;
+  callback: (() => void) | null = null;
+  readonly #wheel: TimerWheel;
+
+  constructor(wheel: TimerWheel) {
+    this.#wheel = wheel;
+  }
+
+  cancel(): void {
+    if (this.callback !== null) this.#wheel.unlink(this);
+  }
+}
+
+/**
+ * A hashed timing wheel (Varghese and Lauck 1987, scheme 6): scheduling and cancelling cost a pointer swap, which is
+ * what a proxy does for every request, and only slots that have come due are walked. One host timer runs while
+ * anything is scheduled and none otherwise.
+ */
+export class TimerWheel {
+  readonly #clock: Clock;
+  readonly #slots: Entry[] = [];
+  #currentTick: number;
+  #count = 0;
+  #hostTimer: NodeJS.Timeout | null = null;
+  readonly #isDriven: boolean;
+
+  /** `isDriven: true` starts no host timer: the owner (a test) calls `advance()` after moving its clock. */
+  constructor(clock: Clock, options: { isDriven?: boolean } = {}) {
+    this.#clock = clock;
+    this.#isDriven = options.isDriven ?? false;
+    this.#currentTick = Math.floor(clock.monotonicMs() / TICK_MS);
+    for (let index = 0; index < SLOTS; index++) this.#slots.push(new Entry(this));
+  }
+
+  /** How many timers are scheduled. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Runs `callback` once, `delayMs` from now or up to 10 ms later. */
+  schedule(delayMs: number, callback: () => void): Timer {
+    if (this.#count === 0) this.#currentTick = Math.floor(this.#clock.monotonicMs() / TICK_MS);
+    const entry = new Entry(this);
+    entry.callback = callback;
+    const due = Math.ceil((this.#clock.monotonicMs() + delayMs) / TICK_MS);
+    entry.dueTick = Math.max(due, this.#currentTick + 1);
+    const head = this.#slots[entry.dueTick % SLOTS] as Entry;
+    entry.previous = head.previous;
+    entry.next = head;
+    head.previous.next = entry;
+    head.previous = entry;
+    this.#count++;
+    this.#arm();
+    return entry;
+  }
+
+  /** Runs what has come due. The host timer calls it; a test with its own clock does so itself. */
+  advance(): void {
+    const now = Math.floor(this.#clock.monotonicMs() / TICK_MS);
+    // After a long stall (a frozen host, a jumped clock) one turn of the wheel visits every slot.
+    const last = Math.min(now, this.#currentTick + SLOTS);
+    for (let tick = this.#currentTick + 1; tick <= last; tick++) this.#fireSlot(tick % SLOTS, now);
+    this.#currentTick = Math.max(this.#currentTick, now);
+  }
+
+  /** Takes an entry out of its slot; for `Timer.cancel` only. */
+  unlink(entry: Timer): void {
+    const linked = entry as Entry;
+    linked.callback = null;
+    linked.previous.next = linked.next;
+    linked.next.previous = linked.previous;
+    this.#count--;
+  }
+
+  #fireSlot(index: number, now: number): void {
+    const head = this.#slots[index] as Entry;
+    let entry = head.next;
+    while (entry !== head) {
+      const next = entry.next;
+      if (entry.callback !== null && entry.dueTick <= now) {
+        const callback = entry.callback;
+        this.unlink(entry);
+        callback();
+        // The callback may have cancelled `next`: an unlinked neighbour leads nowhere, so the slot is walked anew.
+        entry = next.callback === null && next !== head ? head.next : next;
+      } else {
+        entry = next;
+      }
+    }
+  }
+
+  #arm(): void {
+    if (this.#isDriven || this.#hostTimer !== null) return;
+    this.#hostTimer = setInterval(() => {
+      this.advance();
+      if (this.#count === 0 && this.#hostTimer !== null) {
+        clearInterval(this.#hostTimer);
+        this.#hostTimer = null;
+      }
+    }, TICK_MS);
+    this.#hostTimer.unref();
+  }
+}

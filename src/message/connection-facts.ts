@@ -1,0 +1,37 @@
+/** An address of one end of a connection; `address` is a canonical IP without brackets or zone. */
+export interface SocketAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What a verified peer certificate said. Made only after the checks of X.509-SVID passed. */
+export interface PeerCertificate {
+  /** The peer's SPIFFE ID, `spiffe://trust-domain/path`. */
+  readonly spiffeId: string;
+  /** SHA-256 of the leaf's DER, lower-case hex. */
+  readonly hash: string;
+  /** RFC 2253 subject, empty for most SVIDs. */
+  readonly subject: string;
+  readonly dnsNames: readonly string[];
+  /** notAfter of the leaf, milliseconds since the epoch. */
+  readonly expiresAtMs: number;
+}
+
+/** TLS facts of a connection; `peer` is null when the peer was not asked for a certificate. */
+export interface TlsFacts {
+  readonly peer: PeerCertificate | null;
+  /** Our own SPIFFE ID on this connection. */
+  readonly ownSpiffeId: string;
+  readonly serverName: string | null;
+  readonly alpn: string | null;
+}
+
+/** What is known of a downstream connection before its first stream. */
+export interface ConnectionFacts {
+  /** The downstream peer. */
+  readonly remote: SocketAddress;
+  /** The original destination: where the peer believed it connected to. */
+  readonly local: SocketAddress;
+  /** Null on a plaintext connection. */
+  readonly tls: TlsFacts | null;
+}

@@ -1,0 +1,114 @@
+/**
+ * The header fields of one message in the order they came, names as they were written. Three parallel arrays rather
+ * than objects per field: a head is made, read a few times and written out, thousands of times a second.
+ *
+ * `keys` are the lower-case names that every lookup uses (RFC 9110 section 5.1: names are case-insensitive); a value
+ * is a latin1 string without surrounding white space. Lookups scan: a head has a dozen fields.
+ */
+export class HeaderList {
+  readonly names: string[] = [];
+  readonly keys: string[] = [];
+  readonly values: string[] = [];
+
+  /** Builds a list from `[name, value]` pairs. */
+  static of(...fields: readonly (readonly [string, string])[]): HeaderList {
+    const list = new HeaderList();
+    for (const [name, value] of fields) list.append(name, value);
+    return list;
+  }
+
+  get length(): number {
+    return this.keys.length;
+  }
+
+  /** The first value of `key` (lower case), or undefined. */
+  get(key: string): string | undefined {
+    const index = this.keys.indexOf(key);
+    return index < 0 ? undefined : this.values[index];
+  }
+
+  has(key: string): boolean {
+    return this.keys.includes(key);
+  }
+
+  /** How many fields are called `key`. */
+  count(key: string): number {
+    let count = 0;
+    for (let index = 0; index < this.keys.length; index++) if (this.keys[index] === key) count++;
+    return count;
+  }
+
+  /** All values of `key` in order. */
+  all(key: string): string[] {
+    const found: string[] = [];
+    for (let index = 0; index < this.keys.length; index++) {
+      if (this.keys[index] === key) found.push(this.values[index] as string);
+    }
+    return found;
+  }
+
+  /** All values of `key` joined by a comma, as RFC 9110 section 5.2 allows, or undefined when there is none. */
+  joined(key: string): string | undefined {
+    const first = this.keys.indexOf(key);
+    if (first < 0) return undefined;
+    return this.keys.indexOf(key, first + 1) < 0 ? this.values[first] : this.all(key).join(",");
+  }
+
+  /** Adds a field at the end. */
+  append(name: string, value: string): void {
+    this.appendKeyed(name, name.toLowerCase(), value);
+  }
+
+  /** Adds a field whose lower-case name the caller already has. */
+  appendKeyed(name: string, key: string, value: string): void {
+    this.names.push(name);
+    this.keys.push(key);
+    this.values.push(value);
+  }
+
+  /** Replaces every field called `name` by one, at the place of the first. */
+  set(name: string, value: string): void {
+    const key = name.toLowerCase();
+    const index = this.keys.indexOf(key);
+    if (index < 0) {
+      this.appendKeyed(name, key, value);
+      return;
+    }
+    this.values[index] = value;
+    if (this.keys.indexOf(key, index + 1) >= 0) this.#removeFrom(key, index + 1);
+  }
+
+  /** Removes every field called `key` (lower case). */
+  remove(key: string): void {
+    const index = this.keys.indexOf(key);
+    if (index >= 0) this.#removeFrom(key, index);
+  }
+
+  /** An independent copy, for an attempt that may be repeated. */
+  clone(): HeaderList {
+    const copy = new HeaderList();
+    for (let index = 0; index < this.keys.length; index++) {
+      copy.appendKeyed(this.names[index] as string, this.keys[index] as string, this.values[index] as string);
+    }
+    return copy;
+  }
+
+  /** The fields as `[name, value]` pairs, for logs and tests. */
+  toPairs(): [string, string][] {
+    return this.names.map((name, index) => [name, this.values[index] as string]);
+  }
+
+  #removeFrom(key: string, start: number): void {
+    let kept = start;
+    for (let index = start; index < this.keys.length; index++) {
+      if (this.keys[index] === key) continue;
+      this.names[kept] = this.names[index] as string;
+      this.keys[kept] = this.keys[index] as string;
+      this.values[kept] = this.values[index] as string;
+      kept++;
+    }
+    this.names.length = kept;
+    this.keys.length = kept;
+    this.values.length = kept;
+  }
+}

@@ -1,0 +1,116 @@
+import type { ConnectionFacts } from "./connection-facts.ts";
+import type { HttpVersion } from "./head.ts";
+
+export type Direction = "inbound" | "outbound";
+
+/** The service a request was for, as metrics name it. */
+export interface ServiceRef {
+  /** Fully qualified host. */
+  readonly host: string;
+  readonly name: string;
+  readonly namespace: string;
+}
+
+/** What metrics say of a workload at the other end; `unknown` where nothing was learnt. */
+export interface WorkloadLabels {
+  readonly workload: string;
+  readonly namespace: string;
+  readonly canonicalService: string;
+  readonly canonicalRevision: string;
+  readonly app: string;
+  readonly version: string;
+  readonly cluster: string;
+}
+
+/**
+ * The facts of one stream, filled while it lives and read once at its end by the observers (metrics, access log).
+ * One shape for both directions, so that the class stays monomorphic.
+ */
+export class StreamInfo {
+  readonly direction: Direction;
+  readonly connection: ConnectionFacts;
+  /** `Clock.monotonicMs` at the first byte of the request. */
+  readonly startedAtMs: number;
+  method = "";
+  authority = "";
+  path = "";
+  version: HttpVersion = "HTTP/1.1";
+  isGrpc = false;
+  requestId: string | null = null;
+  userAgent: string | null = null;
+  forwardedFor: string | null = null;
+  /** Bytes of body from and to the downstream. */
+  bytesReceived = 0;
+  bytesSent = 0;
+  /** Heads and bodies as they were on the downstream wire. */
+  requestWireBytes = 0;
+  responseWireBytes = 0;
+  /** Status sent downstream; 0 when there was none. */
+  status = 0;
+  /** Envoy response flags, joined by `,`; `-` for none. */
+  flags = "-";
+  details = "via_upstream";
+  /** Why the transport to the upstream failed, in words; null when it did not. */
+  transportFailure: string | null = null;
+  routeName: string | null = null;
+  clusterName: string | null = null;
+  service: ServiceRef | null = null;
+  /** `ip:port` of the endpoint last tried. */
+  upstreamHost: string | null = null;
+  /** SPIFFE ID the upstream proved, null on plaintext. */
+  upstreamPrincipal: string | null = null;
+  /** Who is at the other end: the caller when inbound, the endpoint when outbound. */
+  peer: WorkloadLabels | null = null;
+  attempts = 0;
+  /** Milliseconds from the request's end to the upstream's response head; -1 when there was none. */
+  upstreamServiceMs = -1;
+
+  constructor(direction: Direction, connection: ConnectionFacts, startedAtMs: number) {
+    this.direction = direction;
+    this.connection = connection;
+    this.startedAtMs = startedAtMs;
+  }
+
+  /** Adds a response flag, keeping each once. */
+  addFlag(flag: string): void {
+    if (flag === "-" || flag === "") return;
+    if (this.flags === "-") this.flags = flag;
+    else if (!this.flags.split(",").includes(flag)) this.flags = `${this.flags},${flag}`;
+  }
+}
+
+/** Told once per stream, after its last byte was written or it was cut. */
+export interface StreamObserver {
+  done(info: StreamInfo, endedAtMs: number): void;
+}
+
+/** The facts of one opaque TCP connection, for the same observers. */
+export class TcpInfo {
+  readonly direction: Direction;
+  readonly connection: ConnectionFacts;
+  readonly startedAtMs: number;
+  /** Bytes from the downstream to the upstream, and back. */
+  bytesReceived = 0;
+  bytesSent = 0;
+  flags = "-";
+  details = "";
+  clusterName: string | null = null;
+  service: ServiceRef | null = null;
+  upstreamHost: string | null = null;
+  upstreamPrincipal: string | null = null;
+  peer: WorkloadLabels | null = null;
+
+  constructor(direction: Direction, connection: ConnectionFacts, startedAtMs: number) {
+    this.direction = direction;
+    this.connection = connection;
+    this.startedAtMs = startedAtMs;
+  }
+}
+
+/** Told when an opaque connection opens, now and then while it lives, and when it closed. */
+export interface TcpObserver {
+  opened(info: TcpInfo): void;
+  /** `info`'s byte counts grew; called at close and at most every few seconds before. */
+  progressed(info: TcpInfo): void;
+  closed(info: TcpInfo, endedAtMs: number): void;
+}
