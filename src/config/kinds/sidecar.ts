@@ -1,0 +1,44 @@
+import * as v from "valibot";
+import { connectionPool } from "./connection-pool.ts";
+import { filledText, labels, list, object, oneOf, portNumber, text } from "./field.ts";
+import { serverTls } from "./server-tls.ts";
+import { destination } from "./virtual-service.ts";
+
+/* `networking.istio.io Sidecar`, the structure alone; `sidecar-check.ts` holds its meaning. */
+
+const port = object({
+  number: portNumber,
+  name: v.optional(text),
+  protocol: v.optional(text),
+  targetPort: v.optional(portNumber),
+});
+const captureMode = v.optional(oneOf("DEFAULT", "IPTABLES", "NONE"), "DEFAULT");
+
+export const sidecar = object({
+  workloadSelector: v.optional(object({ labels: v.optional(labels, {}) })),
+  ingress: list(object({
+    port,
+    bind: v.optional(text),
+    captureMode,
+    /** `127.0.0.1:PORT`, `[::1]:PORT`, `0.0.0.0:PORT`, `[::]:PORT`, `unix:///path`; undefined: the pod's own address. */
+    defaultEndpoint: v.optional(text),
+    tls: v.optional(serverTls),
+    connectionPool: v.optional(connectionPool),
+  })),
+  egress: list(object({
+    port: v.optional(port),
+    bind: v.optional(text),
+    captureMode,
+    /** `namespace/dnsName`, each. */
+    hosts: v.pipe(v.array(filledText), v.minLength(1, "must name at least one host")),
+  })),
+  inboundConnectionPool: v.optional(connectionPool),
+  outboundTrafficPolicy: v.optional(object({
+    mode: v.optional(oneOf("REGISTRY_ONLY", "ALLOW_ANY"), "REGISTRY_ONLY"),
+    egressProxy: v.optional(destination),
+  })),
+});
+
+export type SidecarSpec = v.InferOutput<typeof sidecar>;
+export type SidecarIngress = SidecarSpec["ingress"][number];
+export type SidecarEgress = SidecarSpec["egress"][number];

@@ -1,0 +1,33 @@
+import { formatPath, positionOf, resourceName } from "./resource.ts";
+import type { Path, Resource } from "./resource.ts";
+
+/** Something in the configuration its author should know of. An `error` keeps the object from being applied. */
+export interface Problem {
+  readonly severity: "error" | "warning";
+  readonly file: string;
+  /** 1-based; 0 where the whole file is meant. */
+  readonly line: number;
+  readonly col: number;
+  /** `Kind namespace/name`; null where no object could be made out. */
+  readonly resource: string | null;
+  /** `spec.http[0].timeout`; null for the object as a whole. */
+  readonly field: string | null;
+  readonly message: string;
+}
+
+/** A problem of one field of one resource, placed where the field, or the nearest enclosing one, is written. */
+export function problemAt(severity: Problem["severity"], resource: Resource, path: Path, message: string): Problem {
+  const { line, col } = positionOf(resource, path);
+  const field = path.length === 0 ? null : formatPath(path);
+  return { severity, file: resource.file, line, col, resource: resourceName(resource), field, message };
+}
+
+/** `file:line:col: severity: Kind ns/name: field.path: message`, the line format of `outrider check`. */
+export function formatProblem(problem: Problem): string {
+  const parts = [`${problem.file}:${problem.line}:${problem.col}`, problem.severity];
+  if (problem.resource !== null) parts.push(problem.resource);
+  if (problem.field !== null) parts.push(problem.field);
+  parts.push(problem.message);
+  // One problem is one line, whatever a quoted value of the input contains.
+  return parts.join(": ").replaceAll(/[\r\n]+/g, " ");
+}
