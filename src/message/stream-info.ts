@@ -36,6 +36,8 @@ export class StreamInfo {
   path = "";
   version: HttpVersion = "HTTP/1.1";
   isGrpc = false;
+  /** `grpc-status` of the response's trailers or head; -1 when there was none. */
+  grpcStatus = -1;
   requestId: string | null = null;
   userAgent: string | null = null;
   forwardedFor: string | null = null;
@@ -57,6 +59,8 @@ export class StreamInfo {
   service: ServiceRef | null = null;
   /** `ip:port` of the endpoint last tried. */
   upstreamHost: string | null = null;
+  /** `ip:port` we dialled it from; null when no connection was made. */
+  upstreamLocalAddress: string | null = null;
   /** SPIFFE ID the upstream proved, null on plaintext. */
   upstreamPrincipal: string | null = null;
   /** Who is at the other end: the caller when inbound, the endpoint when outbound. */
@@ -97,6 +101,7 @@ export class TcpInfo {
   clusterName: string | null = null;
   service: ServiceRef | null = null;
   upstreamHost: string | null = null;
+  upstreamLocalAddress: string | null = null;
   upstreamPrincipal: string | null = null;
   peer: WorkloadLabels | null = null;
 
