@@ -1,0 +1,68 @@
+import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
+import type { MeshConfigSpec } from "../kinds/mesh-config.ts";
+import type { Snapshot } from "../snapshot.ts";
+import type { ProblemList } from "./problem-list.ts";
+import { oldestFirst } from "./resource-order.ts";
+
+/** What the mesh's configuration says of everything else, defaults filled in (spec/00 0.2). */
+export interface MeshSettings {
+  readonly trustDomain: string;
+  /** Our own first, then the aliases, each once. */
+  readonly trustDomains: readonly string[];
+  readonly rootNamespace: string;
+  readonly outboundMode: "ALLOW_ANY" | "REGISTRY_ONLY";
+  readonly inboundMode: "PASSTHROUGH" | "LOCALHOST";
+  readonly hasAutoMtls: boolean;
+  readonly connectTimeoutMs: number;
+  readonly pathNormalization: Snapshot["pathNormalization"];
+  readonly hasAccessLog: boolean;
+  readonly defaultHttpRetryPolicy: NonNullable<MeshConfigSpec["defaultHttpRetryPolicy"]> | null;
+  readonly serviceExportTo: readonly string[];
+  readonly virtualServiceExportTo: readonly string[];
+  readonly destinationRuleExportTo: readonly string[];
+}
+
+/** Istio's default is BASE; ours also undoes `//` and `%2F`, the safe choice where policies compare paths. */
+const DEFAULT_NORMALIZATION = "DECODE_AND_MERGE_SLASHES";
+
+/**
+ * The mesh's settings from its MeshConfig; with several the oldest counts.
+ *
+ * @param ownTrustDomain that of the workload's certificate, which wins over what a file claims; null if not known.
+ */
+export function meshSettings(resources: readonly AnyResource[], ownTrustDomain: string | null, problems: ProblemList): MeshSettings {
+  const all = oldestFirst(resources, "MeshConfig");
+  const mesh = all[0];
+  for (const extra of all.slice(1)) problems.warning(extra, [], `ignored: the mesh is already configured in ${mesh?.file}`);
+  const spec = mesh?.spec;
+  const domains = trustDomainsOf(mesh, ownTrustDomain, problems);
+  const normalization = spec?.pathNormalization?.normalization ?? DEFAULT_NORMALIZATION;
+  return {
+    trustDomain: domains[0] as string,
+    trustDomains: domains,
+    rootNamespace: spec?.rootNamespace ?? "istio-system",
+    outboundMode: spec?.outboundTrafficPolicy.mode ?? "ALLOW_ANY",
+    inboundMode: spec?.inboundTrafficPolicy.mode ?? "PASSTHROUGH",
+    hasAutoMtls: spec?.enableAutoMtls ?? true,
+    connectTimeoutMs: spec?.connectTimeout ?? 10_000,
+    // `DEFAULT` written out is Istio's own word for BASE.
+    pathNormalization: normalization === "DEFAULT" ? "BASE" : normalization,
+    hasAccessLog: (spec?.accessLogFile ?? "") !== "",
+    defaultHttpRetryPolicy: spec?.defaultHttpRetryPolicy ?? null,
+    serviceExportTo: orEverywhere(spec?.defaultServiceExportTo),
+    virtualServiceExportTo: orEverywhere(spec?.defaultVirtualServiceExportTo),
+    destinationRuleExportTo: orEverywhere(spec?.defaultDestinationRuleExportTo),
+  };
+}
+
+function trustDomainsOf(mesh: ResourceOf<"MeshConfig"> | undefined, own: string | null, problems: ProblemList): string[] {
+  const configured = mesh?.spec.trustDomain;
+  if (mesh !== undefined && own !== null && configured !== undefined && configured !== own) {
+    problems.warning(mesh, ["trustDomain"], `the workload's certificate is of trust domain ${JSON.stringify(own)}, which is used`);
+  }
+  return [...new Set([own ?? configured ?? "cluster.local", ...(mesh?.spec.trustDomainAliases ?? [])])];
+}
+
+function orEverywhere(exportTo: readonly string[] | undefined): readonly string[] {
+  return exportTo === undefined || exportTo.length === 0 ? ["*"] : exportTo;
+}

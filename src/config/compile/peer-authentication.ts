@@ -1,0 +1,64 @@
+import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
+import type { MtlsMode } from "../snapshot.ts";
+import { selects } from "./export-to.ts";
+import type { ProblemList } from "./problem-list.ts";
+import { oldestFirst } from "./resource-order.ts";
+
+type PeerAuthentication = ResourceOf<"PeerAuthentication">;
+type Labels = Readonly<Record<string, string>>;
+
+/** Which mutual TLS mode a workload demands on which of its ports (spec/05 5.2). */
+export class PeerAuthentications {
+  readonly #mesh: PeerAuthentication | null;
+  readonly #namespaces = new Map<string, PeerAuthentication>();
+  readonly #workloads = new Map<string, PeerAuthentication[]>();
+
+  constructor(resources: readonly AnyResource[], rootNamespace: string, problems: ProblemList) {
+    for (const resource of oldestFirst(resources, "PeerAuthentication")) {
+      const { namespace } = resource.metadata;
+      if (hasSelector(resource)) {
+        if (namespace === rootNamespace) {
+          problems.warning(resource, ["spec", "selector"], "ignored: with a selector it has no effect in the root namespace");
+          continue;
+        }
+        const rivals = this.#workloads.get(namespace);
+        if (rivals === undefined) this.#workloads.set(namespace, [resource]);
+        else rivals.push(resource);
+      } else {
+        const winner = this.#namespaces.get(namespace);
+        if (winner === undefined) this.#namespaces.set(namespace, resource);
+        else problems.warning(resource, [], `ignored: PeerAuthentication ${winner.metadata.name} is older and has the same scope`);
+        if (resource.spec.portLevelMtls !== undefined) {
+          problems.warning(resource, ["spec", "portLevelMtls"], "ignored: port-level modes need a selector");
+        }
+      }
+    }
+    this.#mesh = this.#namespaces.get(rootNamespace) ?? null;
+  }
+
+  /** The mode in force on a port of the workload itself, not of a service. */
+  modeOf(namespace: string, labels: Labels, port: number): MtlsMode {
+    const workload = this.#ofWorkload(namespace, labels);
+    const modes = [
+      workload?.spec.portLevelMtls?.[String(port)]?.mode,
+      workload?.spec.mtls?.mode,
+      this.#namespaces.get(namespace)?.spec.mtls?.mode,
+      this.#mesh?.spec.mtls?.mode,
+    ];
+    return modes.find((mode) => mode !== undefined && mode !== "UNSET") as MtlsMode | undefined ?? "PERMISSIVE";
+  }
+
+  /** Ports for which the workload has a mode of their own, ascending. */
+  portsOf(namespace: string, labels: Labels): number[] {
+    const ports = Object.keys(this.#ofWorkload(namespace, labels)?.spec.portLevelMtls ?? {}).map(Number);
+    return ports.filter((port) => Number.isInteger(port) && port > 0).toSorted((a, b) => a - b);
+  }
+
+  #ofWorkload(namespace: string, labels: Labels): PeerAuthentication | null {
+    return this.#workloads.get(namespace)?.find((resource) => selects(resource.spec.selector?.matchLabels, labels)) ?? null;
+  }
+}
+
+function hasSelector(resource: PeerAuthentication): boolean {
+  return Object.keys(resource.spec.selector?.matchLabels ?? {}).length > 0;
+}

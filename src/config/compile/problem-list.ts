@@ -1,0 +1,31 @@
+import { formatProblem, problemAt } from "../problem.ts";
+import type { Problem } from "../problem.ts";
+import { formatPath } from "../resource.ts";
+import type { Path, Resource } from "../resource.ts";
+import { compareText } from "./resource-order.ts";
+
+/** Gathers what one compilation has to say, each thing once, however many ports or clusters it concerns. */
+export class ProblemList {
+  readonly #problems = new Map<string, Problem>();
+
+  /** The configuration is not in force as it is written. */
+  error(resource: Resource, path: Path, message: string): void {
+    this.#add(problemAt("error", resource, path, message), path);
+  }
+
+  /** It is in force, but probably not what its author meant. */
+  warning(resource: Resource, path: Path, message: string): void {
+    this.#add(problemAt("warning", resource, path, message), path);
+  }
+
+  #add(problem: Problem, path: Path): void {
+    this.#problems.set(`${problem.file}\n${problem.line}\n${problem.resource}\n${formatPath(path)}\n${problem.message}`, problem);
+  }
+
+  /** All of them by file, line and column. */
+  sorted(): Problem[] {
+    return [...this.#problems.values()].toSorted((a, b) =>
+      compareText(a.file, b.file) || a.line - b.line || a.col - b.col || compareText(formatProblem(a), formatProblem(b)));
+  }
+}
+

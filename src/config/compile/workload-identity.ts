@@ -1,0 +1,11 @@
+/** The workload beside which this proxy runs, as `outrider proxy`'s environment says. */
+export interface WorkloadIdentity {
+  readonly podName: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  /** Pod addresses. */
+  readonly addresses: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** That of the certificate; null: the mesh configuration's, or `cluster.local`. */
+  readonly trustDomain: string | null;
+}
