@@ -50,7 +50,7 @@ export function ownPeerMetadata(workload: WorkloadSpec): OwnPeerMetadata {
  * memory. What is no metadata gives null, without throwing and without reading more than it must.
  */
 export class PeerMetadataReader {
-  /** The oldest entry first: a peer seen again is moved to the end only when the map is full. */
+  /** The oldest entry first. */
   readonly #byHeader = new Map<string, WorkloadLabels | null>();
   /** Labels by their content: peers whose pods differ but whose labels are equal share one object. */
   readonly #byContent = new Map<string, WorkloadLabels>();
@@ -64,7 +64,7 @@ export class PeerMetadataReader {
     if (header.length > MAX_HEADER_LENGTH) return null;
     const known = this.#byHeader.get(header);
     if (known !== undefined) return known;
-    const labels = this.#share(parsePeerMetadata(header));
+    const labels = this.#share(decode(header));
     if (this.#byHeader.size >= MAX_CACHED) this.#evict();
     this.#byHeader.set(header, labels);
     return labels;
@@ -90,8 +90,18 @@ export class PeerMetadataReader {
   }
 }
 
-/** The labels in a metadata header, or null when it holds none. Prefer `PeerMetadataReader`, which remembers. */
+/** The memory of this thread: peers of all connections share their labels. */
+const reader = new PeerMetadataReader();
+
+/**
+ * The labels in the value of an `x-envoy-peer-metadata` header, or null when it holds none. Never throws. Equal
+ * headers give the same object as long as it is remembered.
+ */
 export function parsePeerMetadata(header: string): WorkloadLabels | null {
+  return reader.parse(header);
+}
+
+function decode(header: string): WorkloadLabels | null {
   if (header === "" || header.length > MAX_HEADER_LENGTH || !BASE64.test(header)) return null;
   const fields = decodeStruct(Buffer.from(header, "base64"));
   if (fields === null) return null;

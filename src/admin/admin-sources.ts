@@ -1,0 +1,39 @@
+import type { LogLevel } from "../telemetry/log-record.ts";
+import type { ServerState } from "../telemetry/server-metrics.ts";
+
+/** Numbers and words of one endpoint, `cx_active`, `rq_total`, `health_flags`, ... as Envoy's `/clusters` names them. */
+export type EndpointStatus = Readonly<Record<string, string | number | boolean>> & { readonly address: string };
+
+/** Living state of one cluster over all data threads. */
+export interface ClusterStatus {
+  readonly name: string;
+  readonly endpoints: readonly EndpointStatus[];
+}
+
+/**
+ * What the pages ask of the rest of the process, as plain functions: `admin/` knows none of the parts behind them.
+ * Those that give a promise must settle by themselves, also when a data thread does not answer.
+ */
+export interface AdminSources {
+  readonly version: string;
+  readonly concurrency: number;
+  /** Who we are, for `/server_info`: any JSON value. */
+  readonly node: unknown;
+  uptimeSeconds(): number;
+  state(): ServerState;
+  isReady(): boolean;
+  waitingFor(): readonly string[];
+  /** Text exposition of all metrics. */
+  metrics(): Promise<string>;
+  /** The application's own exposition, for `/metrics`; null when it has none or does not answer. */
+  applicationMetrics(): Promise<string | null>;
+  /** The snapshot in force, null before the first. Must hold no secrets. */
+  snapshot(): unknown;
+  /** Every object: applied, shadowed or rejected, and why. */
+  configStatus(): unknown;
+  clusters(): Promise<readonly ClusterStatus[]>;
+  /** Our certificates and trust bundles; never a key. */
+  certificates(): unknown;
+  logLevel(): LogLevel;
+  setLogLevel(level: LogLevel): void;
+}

@@ -1,0 +1,151 @@
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+
+/** A whole response. */
+export interface Page {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** One path of an endpoint. `handle` may wait; a failure becomes 500 with its message. */
+export interface PageRoute {
+  readonly path: string;
+  readonly method: "GET" | "POST";
+  readonly help: string;
+  handle(query: URLSearchParams): Page | Promise<Page>;
+}
+
+export interface EndpointOptions {
+  /** True: only requests that name a loopback host, and none a foreign web page made, are answered. */
+  readonly isLoopbackOnly: boolean;
+}
+
+const MAX_CONNECTIONS = 256;
+const HEADERS_TIMEOUT_MS = 5000;
+const REQUEST_TIMEOUT_MS = 10_000;
+const LOOPBACK_HOST = /^(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/i;
+const LOOPBACK_ORIGIN = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/i;
+
+/** A text/plain page. */
+export function textPage(status: number, body: string): Page {
+  return { status, contentType: "text/plain; charset=utf-8", body };
+}
+
+/** A JSON page, indented for people. Numbers without end read "unlimited". */
+export function jsonPage(value: unknown): Page {
+  const body = JSON.stringify(value ?? null, (_key, item: unknown) => (item === Infinity ? "unlimited" : item), 2);
+  return { status: 200, contentType: "application/json", body: `${body}\n` };
+}
+
+/** A small HTTP server for operators, off the path of traffic. */
+export class HttpEndpoint {
+  readonly #routes: readonly PageRoute[];
+  readonly #options: EndpointOptions;
+  readonly #server: Server;
+
+  constructor(routes: readonly PageRoute[], options: EndpointOptions) {
+    this.#routes = routes;
+    this.#options = options;
+    // By name at run time: an `import` of node:http costs five times the memory in the bundle (design.md).
+    const http = process.getBuiltinModule("node:http");
+    this.#server = http.createServer({ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
+      void this.#answer(request, response);
+    });
+    this.#server.maxConnections = MAX_CONNECTIONS;
+    this.#server.on("clientError", (_error, socket) => socket.destroy());
+  }
+
+  /** Binds the first of `addresses` that the host has; port 0 is any. Gives the real port. Rejects with Node's error. */
+  async listen(port: number, addresses: readonly string[]): Promise<number> {
+    let failure: unknown = new Error("no address to listen on");
+    for (const address of addresses) {
+      try {
+        return await this.#bind(port, address);
+      } catch (error) {
+        failure = error;
+        if (!isMissingFamily(error)) break;
+      }
+    }
+    throw failure;
+  }
+
+  /** Stops listening and closes what is open. */
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+  }
+
+  #bind(port: number, address: string): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen({ port, host: address }, () => {
+        this.#server.off("error", reject);
+        // Errors of accepting (no descriptor left) must not end the process; the next connection is tried anew.
+        this.#server.on("error", () => undefined);
+        const bound = this.#server.address();
+        resolve(bound !== null && typeof bound === "object" ? bound.port : port);
+      });
+    });
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    request.on("error", () => response.destroy());
+    response.on("error", () => response.destroy());
+    request.resume();
+    let page: Page;
+    try {
+      page = await this.#page(request);
+    } catch (error) {
+      page = textPage(500, `${error instanceof Error ? error.message : "internal error"}\n`);
+    }
+    if (response.destroyed) return;
+    response.writeHead(page.status, {
+      "content-type": page.contentType,
+      "content-length": Buffer.byteLength(page.body),
+      "cache-control": "no-cache, max-age=0",
+      "x-content-type-options": "nosniff",
+      ...page.headers,
+    });
+    response.end(page.body);
+  }
+
+  #page(request: IncomingMessage): Page | Promise<Page> {
+    if (this.#options.isLoopbackOnly && isForeign(request)) return textPage(403, "only for requests to a loopback host\n");
+    const target = request.url ?? "/";
+    const mark = target.indexOf("?");
+    const path = mark < 0 ? target : target.slice(0, mark);
+    const here = this.#routes.filter((route) => route.path === path);
+    if (here.length === 0) return textPage(404, `not found; there is:\n${this.#index()}`);
+    const method = request.method === "HEAD" ? "GET" : request.method;
+    const route = here.find((candidate) => candidate.method === method);
+    if (route === undefined) {
+      const allow = here.map((candidate) => candidate.method).join(", ");
+      return { ...textPage(405, `use ${allow}\n`), headers: { allow } };
+    }
+    return route.handle(new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1)));
+  }
+
+  #index(): string {
+    return this.#routes.map((route) => `${route.method} ${route.path}\n`).join("");
+  }
+}
+
+/**
+ * A page of the web cannot be let in through a user's browser: neither by a name that was rebound to 127.0.0.1 (then
+ * Host is not ours, hostile B30) nor by a form that posts here (then Origin is not ours).
+ */
+function isForeign(request: IncomingMessage): boolean {
+  if (!LOOPBACK_HOST.test(request.headers.host ?? "")) return true;
+  const { origin } = request.headers;
+  if (origin !== undefined && !LOOPBACK_ORIGIN.test(origin)) return true;
+  return request.headers["sec-fetch-site"] === "cross-site";
+}
+
+/** The host has no IPv6, or not this address. */
+function isMissingFamily(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException).code;
+  return code === "EAFNOSUPPORT" || code === "EADDRNOTAVAIL";
+}
