@@ -1,5 +1,7 @@
 import { isIPv4, isIPv6 } from "node:net";
 
+import { parseIpAddress } from "../src/core/cidr.ts";
+
 /** One address range of a capture rule, kept as the operator wrote it. */
 export interface Cidr {
   /** As written: iptables masks host bits itself. */
@@ -25,21 +27,7 @@ export function parseCidr(text: string): Cidr | null {
     return { text, family: 4, isLoopback: address.startsWith("127."), prefixBits };
   }
   if (!isIPv6(address) || prefixBits > 128) return null;
-  return { text, family: 6, isLoopback: addressBits(address) === 1n, prefixBits };
-}
-
-/** The address as a number: 32 bits for IPv4, 128 for IPv6. The text must be a valid address without a zone. */
-export function addressBits(address: string): bigint {
-  if (isIPv4(address)) {
-    return address.split(".").reduce((bits, octet) => (bits << 8n) | BigInt(octet), 0n);
-  }
-  // The URL parser writes any spelling of an IPv6 address as plain hexadecimal groups with at most one `::`.
-  const plain = new URL(`http://[${address}]`).hostname.slice(1, -1);
-  const [head = "", tail] = plain.split("::");
-  const left = head === "" ? [] : head.split(":");
-  const right = tail === undefined || tail === "" ? [] : tail.split(":");
-  const zeros = Array.from({ length: 8 - left.length - right.length }, () => "0");
-  return [...left, ...zeros, ...right].reduce((bits, group) => (bits << 16n) | BigInt(`0x${group}`), 0n);
+  return { text, family: 6, isLoopback: canonicalRange(address) === canonicalRange("::1"), prefixBits };
 }
 
 /**
@@ -49,10 +37,14 @@ export function addressBits(address: string): bigint {
 export function canonicalRange(text: string): string | null {
   const slash = text.indexOf("/");
   const address = slash === -1 ? text : text.slice(0, slash);
-  const width = isIPv4(address) ? 32 : isIPv6(address) ? 128 : 0;
-  if (width === 0 || address.includes("%")) return null;
+  const parsed = address.includes("%") ? null : parseIpAddress(address);
+  if (parsed === null) return null;
+  const width = address.includes(":") ? 128 : 32;
   const prefixBits = slash === -1 ? width : Number(text.slice(slash + 1));
   if (!Number.isInteger(prefixBits) || prefixBits < 0 || prefixBits > width) return null;
+  // A mapped address reads as IPv4; in an IPv6 rule it stays the IPv6 address it is.
+  const mapped = parsed.isV4 && width === 128 ? 0xffffn << 32n : 0n;
+  const bits = parsed.words.reduce((sum, word) => (sum << 32n) | BigInt(word), 0n) | mapped;
   const dropped = BigInt(width - prefixBits);
-  return `${((addressBits(address) >> dropped) << dropped).toString(16)}/${prefixBits}/${width}`;
+  return `${((bits >> dropped) << dropped).toString(16)}/${prefixBits} of ${width}`;
 }

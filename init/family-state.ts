@@ -83,7 +83,7 @@ export function ownRulesByTable(state: FamilyState, planned: readonly Rule[], ta
     builtIn: found.rules.filter((rule) => {
       if (ownChains.has(rule.chain)) return false;
       const words = rule.text.split(" ");
-      const target = words[words.indexOf("-j") + 1] ?? "";
+      const target = words[words.findIndex((word) => word === "-j" || word === "-g") + 1] ?? "";
       return ownChains.has(target) || plannedRules.has(canonicalRule(rule.chain, words));
     }),
   };
