@@ -1,0 +1,25 @@
+/** The roots of one trust domain. */
+export interface TrustBundle {
+  readonly trustDomain: string;
+  /** One or more PEM certificates. */
+  readonly pem: string;
+}
+
+/**
+ * Everything this workload's identity is made of, as plain data: read and checked on the control thread, posted to
+ * the data threads by structured clone. `privateKeyPem` is the one secret in it and goes into no log and no page.
+ */
+export interface IdentityMaterial {
+  /** Grows by one with every accepted change of certificate, key or roots. */
+  readonly generation: number;
+  readonly spiffeId: string;
+  readonly trustDomain: string;
+  /** Validity of our leaf, milliseconds since the epoch. */
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  /** Leaf first, then intermediates. */
+  readonly certificateChainPem: string;
+  readonly privateKeyPem: string;
+  /** Our own trust domain's first, then the federated ones. */
+  readonly bundles: readonly TrustBundle[];
+}

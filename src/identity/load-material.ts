@@ -1,0 +1,95 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+
+import { MAX_CHAIN } from "./certificate-path.ts";
+import type { IdentityMaterial, TrustBundle } from "./identity-material.ts";
+import { PeerRefused } from "./peer-refused.ts";
+import { splitPem } from "./pem.ts";
+import { TrustStore, trustBundleProblem } from "./trust-store.ts";
+import { readSvidLeaf, verifySvid } from "./x509-svid.ts";
+
+/** The text of the files of one identity, as read at one time. */
+export interface IdentityTexts {
+  readonly certificateChain: string;
+  readonly privateKey: string;
+  readonly roots: string;
+  /** Federated bundles that were found good. */
+  readonly federated: readonly TrustBundle[];
+}
+
+/** Names of the files an identity is read from. */
+export const IDENTITY_FILES = { certificateChain: "cert-chain.pem", privateKey: "key.pem", roots: "root-cert.pem" } as const;
+
+/** Something wrong with a certificate file; `reason` never holds any of its content. */
+export interface IdentityProblem {
+  /** Name within the certificate folder: `key.pem`, `bundles/example.org.pem`. */
+  readonly file: string;
+  readonly reason: string;
+}
+
+/**
+ * Makes an identity of its files, or says which file is wrong and why. Whatever peers would refuse of us is found
+ * here, before it is used: key and certificate that do not belong together (a rotation half done), an expired leaf,
+ * a leaf that is no SVID, a chain that does not reach our roots.
+ */
+export function loadMaterial(texts: IdentityTexts, generation: number, nowMs: number): IdentityMaterial | IdentityProblem {
+  const chain = readChain(texts.certificateChain);
+  if (!Array.isArray(chain)) return chain;
+  const [leaf] = chain;
+  if (leaf === undefined) return { file: IDENTITY_FILES.certificateChain, reason: "holds no certificate" };
+  const svid = readSvidLeaf(leaf);
+  if (typeof svid === "string") return { file: IDENTITY_FILES.certificateChain, reason: `the first certificate is not an X.509-SVID: ${svid}` };
+  const { spiffeId, facts } = svid;
+  const own: TrustBundle = { trustDomain: spiffeId.trustDomain, pem: texts.roots };
+  const problem = keyProblem(texts.privateKey, leaf) ?? rootProblem(own) ?? pathProblem(chain, spiffeId.id, own, nowMs);
+  if (problem !== null) return problem;
+  return {
+    generation,
+    spiffeId: spiffeId.id,
+    trustDomain: spiffeId.trustDomain,
+    notBeforeMs: facts.notBeforeMs,
+    notAfterMs: facts.notAfterMs,
+    certificateChainPem: texts.certificateChain,
+    privateKeyPem: texts.privateKey,
+    bundles: [own, ...texts.federated.filter(({ trustDomain }) => trustDomain !== spiffeId.trustDomain)],
+  };
+}
+
+function readChain(pem: string): X509Certificate[] | IdentityProblem {
+  const file = IDENTITY_FILES.certificateChain;
+  try {
+    const chain = splitPem(pem, "CERTIFICATE").map((block) => new X509Certificate(block));
+    return chain.length > MAX_CHAIN ? { file, reason: `holds ${chain.length} certificates, at most ${MAX_CHAIN} are taken` } : chain;
+  } catch (error) {
+    return { file, reason: `holds a certificate that cannot be read (${(error as Error).message})` };
+  }
+}
+
+function keyProblem(pem: string, leaf: X509Certificate): IdentityProblem | null {
+  const file = IDENTITY_FILES.privateKey;
+  if (/-----BEGIN ENCRYPTED|Proc-Type: 4,ENCRYPTED/.test(pem)) return { file, reason: "is encrypted; a sidecar has nobody to ask for a passphrase" };
+  try {
+    const key = createPrivateKey(pem);
+    return leaf.checkPrivateKey(key) ? null : { file, reason: `does not belong to the first certificate of ${IDENTITY_FILES.certificateChain}` };
+  } catch {
+    // OpenSSL's message could quote what it read.
+    return { file, reason: "is not a private key in PEM" };
+  }
+}
+
+function rootProblem(own: TrustBundle): IdentityProblem | null {
+  const reason = trustBundleProblem(own);
+  return reason === null ? null : { file: IDENTITY_FILES.roots, reason };
+}
+
+function pathProblem(chain: readonly X509Certificate[], spiffeId: string, own: TrustBundle, nowMs: number): IdentityProblem | null {
+  const verdict = verifySvid(chain, {
+    trust: TrustStore.of(own.trustDomain, [own]),
+    acceptsTrustDomain: () => true,
+    nowMs,
+    peerName: IDENTITY_FILES.certificateChain,
+    ownSpiffeId: spiffeId,
+  });
+  if (!(verdict instanceof PeerRefused)) return null;
+  const { reason } = verdict;
+  return { file: IDENTITY_FILES.certificateChain, reason: `the certificate of ${spiffeId} would be refused by every peer: ${reason}` };
+}

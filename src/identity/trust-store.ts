@@ -1,0 +1,94 @@
+import { X509Certificate } from "node:crypto";
+
+import type { PeerCertificate } from "../message/connection-facts.ts";
+import { isSigningCertificate } from "./certificate-path.ts";
+import type { PathValidity, TrustAnchor } from "./certificate-path.ts";
+import { readCertificate } from "./certificate-reader.ts";
+import type { TrustBundle } from "./identity-material.ts";
+import { splitPem } from "./pem.ts";
+import { trustDomainProblem } from "./spiffe-id.ts";
+
+/** A peer certificate that was found good, and for how long that holds. */
+interface VerifiedPeer extends PathValidity {
+  readonly peer: PeerCertificate;
+  readonly trustDomain: string;
+}
+
+const MAX_VERIFIED = 4096;
+
+/**
+ * The roots of one generation of trust, by trust domain, and the leaves found good under them. A new generation is a
+ * new store: nothing that was verified under the old roots survives their removal (CVE-2020-8664).
+ */
+export class TrustStore {
+  readonly #ownTrustDomain: string;
+  readonly #anchors: ReadonlyMap<string, readonly TrustAnchor[]>;
+  readonly #verified = new Map<string, VerifiedPeer>();
+
+  constructor(ownTrustDomain: string, anchors: ReadonlyMap<string, readonly TrustAnchor[]>) {
+    this.#ownTrustDomain = ownTrustDomain;
+    this.#anchors = anchors;
+  }
+
+  /** Reads the bundles of an identity. @throws when one is not what `readTrustBundle` takes. */
+  static of(ownTrustDomain: string, bundles: readonly TrustBundle[]): TrustStore {
+    return new TrustStore(ownTrustDomain, new Map(bundles.map(({ trustDomain, pem }) => [trustDomain, readTrustBundle(pem)])));
+  }
+
+  /** Whether a bundle of its own was mounted for a trust domain. */
+  has(trustDomain: string): boolean {
+    return this.#anchors.has(trustDomain);
+  }
+
+  /**
+   * The roots that may vouch for a trust domain: its own bundle; for an alias of ours that has none, our roots, since
+   * Istio's `trustDomainAliases` share one CA. Never several bundles at once.
+   */
+  anchors(trustDomain: string): readonly TrustAnchor[] {
+    return this.#anchors.get(trustDomain) ?? this.#anchors.get(this.#ownTrustDomain) ?? [];
+  }
+
+  /** What an earlier handshake found of the leaf with this SHA-256, if it holds at `nowMs`. */
+  recall(hash: string, nowMs: number): VerifiedPeer | null {
+    const known = this.#verified.get(hash);
+    return known !== undefined && nowMs >= known.notBeforeMs && nowMs <= known.notAfterMs ? known : null;
+  }
+
+  /** Remembers a leaf found good, forgetting the oldest beyond a few thousand. */
+  remember(verified: VerifiedPeer): void {
+    this.#verified.delete(verified.peer.hash);
+    if (this.#verified.size >= MAX_VERIFIED) {
+      const oldest = this.#verified.keys().next();
+      if (oldest.done !== true) this.#verified.delete(oldest.value);
+    }
+    this.#verified.set(verified.peer.hash, verified);
+  }
+}
+
+/**
+ * The roots in a PEM bundle. One that has expired is kept: it vouches for nobody, and must not take the others down.
+ *
+ * @throws {Error} saying which certificate of the bundle is no CA, or that there is none.
+ */
+export function readTrustBundle(pem: string): TrustAnchor[] {
+  const blocks = splitPem(pem, "CERTIFICATE");
+  if (blocks.length === 0) throw new Error("holds no certificate");
+  return blocks.map((block, index) => {
+    const x509 = new X509Certificate(block);
+    const facts = readCertificate(x509.raw);
+    if (!isSigningCertificate(facts)) throw new Error(`certificate ${index + 1} is not a CA that may sign`);
+    return { x509, facts, publicKey: x509.publicKey };
+  });
+}
+
+/** Says what is wrong with a bundle for a trust domain, or null. */
+export function trustBundleProblem({ trustDomain, pem }: TrustBundle): string | null {
+  const problem = trustDomainProblem(trustDomain);
+  if (problem !== null) return problem;
+  try {
+    readTrustBundle(pem);
+    return null;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}

@@ -1,0 +1,209 @@
+import { connect, isIPv6 } from "node:net";
+import type { Socket, TcpNetConnectOpts } from "node:net";
+import type { TLSSocket } from "node:tls";
+
+import type { UpstreamTlsSpec } from "../config/snapshot.ts";
+import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
+import { PeerRefused } from "../identity/peer-refused.ts";
+import type { TlsIdentity } from "../identity/tls-identity.ts";
+import type { SocketAddress } from "../message/connection-facts.ts";
+import { fromNodeError } from "../message/node-error.ts";
+import { ProxyError } from "../message/proxy-error.ts";
+import { originateTls, tlsConnectError, tlsFailure, verifyUpstream } from "./tls-client.ts";
+
+/** Where to connect and what to verify there. */
+export interface ConnectTarget {
+  /** IP address, or a host name to look up. */
+  readonly address: string;
+  readonly port: number;
+  /** Dial from 127.0.0.6 or ::6, which the capture rules let through to the application (`spec/02` 2.8). */
+  readonly fromLoopbackSource: boolean;
+  /** TCP and TLS handshake together; 0: no limit. */
+  readonly connectTimeoutMs: number;
+  /** Null: plaintext. */
+  readonly tls: UpstreamTlsSpec | null;
+  /** ALPN names to offer, best first; only with TLS. */
+  readonly alpn: readonly string[];
+}
+
+/** What is known of a connection that is ready. */
+export interface UpstreamFacts {
+  readonly local: SocketAddress;
+  readonly remote: SocketAddress;
+  /** SPIFFE ID the peer proved; null on plaintext. */
+  readonly peerSpiffeId: string | null;
+  /** Protocol negotiated; null when there was none. */
+  readonly alpn: string | null;
+  /** Generation of identity and trust the handshake began under; the current one on plaintext. */
+  readonly generation: number;
+}
+
+/** A dial under way. */
+export interface Dialing {
+  /** Gives it up; `done` is not called any more. */
+  cancel(): void;
+}
+
+/** Called once. The socket is ready for bytes and keeps a listener for errors; its new owner adds its own. */
+export type ConnectDone = (error: ProxyError | null, socket: Socket | null, facts: UpstreamFacts | null) => void;
+
+export interface ConnectorParts {
+  readonly identity: TlsIdentity;
+  readonly timers: TimerWheel;
+  /** Trust domains whose peers are accepted now, `Snapshot.trustDomains`. */
+  readonly trustDomains: () => readonly string[];
+}
+
+const KEEP_ALIVE_PROBE_MS = 60_000;
+
+/**
+ * Dials upstreams, in plaintext or with mesh mTLS, and hands out sockets only once their peer is verified. There is
+ * no fallback from TLS to plaintext, whatever fails.
+ */
+export class Connector {
+  readonly #parts: ConnectorParts;
+
+  constructor(parts: ConnectorParts) {
+    this.#parts = parts;
+  }
+
+  /** Connects to `target`. `done` is called once, never from within this call, unless the dial is cancelled. */
+  connect(target: ConnectTarget, done: ConnectDone): Dialing {
+    const dial = new Dial(target, this.#parts, done);
+    dial.begin();
+    return dial;
+  }
+}
+
+class Dial implements Dialing {
+  readonly #target: ConnectTarget;
+  readonly #parts: ConnectorParts;
+  readonly #done: ConnectDone;
+  readonly #peerName: string;
+  readonly #generation: number;
+  #socket: Socket | null = null;
+  #timer: Timer | null = null;
+  #isTcpConnected = false;
+  #isOver = false;
+
+  constructor(target: ConnectTarget, parts: ConnectorParts, done: ConnectDone) {
+    this.#target = target;
+    this.#parts = parts;
+    this.#done = done;
+    this.#peerName = target.address.includes(":") ? `[${target.address}]:${target.port}` : `${target.address}:${target.port}`;
+    this.#generation = parts.identity.generation;
+  }
+
+  begin(): void {
+    const { connectTimeoutMs } = this.#target;
+    try {
+      this.#socket = this.#open();
+    } catch (error) {
+      // Node throws for what it can tell without the network: a port out of range, a bad local address.
+      this.#failSoon(fromNodeError(error as Error, this.#peerName, "connect"));
+      return;
+    }
+    if (this.#socket === null) {
+      this.#failSoon(tlsFailure(new PeerRefused("tls_no_identity", `cannot speak mesh TLS to ${this.#peerName}: this workload has no certificate yet`)));
+      return;
+    }
+    if (connectTimeoutMs > 0) this.#timer = this.#parts.timers.schedule(connectTimeoutMs, () => this.#onTimeout());
+    this.#socket.on("error", this.#onError);
+    this.#socket.on("close", this.#onClose);
+    this.#socket.on("connect", this.#onConnect);
+    if (this.#target.tls !== null) this.#socket.on("secureConnect", this.#onSecure);
+  }
+
+  cancel(): void {
+    if (!this.#settle()) return;
+    this.#socket?.destroy();
+  }
+
+  #open(): Socket | null {
+    const { address, port, fromLoopbackSource, tls, alpn } = this.#target;
+    const options: TcpNetConnectOpts = {
+      host: address,
+      port,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
+      allowHalfOpen: true,
+      ...(fromLoopbackSource ? { localAddress: isIPv6(address) ? "::6" : "127.0.0.6" } : {}),
+    };
+    return tls === null ? connect(options) : originateTls(options, this.#parts.identity, tls, alpn);
+  }
+
+  readonly #onConnect = (): void => {
+    this.#isTcpConnected = true;
+    if (this.#target.tls === null) this.#finish(null, null);
+    else this.#socket?.on("end", this.#onClose);
+  };
+
+  readonly #onSecure = (): void => {
+    const { tls } = this.#target;
+    const socket = this.#socket as TLSSocket;
+    if (tls === null || this.#isOver) return;
+    const verdict = verifyUpstream(socket, this.#parts.identity, tls, this.#parts.trustDomains(), this.#peerName);
+    if (verdict instanceof ProxyError) this.#fail(verdict);
+    else this.#finish(verdict.spiffeId, typeof socket.alpnProtocol === "string" && socket.alpnProtocol !== "" ? socket.alpnProtocol : null);
+  };
+
+  readonly #onError = (error: Error): void => {
+    const isTls = this.#target.tls !== null;
+    this.#fail(isTls ? tlsConnectError(error, this.#peerName, this.#isTcpConnected) : fromNodeError(error, this.#peerName, "connect"));
+  };
+
+  readonly #onClose = (): void => {
+    if (this.#isTcpConnected) {
+      this.#fail(tlsFailure(new PeerRefused("tls_handshake_closed", `peer ${this.#peerName} closed the connection during the TLS handshake`)));
+    } else {
+      this.#fail(new ProxyError("connect_failure", `${this.#peerName}: closed before it was connected`));
+    }
+  };
+
+  #onTimeout(): void {
+    const what = this.#isTcpConnected ? "TLS handshake not finished" : "not connected";
+    this.#fail(new ProxyError("connect_timeout", `${this.#peerName}: ${what} within ${this.#target.connectTimeoutMs} ms`));
+  }
+
+  #finish(peerSpiffeId: string | null, alpn: string | null): void {
+    const socket = this.#socket;
+    if (socket === null || !this.#settle()) return;
+    const local = addressOf(socket.localAddress, socket.localPort);
+    const remote = addressOf(socket.remoteAddress ?? this.#target.address, socket.remotePort ?? this.#target.port);
+    this.#done(null, socket, { local, remote, peerSpiffeId, alpn, generation: this.#generation });
+  }
+
+  #fail(error: ProxyError): void {
+    if (!this.#settle()) return;
+    this.#socket?.destroy();
+    this.#done(error, null, null);
+  }
+
+  /** Reports a failure known at once in a later turn, so that callers see one order of events only. */
+  #failSoon(error: ProxyError): void {
+    this.#timer = null;
+    setImmediate(() => this.#fail(error));
+  }
+
+  #settle(): boolean {
+    if (this.#isOver) return false;
+    this.#isOver = true;
+    this.#timer?.cancel();
+    const socket = this.#socket;
+    if (socket !== null) {
+      socket.off("close", this.#onClose);
+      socket.off("end", this.#onClose);
+      socket.off("connect", this.#onConnect);
+      socket.off("secureConnect", this.#onSecure);
+      // The listener for errors stays, so that no socket is ever without one; with `#isOver` it does nothing.
+    }
+    return true;
+  }
+}
+
+/** An address without the IPv4-in-IPv6 prefix a dual-stack socket puts before it. */
+function addressOf(address: string | undefined, port: number | undefined): SocketAddress {
+  const text = address ?? "";
+  return { address: text.startsWith("::ffff:") && text.includes(".") ? text.slice(7) : text, port: port ?? 0 };
+}

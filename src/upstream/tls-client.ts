@@ -1,0 +1,50 @@
+import { connect } from "node:tls";
+import type { ConnectionOptions, TLSSocket } from "node:tls";
+import type { TcpNetConnectOpts } from "node:net";
+
+import type { UpstreamTlsSpec } from "../config/snapshot.ts";
+import { PeerRefused } from "../identity/peer-refused.ts";
+import { describeTlsError } from "../identity/tls-error.ts";
+import type { TlsIdentity } from "../identity/tls-identity.ts";
+import type { PeerCertificate } from "../message/connection-facts.ts";
+import { fromNodeError } from "../message/node-error.ts";
+import { ProxyError } from "../message/proxy-error.ts";
+
+/**
+ * Begins a mesh mTLS connection (`spec/05` 5.4): our certificate, the cluster's server name, the ALPN names in order.
+ * Node's own checks are off, since neither host names nor a union of roots say anything in a mesh; `verifyUpstream`
+ * must be asked on `secureConnect`, before a byte is written or believed.
+ *
+ * @returns null while this workload has no certificate.
+ */
+export function originateTls(target: TcpNetConnectOpts, identity: TlsIdentity, spec: UpstreamTlsSpec, alpn: readonly string[]): TLSSocket | null {
+  const secureContext = identity.clientContext;
+  if (secureContext === null) return null;
+  const options: ConnectionOptions & TcpNetConnectOpts = {
+    ...target,
+    secureContext,
+    servername: spec.serverName,
+    rejectUnauthorized: false,
+    checkServerIdentity: () => undefined,
+    ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
+  };
+  return connect(options);
+}
+
+/** The peer of a finished handshake, verified as an SVID and as one of the identities the cluster expects. */
+export function verifyUpstream(
+  socket: TLSSocket, identity: TlsIdentity, spec: UpstreamTlsSpec, trustDomains: readonly string[], peerName: string,
+): PeerCertificate | ProxyError {
+  const verdict = identity.verifyPeer(socket, { trustDomains, identities: spec.expectedIdentities, peerName });
+  return verdict instanceof PeerRefused ? tlsFailure(verdict) : verdict;
+}
+
+/** An error while connecting over TLS: of TCP, or of the handshake. */
+export function tlsConnectError(error: Error, peerName: string, isTcpConnected: boolean): ProxyError {
+  return isTcpConnected ? tlsFailure(describeTlsError(error, peerName)) : fromNodeError(error, peerName, "connect");
+}
+
+/** A refusal as the stream's error: its stable name first, then the sentence. */
+export function tlsFailure(refused: PeerRefused): ProxyError {
+  return new ProxyError("tls_failure", `${refused.reason}: ${refused.message}`);
+}
