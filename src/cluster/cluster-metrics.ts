@@ -1,0 +1,90 @@
+/** A circuit-breaker limit, by the name of Envoy's gauge without `_open`. */
+export type LimitName = "cx" | "rq_pending" | "rq" | "rq_retry";
+
+/** Why outlier detection acted, by the part of Envoy's counter name that says so. */
+export type EjectionCause = "consecutive_5xx" | "consecutive_gateway_failure";
+
+/**
+ * Counts of one cluster. One object per cluster, so that a series is looked up once; every name is Envoy's behind
+ * `envoy_cluster_` (`spec/06` 6.3). Calls come from the request path: an implementation adds to a slot and returns.
+ */
+export interface ClusterMetrics {
+  /** `upstream_cx_total`, `upstream_cx_active` +1, `upstream_cx_connect_ms`; HTTP also `upstream_cx_http1_total`. */
+  connectionOpened(kind: "http1" | "tcp", connectMs: number): void;
+  /**
+   * `upstream_cx_destroy`, `upstream_cx_active` -1, `upstream_cx_length_ms`, and `_destroy_local` or `_destroy_remote`,
+   * with `_with_active_rq` when a request was under way.
+   */
+  connectionClosed(isByPeer: boolean, hadRequest: boolean, ageMs: number): void;
+  /** `upstream_cx_connect_fail`, for a time-out also `upstream_cx_connect_timeout`. */
+  connectFailed(isTimeout: boolean): void;
+  /** `upstream_cx_overflow`: a connection was wanted and `maxConnections` did not allow it. */
+  connectionOverflow(): void;
+  /** `upstream_cx_idle_timeout`. */
+  idleTimeout(): void;
+  /** `upstream_cx_max_requests`: a connection carried `maxRequestsPerConnection` requests. */
+  maxRequestsReached(): void;
+  /** `upstream_cx_none_healthy`: there was no endpoint to pick. */
+  noneHealthy(): void;
+  /** `lb_healthy_panic`: picked among all endpoints because too few are healthy. */
+  panicPick(): void;
+
+  /** `upstream_rq_total`, `upstream_rq_active` +1: the request has its connection. */
+  requestStarted(): void;
+  /** `upstream_rq_active` -1. */
+  requestFinished(): void;
+  /** `upstream_rq`, `upstream_rq_xx`, `upstream_rq_completed`: a response head came. */
+  responded(status: number): void;
+  /** `upstream_rq_pending_total`, `upstream_rq_pending_active` +1. */
+  pendingStarted(): void;
+  /** `upstream_rq_pending_active` -1. */
+  pendingEnded(): void;
+  /** `upstream_rq_pending_failure_eject`: the connection a pending request waited for could not be had. */
+  pendingFailed(): void;
+  /** `upstream_rq_cancelled`: given up while pending. */
+  requestCancelled(): void;
+  /** `upstream_rq_pending_overflow`. */
+  pendingOverflow(): void;
+  /** `upstream_rq_active_overflow`, and as older dashboards expect `upstream_rq_pending_overflow`. */
+  activeOverflow(): void;
+  /** `upstream_rq_retry_overflow`. */
+  retryOverflow(): void;
+  /** `circuit_breakers_default_{cx,rq_pending,rq,rq_retry}_open`. */
+  limitChanged(limit: LimitName, isReached: boolean): void;
+
+  /** `membership_total`, `membership_healthy`, `outlier_detection_ejections_active`; `membership_change` when `hasChanged`. */
+  membership(total: number, healthy: number, ejected: number, hasChanged: boolean): void;
+  /** `outlier_detection_ejections_detected_<cause>`. */
+  ejectionDetected(cause: EjectionCause): void;
+  /** `outlier_detection_ejections_enforced_total`, `outlier_detection_ejections_enforced_<cause>`. */
+  ejected(cause: EjectionCause): void;
+  /** `outlier_detection_ejections_overflow`. */
+  ejectionOverflow(): void;
+}
+
+/** For a part of the program that keeps no metrics. */
+export const NO_CLUSTER_METRICS: ClusterMetrics = {
+  connectionOpened: () => {},
+  connectionClosed: () => {},
+  connectFailed: () => {},
+  connectionOverflow: () => {},
+  idleTimeout: () => {},
+  maxRequestsReached: () => {},
+  noneHealthy: () => {},
+  panicPick: () => {},
+  requestStarted: () => {},
+  requestFinished: () => {},
+  responded: () => {},
+  pendingStarted: () => {},
+  pendingEnded: () => {},
+  pendingFailed: () => {},
+  requestCancelled: () => {},
+  pendingOverflow: () => {},
+  activeOverflow: () => {},
+  retryOverflow: () => {},
+  limitChanged: () => {},
+  membership: () => {},
+  ejectionDetected: () => {},
+  ejected: () => {},
+  ejectionOverflow: () => {},
+};

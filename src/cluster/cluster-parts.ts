@@ -1,0 +1,23 @@
+import type { Clock } from "../core/clock.ts";
+import type { Random } from "../core/random.ts";
+import type { TimerWheel } from "../core/timer-wheel.ts";
+import type { ClusterMetrics } from "./cluster-metrics.ts";
+import type { Dial, OpenClient } from "./dial.ts";
+import type { OutlierObserver } from "./outlier-detector.ts";
+
+/** What all clusters share; made once by the composition root. */
+export interface ClusterParts {
+  readonly clock: Clock;
+  readonly timers: TimerWheel;
+  readonly random: Random;
+  readonly dial: Dial;
+  readonly openClient: OpenClient;
+  /**
+   * The generation of identity and trust in force. A TLS connection made under another one finishes its request and is
+   * not used again.
+   */
+  readonly tlsGeneration: () => number;
+  /** The counts of the cluster called so; asked once per cluster. */
+  readonly metrics: (cluster: string) => ClusterMetrics;
+  readonly outliers: OutlierObserver;
+}

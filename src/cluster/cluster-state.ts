@@ -1,0 +1,105 @@
+import type { ClusterSpec } from "../config/snapshot.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { HttpPool } from "./http-pool.ts";
+import type { Limits } from "./limits.ts";
+
+/** A count and what it may reach; `max` null is no limit. */
+export interface CountState {
+  readonly count: number;
+  readonly max: number | null;
+}
+
+/** One endpoint as an operator sees it. */
+export interface EndpointState {
+  readonly address: string;
+  readonly weight: number;
+  /** As its source says. */
+  readonly isHealthy: boolean;
+  readonly isEjected: boolean;
+  /** Milliseconds until it may be restored, at a sweep; null when it is not ejected. */
+  readonly ejectedForMs: number | null;
+  readonly ejections: number;
+  readonly consecutive5xx: number;
+  readonly consecutiveGatewayErrors: number;
+  readonly isMeshTls: boolean;
+  readonly activeRequests: number;
+  readonly totalRequests: number;
+  readonly connectFailures: number;
+  readonly connections: { readonly busy: number; readonly idle: number; readonly dialling: number; readonly tcp: number };
+  readonly waitingRequests: number;
+}
+
+/** One cluster as an operator sees it. */
+export interface ClusterState {
+  readonly name: string;
+  readonly kind: ClusterSpec["kind"];
+  readonly loadBalancer: ClusterSpec["loadBalancer"];
+  /** Fewer endpoints are healthy than `minHealthPercent` asks: all are used. */
+  readonly isPanicking: boolean;
+  readonly limits: {
+    readonly connections: CountState;
+    readonly pendingRequests: CountState;
+    readonly requests: CountState;
+    readonly retries: CountState;
+  };
+  readonly endpoints: readonly EndpointState[];
+}
+
+/** The living parts that a state is read from. */
+export interface ClusterView {
+  readonly spec: ClusterSpec;
+  readonly limits: Limits;
+  readonly endpoints: readonly Endpoint[];
+  readonly isPanicking: boolean;
+  readonly pools: ReadonlyMap<Endpoint, readonly HttpPool[]>;
+  readonly tcp: ReadonlyMap<Endpoint, readonly unknown[]>;
+  ejectedForMs(endpoint: Endpoint): number | null;
+}
+
+/** Reads the state of a cluster: plain data that JSON can write. */
+export function clusterState(view: ClusterView): ClusterState {
+  const { spec, limits } = view;
+  return {
+    name: spec.name,
+    kind: spec.kind,
+    loadBalancer: spec.loadBalancer,
+    isPanicking: view.isPanicking,
+    limits: {
+      connections: countState(limits.connections.count, spec.limits.maxConnections),
+      pendingRequests: countState(limits.pending.count, spec.limits.maxPendingRequests),
+      requests: countState(limits.requests.count, spec.limits.maxRequests),
+      retries: countState(limits.retries.count, spec.limits.maxRetries),
+    },
+    endpoints: view.endpoints.map((endpoint) => endpointState(endpoint, view)),
+  };
+}
+
+function endpointState(endpoint: Endpoint, view: ClusterView): EndpointState {
+  const pools = view.pools.get(endpoint) ?? [];
+  const sum = (count: (pool: HttpPool) => number): number => pools.reduce((total, pool) => total + count(pool), 0);
+  return {
+    address: endpoint.name,
+    weight: endpoint.weight,
+    isHealthy: endpoint.spec.isHealthy,
+    isEjected: endpoint.isEjected,
+    ejectedForMs: view.ejectedForMs(endpoint),
+    ejections: endpoint.outlier.ejections,
+    consecutive5xx: endpoint.outlier.consecutive5xx,
+    consecutiveGatewayErrors: endpoint.outlier.consecutiveGatewayErrors,
+    isMeshTls: endpoint.spec.isMeshTls,
+    activeRequests: endpoint.activeRequests,
+    totalRequests: endpoint.totalRequests,
+    connectFailures: endpoint.connectFailures,
+    connections: {
+      busy: sum((pool) => pool.busyCount),
+      idle: sum((pool) => pool.idleCount),
+      dialling: sum((pool) => pool.diallingCount),
+      tcp: view.tcp.get(endpoint)?.length ?? 0,
+    },
+    waitingRequests: sum((pool) => pool.waitingCount),
+  };
+}
+
+function countState(count: number, max: number): CountState {
+  return { count, max: Number.isFinite(max) ? max : null };
+}

@@ -1,0 +1,231 @@
+import { isDeepStrictEqual } from "node:util";
+import type { ClusterSpec, UpstreamTlsSpec } from "../config/snapshot.ts";
+import type { SocketAddress } from "../message/connection-facts.ts";
+import { ProxyError } from "../message/proxy-error.ts";
+import type { ClusterMetrics } from "./cluster-metrics.ts";
+import type { ClusterParts } from "./cluster-parts.ts";
+import { clusterState, type ClusterState } from "./cluster-state.ts";
+import { Dialler } from "./dialler.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { EndpointPools } from "./endpoint-pools.ts";
+import { EndpointSet } from "./endpoint-set.ts";
+import type { PoolOwner } from "./http-pool.ts";
+import { Limits } from "./limits.ts";
+import { OriginalDestinations } from "./original-destinations.ts";
+import { OutlierDetector } from "./outlier-detector.ts";
+import { RequestLease, type LeaseReceiver } from "./request-lease.ts";
+import { TcpDial, type TcpReceiver } from "./tcp-dial.ts";
+import { TcpLease } from "./tcp-lease.ts";
+
+/** What a request or an opaque connection wants of a cluster. */
+export interface AcquireRequest {
+  /** The address the downstream dialled; used by clusters of kind `original-destination` only. */
+  readonly originalDestination: SocketAddress | null;
+  /** ALPN to offer where TLS is spoken. The caller keeps one array per protocol rather than making one per request. */
+  readonly alpn: readonly string[];
+  /** Endpoints that failed this request before; null or absent: none. */
+  readonly excludedEndpoints?: ReadonlySet<Endpoint> | null;
+  /** Only a connection that has carried no request: for the replay of one that was lost to the keep-alive race. */
+  readonly needsFreshConnection?: boolean;
+}
+
+/** A wait that can be given up. After the receiver was told, `cancel` does nothing harmful and need not be called. */
+export interface Acquisition {
+  cancel(): void;
+}
+
+const NOTHING_UNDER_WAY: Acquisition = { cancel: () => {} };
+
+/**
+ * One upstream cluster and all that lives with it: endpoints and their health, the balancer, limits, pools, opaque
+ * connections. It takes every new snapshot of itself and keeps whatever the snapshot did not change.
+ */
+export class Cluster implements PoolOwner {
+  readonly parts: ClusterParts;
+  readonly metrics: ClusterMetrics;
+  readonly limits: Limits;
+  readonly dialler: Dialler;
+  #spec: ClusterSpec;
+  /** The TLS spec in force; the same object for as long as it is equal. */
+  #tls: UpstreamTlsSpec | null;
+  readonly #endpoints: EndpointSet;
+  readonly #originals: OriginalDestinations;
+  readonly #outliers: OutlierDetector;
+  readonly #pools: EndpointPools;
+  readonly #tcp = new Set<TcpLease>();
+  #isDraining = false;
+  #isClosed = false;
+
+  constructor(spec: ClusterSpec, parts: ClusterParts) {
+    this.#spec = spec;
+    this.#tls = spec.tls;
+    this.parts = parts;
+    this.metrics = parts.metrics(spec.name);
+    this.limits = new Limits(spec.limits, this.metrics);
+    this.#endpoints = new EndpointSet(parts.random, this.metrics);
+    this.#pools = new EndpointPools(this);
+    this.#originals = new OriginalDestinations(parts.timers, (endpoint) => this.#pools.retire(endpoint));
+    this.#outliers = new OutlierDetector(spec.name, spec.outlierDetection, this.#endpoints, this.metrics, parts);
+    this.dialler = new Dialler(this.limits, this.metrics, (endpoint, error) => {
+      this.report(endpoint, error.code === "connect_timeout" ? 504 : 503);
+    }, parts);
+    this.#endpoints.apply(spec);
+  }
+
+  /** As the newest snapshot says. */
+  get spec(): ClusterSpec {
+    return this.#spec;
+  }
+
+  /** True when nothing is open, waiting or under way. */
+  get isIdle(): boolean {
+    return this.limits.connections.count + this.limits.pending.count + this.limits.requests.count === 0;
+  }
+
+  /** The endpoints known now. */
+  get endpoints(): readonly Endpoint[] {
+    return this.#spec.kind === "endpoints" ? this.#endpoints.endpoints : this.#originals.endpoints;
+  }
+
+  /**
+   * Takes a new version of its spec (same name and kind). Endpoints that stay keep their counts, health and connections;
+   * of those that left, or that now speak another TLS, idle connections close and requests under way finish.
+   */
+  apply(spec: ClusterSpec): void {
+    const old = this.#spec;
+    this.#spec = spec;
+    if (!isDeepStrictEqual(this.#tls, spec.tls)) this.#tls = spec.tls;
+    this.limits.apply(spec.limits);
+    for (const endpoint of this.#endpoints.apply(spec)) this.#pools.retire(endpoint);
+    if (old.fromLoopbackSource !== spec.fromLoopbackSource) this.#pools.retireAll();
+    for (const endpoint of this.endpoints) this.#pools.retire(endpoint, this.#tlsOf(endpoint));
+    this.#outliers.apply(spec.outlierDetection);
+  }
+
+  /**
+   * Gets a connection for one HTTP request. `receiver` is told once, within this call when an idle connection exists or
+   * when it fails at once: `no_healthy_upstream`, `overflow`, `connect_failure`, `connect_timeout`, `tls_failure`.
+   */
+  acquire(request: AcquireRequest, receiver: LeaseReceiver): Acquisition {
+    const endpoint = this.#pick(request, request.excludedEndpoints ?? null);
+    if (endpoint === null) {
+      receiver.failed(this.#nothingToPick(), null);
+      return NOTHING_UNDER_WAY;
+    }
+    const pool = this.#pools.of(endpoint, this.#tlsOf(endpoint), request.alpn);
+    const lease = new RequestLease(pool, endpoint, receiver, request.needsFreshConnection ?? false);
+    pool.acquire(lease);
+    // What is served from now on is served, and its connection not kept.
+    if (this.#isDraining) this.#pools.retire(endpoint);
+    return lease;
+  }
+
+  /**
+   * Dials an endpoint for an opaque connection. A failed connect is tried on other endpoints, since no byte was sent.
+   * Errors as for `acquire`.
+   */
+  connectTcp(request: AcquireRequest, receiver: TcpReceiver): Acquisition {
+    const dial = new TcpDial({
+      maxAttempts: this.#spec.kind === "endpoints" ? 3 : 1,
+      pick: (excluded) => this.#pick(request, excluded),
+      nothingToPick: () => this.#nothingToPick(),
+      isOverLimit: () => this.limits.connections.isReached,
+      connect: (endpoint, done) => this.dialler.connect(endpoint, this.#spec, this.#tlsOf(endpoint), request.alpn, "tcp", done),
+      connected: (endpoint, socket, facts) => {
+        const lease = new TcpLease(endpoint, socket, facts, this.parts.clock.monotonicMs(), (over, isByPeer) => this.#tcpEnded(over, isByPeer));
+        this.#tcp.add(lease);
+        endpoint.totalRequests++;
+        this.report(endpoint, 200);
+        return lease;
+      },
+      overflow: () => {
+        this.metrics.connectionOverflow();
+        return new ProxyError("overflow", "too many connections");
+      },
+    }, request.excludedEndpoints ?? null, receiver);
+    dial.start();
+    return dial;
+  }
+
+  /** True when one more retry may run (`maxRetries`); `endRetry` must follow. */
+  tryBeginRetry(): boolean {
+    if (this.limits.retries.isReached) {
+      this.metrics.retryOverflow();
+      return false;
+    }
+    this.limits.retries.add();
+    return true;
+  }
+
+  endRetry(): void {
+    this.limits.retries.remove();
+  }
+
+  /** A result of `endpoint` towards outlier detection. */
+  report(endpoint: Endpoint, status: number): void {
+    // An original destination has no other endpoint to fall back on: it is the last healthy one, never ejected.
+    if (this.#spec.kind === "endpoints") this.#outliers.report(endpoint, status);
+  }
+
+  /** Closes idle connections made under an older identity or trust; those with a request close after it. */
+  closeStale(): void {
+    this.#pools.closeStale();
+  }
+
+  /** Closes idle connections, and the others as they become idle. Requests are still served, on new connections. */
+  drain(): void {
+    this.#isDraining = true;
+    this.#originals.clear();
+    this.#pools.retireAll();
+    this.#outliers.stop();
+  }
+
+  /** Cuts every connection. Whoever waits or asks from now on is refused. */
+  closeAll(): void {
+    this.#isClosed = true;
+    const error = new ProxyError("no_healthy_upstream", "the cluster is closed");
+    this.drain();
+    this.#pools.closeAll(error);
+    this.dialler.cancelAll(error);
+    for (const lease of [...this.#tcp]) lease.destroy();
+  }
+
+  /** Plain data for `/clusters?format=json`. */
+  state(): ClusterState {
+    return clusterState({
+      spec: this.#spec,
+      limits: this.limits,
+      endpoints: this.endpoints,
+      isPanicking: this.#endpoints.isPanicking,
+      pools: Map.groupBy(this.#pools.all(), (pool) => pool.endpoint),
+      tcp: Map.groupBy(this.#tcp, (lease) => lease.endpoint),
+      ejectedForMs: (endpoint) => {
+        const untilMs = this.#outliers.ejectedUntilMs(endpoint);
+        return untilMs === null ? null : Math.max(0, untilMs - this.parts.clock.monotonicMs());
+      },
+    });
+  }
+
+  #pick(request: AcquireRequest, excluded: ReadonlySet<Endpoint> | null): Endpoint | null {
+    if (this.#isClosed) return null;
+    if (this.#spec.kind === "endpoints") return this.#endpoints.pick(excluded);
+    return request.originalDestination === null ? null : this.#originals.at(request.originalDestination);
+  }
+
+  #nothingToPick(): ProxyError {
+    this.metrics.noneHealthy();
+    const { length } = this.endpoints;
+    if (this.#isClosed) return new ProxyError("no_healthy_upstream", `${this.#spec.name} is closed`);
+    return new ProxyError("no_healthy_upstream", `${this.#spec.name} has ${length} endpoints, none of them healthy`);
+  }
+
+  #tlsOf(endpoint: Endpoint): UpstreamTlsSpec | null {
+    return endpoint.spec.isMeshTls ? this.#tls : null;
+  }
+
+  #tcpEnded(lease: TcpLease, isByPeer: boolean): void {
+    this.#tcp.delete(lease);
+    lease.endpoint.activeRequests--;
+    this.dialler.closed(isByPeer, true, lease.openedAtMs);
+  }
+}

@@ -1,0 +1,99 @@
+import type { Socket } from "node:net";
+import type { Clock } from "../core/clock.ts";
+import type { ClusterSpec, UpstreamTlsSpec } from "../config/snapshot.ts";
+import { ProxyError } from "../message/proxy-error.ts";
+import type { ClusterMetrics } from "./cluster-metrics.ts";
+import type { Dial, DialFacts, Dialing } from "./dial.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { Limits } from "./limits.ts";
+
+/** Told how a dial ended: with an error or with a socket and its facts, never both. */
+export type DialDone = (error: ProxyError | null, socket: Socket | null, facts: DialFacts | null) => void;
+
+interface DiallerParts {
+  readonly clock: Clock;
+  readonly dial: Dial;
+}
+
+/**
+ * Dials the endpoints of one cluster and counts: a connection counts against `maxConnections` from the moment it is
+ * dialled until its owner says `closed`.
+ */
+export class Dialler {
+  readonly #parts: DiallerParts;
+  readonly #limits: Limits;
+  readonly #metrics: ClusterMetrics;
+  readonly #failed: (endpoint: Endpoint, error: ProxyError) => void;
+  readonly #underWay = new Map<Dialing, DialDone>();
+
+  /** `failed` hears of every failed connect before the one who asked does. */
+  constructor(limits: Limits, metrics: ClusterMetrics, failed: (endpoint: Endpoint, error: ProxyError) => void, parts: DiallerParts) {
+    this.#limits = limits;
+    this.#metrics = metrics;
+    this.#failed = failed;
+    this.#parts = parts;
+  }
+
+  /** Connects to `endpoint` as `spec` says; `done` may be called within this call. */
+  connect(endpoint: Endpoint, spec: ClusterSpec, tls: UpstreamTlsSpec | null, alpn: readonly string[], kind: "http1" | "tcp", done: DialDone): Dialing {
+    const startedAtMs = this.#parts.clock.monotonicMs();
+    let dialing: Dialing | null = null;
+    let isOver = false;
+    const attempt: Dialing = {
+      cancel: () => {
+        if (isOver) return;
+        isOver = true;
+        this.#underWay.delete(attempt);
+        this.#limits.connections.remove();
+        dialing?.cancel();
+      },
+    };
+    this.#underWay.set(attempt, done);
+    this.#limits.connections.add();
+    const target = {
+      address: endpoint.address,
+      port: endpoint.port,
+      fromLoopbackSource: spec.fromLoopbackSource,
+      connectTimeoutMs: spec.limits.connectTimeoutMs,
+      tls,
+      alpn,
+    };
+    dialing = this.#parts.dial(target, (error, socket, facts) => {
+      if (isOver) {
+        socket?.destroy();
+        return;
+      }
+      isOver = true;
+      this.#underWay.delete(attempt);
+      if (error === null && socket !== null && facts !== null) {
+        this.#metrics.connectionOpened(kind, this.#parts.clock.monotonicMs() - startedAtMs);
+        done(null, socket, facts);
+      } else {
+        this.#fail(endpoint, error ?? new ProxyError("internal", "the dial gave no connection"), done);
+      }
+    });
+    return attempt;
+  }
+
+  /** A connection that was handed out is closed. */
+  closed(isByPeer: boolean, hadRequest: boolean, openedAtMs: number): void {
+    this.#limits.connections.remove();
+    this.#metrics.connectionClosed(isByPeer, hadRequest, this.#parts.clock.monotonicMs() - openedAtMs);
+  }
+
+  /** Gives up every dial under way; those who asked are told `error`, which is no fault of the endpoint. */
+  cancelAll(error: ProxyError): void {
+    for (const [attempt, done] of [...this.#underWay]) {
+      attempt.cancel();
+      done(error, null, null);
+    }
+  }
+
+  #fail(endpoint: Endpoint, error: ProxyError, done: DialDone): void {
+    this.#limits.connections.remove();
+    this.#metrics.connectFailed(error.code === "connect_timeout");
+    endpoint.connectFailures++;
+    this.#failed(endpoint, error);
+    done(error, null, null);
+  }
+}

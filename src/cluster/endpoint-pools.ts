@@ -1,0 +1,73 @@
+import type { UpstreamTlsSpec } from "../config/snapshot.ts";
+import type { ProxyError } from "../message/proxy-error.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { HttpPool, type PoolOwner } from "./http-pool.ts";
+
+/**
+ * The HTTP pools of a cluster. The key is the endpoint and all that TLS verifies: the TLS spec, compared by identity
+ * since the cluster keeps the object of an unchanged one, and the ALPN offer.
+ */
+export class EndpointPools {
+  readonly #owner: PoolOwner;
+  readonly #current = new Map<Endpoint, HttpPool[]>();
+  /** No longer asked, with requests still under way. */
+  readonly #retired = new Set<HttpPool>();
+
+  constructor(owner: PoolOwner) {
+    this.#owner = owner;
+  }
+
+  /** The pool to acquire from. */
+  of(endpoint: Endpoint, tls: UpstreamTlsSpec | null, alpn: readonly string[]): HttpPool {
+    let pools = this.#current.get(endpoint);
+    if (pools === undefined) {
+      pools = [];
+      this.#current.set(endpoint, pools);
+    }
+    for (const pool of pools) {
+      if (pool.tls === tls && isSameOffer(pool.alpn, alpn)) return pool;
+    }
+    const pool = new HttpPool(endpoint, tls, alpn, this.#owner, (emptied) => this.#retired.delete(emptied));
+    pools.push(pool);
+    return pool;
+  }
+
+  /** Every pool, those being retired too. */
+  all(): HttpPool[] {
+    return [...this.#current.values()].flat().concat([...this.#retired]);
+  }
+
+  /** Retires the pools of an endpoint that do not speak `tls`; all of them when `tls` is undefined. */
+  retire(endpoint: Endpoint, tls?: UpstreamTlsSpec | null): void {
+    const pools = this.#current.get(endpoint) ?? [];
+    const kept = pools.filter((pool) => tls !== undefined && pool.tls === tls);
+    if (kept.length === pools.length) return;
+    if (kept.length > 0) this.#current.set(endpoint, kept);
+    else this.#current.delete(endpoint);
+    for (const pool of pools) {
+      if (kept.includes(pool)) continue;
+      this.#retired.add(pool);
+      pool.retire();
+    }
+  }
+
+  retireAll(): void {
+    for (const endpoint of [...this.#current.keys()]) this.retire(endpoint);
+  }
+
+  /** Cuts everything. */
+  closeAll(error: ProxyError): void {
+    const pools = this.all();
+    this.retireAll();
+    for (const pool of pools) pool.closeAll(error);
+  }
+
+  /** Closes the idle connections that were made under an older identity or trust. */
+  closeStale(): void {
+    for (const pool of this.all()) pool.closeIdle((connection) => pool.isStale(connection.facts));
+  }
+}
+
+function isSameOffer(one: readonly string[], other: readonly string[]): boolean {
+  return one === other || (one.length === other.length && one.every((name, index) => name === other[index]));
+}

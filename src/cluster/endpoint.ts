@@ -1,0 +1,60 @@
+import type { EndpointSpec } from "../config/snapshot.ts";
+import { IdleLimit } from "./idle-limit.ts";
+import type { Candidate } from "./picker.ts";
+
+/** What outlier detection remembers of an endpoint (`spec/04` 4.5). Only `OutlierDetector` writes to it. */
+export class OutlierState {
+  consecutive5xx = 0;
+  consecutiveGatewayErrors = 0;
+  /** `Clock.monotonicMs` of the ejection, or null. */
+  ejectedAtMs: number | null = null;
+  /** Multiplies the ejection time: grows with every ejection, shrinks with every sweep without one. */
+  ejections = 0;
+  /** When it was last reported that the endpoint was not ejected although it failed. */
+  keptAtMs = Number.NEGATIVE_INFINITY;
+}
+
+/**
+ * One address of a cluster and what lives with it. It survives new snapshots for as long as the cluster has an endpoint
+ * with this address and port; `spec` is what the newest snapshot says of it.
+ */
+export class Endpoint implements Candidate {
+  /** `10.0.0.1:9080`, `[2001:db8::1]:9080`: `%UPSTREAM_HOST%`. */
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  spec: EndpointSpec;
+  /** Requests and opaque connections that were given to it and are not over, those that wait for a connection too. */
+  activeRequests = 0;
+  /** Since it is known; for `/clusters`. */
+  totalRequests = 0;
+  connectFailures = 0;
+  readonly outlier = new OutlierState();
+  readonly idleLimit = new IdleLimit();
+
+  constructor(spec: EndpointSpec) {
+    this.name = endpointName(spec.address, spec.port);
+    this.address = spec.address;
+    this.port = spec.port;
+    this.spec = spec;
+  }
+
+  /** Weight for balancing; Istio reads 0 as "not set", which is 1. */
+  get weight(): number {
+    return this.spec.weight > 0 ? this.spec.weight : 1;
+  }
+
+  get isEjected(): boolean {
+    return this.outlier.ejectedAtMs !== null;
+  }
+
+  /** Ready by its source and not ejected. */
+  get isPickable(): boolean {
+    return this.spec.isHealthy && this.outlier.ejectedAtMs === null;
+  }
+}
+
+/** `address:port`, an IPv6 address in brackets. */
+export function endpointName(address: string, port: number): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
