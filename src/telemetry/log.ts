@@ -111,10 +111,12 @@ export class Logger {
       window = { level, count: 0, suppressed: 0 };
       this.#windows.set(message, window);
     }
-    this.#windowEnd ??= this.#timers.schedule(WINDOW_MS, () => {
-      this.#windowEnd = null;
-      this.#endWindows();
-    });
+    if (this.#windowEnd === null) {
+      this.#windowEnd = this.#timers.schedule(WINDOW_MS, () => {
+        this.#windowEnd = null;
+        this.#endWindows();
+      });
+    }
     return window;
   }
 

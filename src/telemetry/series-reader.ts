@@ -6,7 +6,13 @@ interface Source {
   readonly families: FamilySpec[];
   readonly segments: Float64Array[];
   /** By the writer's series id. */
-  readonly series: Map<number, SeriesTotals>;
+  readonly parts: Map<number, Part>;
+}
+
+/** What one writer counts of a series. */
+interface Part {
+  readonly totals: SeriesTotals;
+  readonly values: Float64Array;
 }
 
 /** All series of one metric name. */
@@ -31,28 +37,30 @@ export class SeriesReader {
   accept(source: string, batch: SeriesBatch): void {
     let known = this.#sources.get(source);
     if (known === undefined) {
-      known = { families: [], segments: [], series: new Map() };
+      known = { families: [], segments: [], parts: new Map() };
       this.#sources.set(source, known);
     }
     known.families.push(...batch.families);
     for (const buffer of batch.segments) known.segments.push(new Float64Array(buffer));
-    for (const id of batch.removed) this.#remove(source, known, id);
+    // Additions first: a series may have come and gone within one batch.
     for (const added of batch.added) {
       const family = known.families[added.family];
-      const values = known.segments[added.segment];
-      if (family === undefined || values === undefined) continue;
+      const segment = known.segments[added.segment];
+      if (family === undefined || segment === undefined) continue;
       const totals = this.#totals(family, added.labels);
-      totals.attach(source, values.subarray(added.offset, added.offset + slotWidth(family)));
-      known.series.set(added.id, totals);
+      const values = segment.subarray(added.offset, added.offset + slotWidth(family));
+      totals.attach(values);
+      known.parts.set(added.id, { totals, values });
     }
+    for (const id of batch.removed) this.#remove(known, id);
   }
 
   /** The thread `source` is gone. What it counted stays in the totals; its gauges go with it. */
   detach(source: string): void {
     const known = this.#sources.get(source);
     if (known === undefined) return;
-    for (const totals of known.series.values()) {
-      totals.detach(source);
+    for (const { totals, values } of known.parts.values()) {
+      totals.detach(values);
       if (totals.spec.type === "gauge" && !totals.isAttached) this.#forget(totals);
     }
     this.#sources.delete(source);
@@ -95,12 +103,12 @@ export class SeriesReader {
     return totals;
   }
 
-  #remove(source: string, known: Source, id: number): void {
-    const totals = known.series.get(id);
-    if (totals === undefined) return;
-    known.series.delete(id);
-    totals.detach(source);
-    if (!totals.isAttached) this.#forget(totals);
+  #remove(known: Source, id: number): void {
+    const part = known.parts.get(id);
+    if (part === undefined) return;
+    known.parts.delete(id);
+    part.totals.detach(part.values);
+    if (!part.totals.isAttached) this.#forget(part.totals);
   }
 
   #forget(totals: SeriesTotals): void {

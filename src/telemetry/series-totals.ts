@@ -7,7 +7,7 @@ export class SeriesTotals {
   readonly key: string;
   /** Kept as one object for good: prom-client keeps its rendering by identity. */
   readonly labels: Readonly<Record<string, string>>;
-  readonly #parts = new Map<string, Float64Array>();
+  readonly #parts = new Set<Float64Array>();
   readonly #base: Float64Array;
 
   constructor(spec: FamilySpec, labels: readonly string[], key: string) {
@@ -21,19 +21,17 @@ export class SeriesTotals {
     return this.#parts.size > 0;
   }
 
-  /** `values` is the part of thread `source`, read in place from now on. */
-  attach(source: string, values: Float64Array): void {
-    this.#parts.set(source, values);
+  /** `values` is the part of one thread, read in place from now on. */
+  attach(values: Float64Array): void {
+    this.#parts.add(values);
   }
 
   /**
-   * Ends the part of thread `source`. Counts stay in the total: a total that went down would look to Prometheus like
+   * Ends the part `values`. Counts stay in the total: a total that went down would look to Prometheus like
    * a restart, and be counted again.
    */
-  detach(source: string): void {
-    const values = this.#parts.get(source);
-    if (values === undefined) return;
-    this.#parts.delete(source);
+  detach(values: Float64Array): void {
+    if (!this.#parts.delete(values)) return;
     if (this.spec.type === "gauge") return;
     for (let index = 0; index < values.length; index++) this.#base[index] = (this.#base[index] as number) + (values[index] as number);
   }
@@ -41,7 +39,7 @@ export class SeriesTotals {
   /** The value at `index` of the slot, over all threads. */
   at(index: number): number {
     let total = this.#base[index] as number;
-    for (const values of this.#parts.values()) {
+    for (const values of this.#parts) {
       const value = values[index] as number;
       total = this.spec.aggregate === "max" ? Math.max(total, value) : total + value;
     }

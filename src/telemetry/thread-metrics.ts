@@ -1,5 +1,4 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import type { IntervalHistogram } from "node:perf_hooks";
 import { getHeapStatistics } from "node:v8";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import type { SeriesWriter } from "./series-writer.ts";
@@ -16,7 +15,7 @@ const QUANTILES: readonly (readonly [string, number])[] = [["0.5", 50], ["0.99",
  */
 export class ThreadMetrics {
   readonly #timers: TimerWheel;
-  readonly #delay: IntervalHistogram;
+  readonly #delay: ReturnType<typeof monitorEventLoopDelay>;
   readonly #gauges: readonly Gauge[];
   readonly #heap: Gauge;
   #timer: Timer | null = null;

@@ -36,7 +36,7 @@ export function peerLabels(facts: TrafficFacts, workload: WorkloadSpec, fallback
   const source = isInbound ? peer : workload.metrics;
   const destination = isInbound ? workload.metrics : peer;
   const tls = facts.connection.tls;
-  const isMutual = isInbound ? tls?.peer != null : facts.upstreamPrincipal !== null;
+  const isMutual = isInbound ? hasPeer(facts) : facts.upstreamPrincipal !== null;
   const sourcePrincipal = isInbound ? tls?.peer?.spiffeId : ownPrincipal(workload);
   const destinationPrincipal = isInbound ? tls?.ownSpiffeId : facts.upstreamPrincipal;
   return [
@@ -53,7 +53,13 @@ export function peerLabels(facts: TrafficFacts, workload: WorkloadSpec, fallback
 /** The last label: only the destination saw the handshake as its own. */
 export function securityPolicy(facts: TrafficFacts): string {
   if (facts.direction === "outbound") return UNKNOWN;
-  return facts.connection.tls?.peer == null ? "none" : "mutual_tls";
+  return hasPeer(facts) ? "mutual_tls" : "none";
+}
+
+/** True when the downstream peer proved an identity. */
+function hasPeer(facts: TrafficFacts): boolean {
+  const tls = facts.connection.tls;
+  return tls !== null && tls.peer !== null;
 }
 
 /**
