@@ -187,7 +187,7 @@ export class Cluster implements PoolOwner {
     this.drain();
     this.#pools.closeAll(error);
     this.dialler.cancelAll(error);
-    for (const lease of [...this.#tcp]) lease.destroy();
+    for (const lease of this.#tcp) lease.destroy();
   }
 
   /** Plain data for `/clusters?format=json`. */

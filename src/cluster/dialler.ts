@@ -1,14 +1,11 @@
-import type { Socket } from "node:net";
 import type { Clock } from "../core/clock.ts";
 import type { ClusterSpec, UpstreamTlsSpec } from "../config/snapshot.ts";
 import { ProxyError } from "../message/proxy-error.ts";
+import type { ConnectDone, Dialing } from "../upstream/connector.ts";
 import type { ClusterMetrics } from "./cluster-metrics.ts";
-import type { Dial, DialFacts, Dialing } from "./dial.ts";
+import type { Dial } from "./dial.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Limits } from "./limits.ts";
-
-/** Told how a dial ended: with an error or with a socket and its facts, never both. */
-export type DialDone = (error: ProxyError | null, socket: Socket | null, facts: DialFacts | null) => void;
 
 interface DiallerParts {
   readonly clock: Clock;
@@ -24,7 +21,7 @@ export class Dialler {
   readonly #limits: Limits;
   readonly #metrics: ClusterMetrics;
   readonly #failed: (endpoint: Endpoint, error: ProxyError) => void;
-  readonly #underWay = new Map<Dialing, DialDone>();
+  readonly #underWay = new Map<Dialing, ConnectDone>();
 
   /** `failed` hears of every failed connect before the one who asked does. */
   constructor(limits: Limits, metrics: ClusterMetrics, failed: (endpoint: Endpoint, error: ProxyError) => void, parts: DiallerParts) {
@@ -35,7 +32,7 @@ export class Dialler {
   }
 
   /** Connects to `endpoint` as `spec` says; `done` may be called within this call. */
-  connect(endpoint: Endpoint, spec: ClusterSpec, tls: UpstreamTlsSpec | null, alpn: readonly string[], kind: "http1" | "tcp", done: DialDone): Dialing {
+  connect(endpoint: Endpoint, spec: ClusterSpec, tls: UpstreamTlsSpec | null, alpn: readonly string[], kind: "http1" | "tcp", done: ConnectDone): Dialing {
     const startedAtMs = this.#parts.clock.monotonicMs();
     let dialing: Dialing | null = null;
     let isOver = false;
@@ -83,13 +80,13 @@ export class Dialler {
 
   /** Gives up every dial under way; those who asked are told `error`, which is no fault of the endpoint. */
   cancelAll(error: ProxyError): void {
-    for (const [attempt, done] of [...this.#underWay]) {
+    for (const [attempt, done] of this.#underWay) {
       attempt.cancel();
       done(error, null, null);
     }
   }
 
-  #fail(endpoint: Endpoint, error: ProxyError, done: DialDone): void {
+  #fail(endpoint: Endpoint, error: ProxyError, done: ConnectDone): void {
     this.#limits.connections.remove();
     this.#metrics.connectFailed(error.code === "connect_timeout");
     endpoint.connectFailures++;

@@ -52,7 +52,7 @@ export class EndpointPools {
   }
 
   retireAll(): void {
-    for (const endpoint of [...this.#current.keys()]) this.retire(endpoint);
+    for (const endpoint of this.#current.keys()) this.retire(endpoint);
   }
 
   /** Cuts everything. */
@@ -64,7 +64,7 @@ export class EndpointPools {
 
   /** Closes the idle connections that were made under an older identity or trust. */
   closeStale(): void {
-    for (const pool of this.all()) pool.closeIdle((connection) => pool.isStale(connection.facts));
+    for (const pool of this.all()) pool.closeStale();
   }
 }
 

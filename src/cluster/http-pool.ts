@@ -1,18 +1,18 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../core/clock.ts";
-import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
+import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { ClusterSpec, UpstreamTlsSpec } from "../config/snapshot.ts";
 import { ProxyError } from "../message/proxy-error.ts";
+import type { UpstreamFacts } from "../upstream/connector.ts";
 import type { ClusterMetrics } from "./cluster-metrics.ts";
-import type { DialFacts, OpenClient } from "./dial.ts";
+import type { OpenClient } from "./dial.ts";
 import type { Dialler } from "./dialler.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { IdleConnections, type IdleHost } from "./idle-connections.ts";
+import type { IdleLimit } from "./idle-limit.ts";
 import type { Limits } from "./limits.ts";
 import { PooledConnection, type PooledConnectionHost } from "./pooled-connection.ts";
 import type { LeasePool, RequestLease } from "./request-lease.ts";
-
-/** Idle connections are looked at no more often than this. */
-const MIN_SWEEP_MS = 100;
 
 /** What a pool has of its cluster. */
 export interface PoolOwner {
@@ -39,35 +39,40 @@ export interface PoolOwner {
  * A request that finds no idle connection waits, and as many dials run as requests wait, as far as `maxConnections`
  * allows. Whichever connection is there first, dialled or freed, serves the request that has waited longest.
  */
-export class HttpPool implements LeasePool, PooledConnectionHost {
+export class HttpPool implements LeasePool, PooledConnectionHost, IdleHost {
   readonly endpoint: Endpoint;
   readonly tls: UpstreamTlsSpec | null;
   readonly alpn: readonly string[];
+  readonly clock: Clock;
+  readonly timers: TimerWheel;
+  readonly isMeshPeer: boolean;
   readonly #owner: PoolOwner;
   readonly #emptied: (pool: HttpPool) => void;
-  /** Oldest first: taken from the end, swept from the start. */
-  readonly #idle: PooledConnection[] = [];
+  readonly #idle: IdleConnections;
   readonly #connections = new Set<PooledConnection>();
   readonly #waiting = new Set<RequestLease>();
   #dialling = 0;
   #isRetired = false;
-  #sweepTimer: Timer | null = null;
 
   /** `emptied` is told when a retired pool has closed its last connection. */
   constructor(endpoint: Endpoint, tls: UpstreamTlsSpec | null, alpn: readonly string[], owner: PoolOwner, emptied: (pool: HttpPool) => void) {
     this.endpoint = endpoint;
     this.tls = tls;
     this.alpn = alpn;
+    this.clock = owner.parts.clock;
+    this.timers = owner.parts.timers;
+    this.isMeshPeer = tls !== null;
     this.#owner = owner;
+    this.#idle = new IdleConnections(this);
     this.#emptied = emptied;
   }
 
   get idleCount(): number {
-    return this.#idle.length;
+    return this.#idle.count;
   }
 
   get busyCount(): number {
-    return this.#connections.size - this.#idle.length;
+    return this.#connections.size - this.#idle.count;
   }
 
   get diallingCount(): number {
@@ -87,7 +92,7 @@ export class HttpPool implements LeasePool, PooledConnectionHost {
       this.#refuse(lease, tooManyRequests());
       return;
     }
-    const idle = lease.needsFresh ? null : this.#takeIdle();
+    const idle = lease.needsFresh ? null : this.#idle.take();
     if (idle !== null) {
       this.#serve(lease, idle);
       return;
@@ -110,31 +115,29 @@ export class HttpPool implements LeasePool, PooledConnectionHost {
   retire(): void {
     if (this.#isRetired) return;
     this.#isRetired = true;
-    this.closeIdle(() => true);
+    this.#idle.discard("all");
     this.#tellIfEmpty();
   }
 
   /** Closes everything; requests under way are cut, requests that wait fail with `error`. */
   closeAll(error: ProxyError): void {
     this.#isRetired = true;
+    this.#idle.discard("all");
     for (const connection of this.#connections) this.#close(connection);
     this.#failWaiting([...this.#waiting], error);
     this.#tellIfEmpty();
   }
 
-  /** Closes the idle connections that `isUnwanted` names. */
-  closeIdle(isUnwanted: (connection: PooledConnection) => boolean): void {
-    for (const connection of this.#idle.filter(isUnwanted)) this.#close(connection);
-  }
-
-  /** True for a TLS connection that was made under another generation of identity and trust. */
-  isStale(facts: DialFacts): boolean {
-    return this.tls !== null && facts.generation !== this.#owner.parts.tlsGeneration();
+  /** Closes the idle connections that were made under an older identity or trust. */
+  closeStale(): void {
+    this.#idle.discard("unwanted");
   }
 
   // === From leases ===
 
   cancelled(lease: RequestLease): void {
+    // One that is just being refused has left the queue; it will not be told.
+    if (!this.#waiting.has(lease)) return;
     this.#leaveQueue(lease);
     this.endpoint.activeRequests--;
     this.#owner.metrics.requestCancelled();
@@ -166,7 +169,7 @@ export class HttpPool implements LeasePool, PooledConnectionHost {
     else if (error.attributes.source === "upstream") this.#owner.report(this.endpoint, 503);
     // The keep-alive race: the peer was about to close what it took for idle.
     if (error.code === "upstream_disconnect" && lease.isReused && !lease.hasResponse) {
-      this.endpoint.idleLimit.peerClosed(lease.idleMs, this.#owner.parts.clock.monotonicMs());
+      this.idleLimit.peerClosed(lease.idleMs, this.clock.monotonicMs());
     }
   }
 
@@ -179,11 +182,9 @@ export class HttpPool implements LeasePool, PooledConnectionHost {
 
   connectionClosed(connection: PooledConnection): void {
     const hadRequest = connection.lease !== null;
-    const index = this.#idle.indexOf(connection);
-    if (index >= 0) {
-      this.#idle.splice(index, 1);
-      const now = this.#owner.parts.clock.monotonicMs();
-      this.endpoint.idleLimit.peerClosed(now - connection.idleSinceMs, now);
+    if (this.#idle.remove(connection)) {
+      const now = this.clock.monotonicMs();
+      this.idleLimit.peerClosed(now - connection.idleSinceMs, now);
     }
     this.#forget(connection, !connection.isRetiring, hadRequest);
     this.#endLease(connection);
@@ -193,26 +194,22 @@ export class HttpPool implements LeasePool, PooledConnectionHost {
 
   // === Idle connections ===
 
-  #takeIdle(): PooledConnection | null {
-    for (let connection = this.#idle.at(-1); connection !== undefined; connection = this.#idle.at(-1)) {
-      if (this.isStale(connection.facts)) {
-        this.#close(connection);
-        continue;
-      }
-      const { clock } = this.#owner.parts;
-      const now = clock.monotonicMs();
-      const idleMs = now - connection.idleSinceMs;
-      const usableMs = this.endpoint.idleLimit.usableMs(this.#configuredIdleMs, connection.client.idleLimitMs, this.tls !== null, now);
-      if (idleMs >= usableMs) {
-        // Those below it have been idle for longer still.
-        this.endpoint.idleLimit.survived(idleMs);
-        return null;
-      }
-      this.#idle.pop();
-      connection.takenAfterMs = idleMs;
-      return connection;
-    }
-    return null;
+  get idleLimit(): IdleLimit {
+    return this.endpoint.idleLimit;
+  }
+
+  get configuredIdleMs(): number {
+    return this.#owner.spec.limits.idleTimeoutMs;
+  }
+
+  /** True for a TLS connection that was made under another generation of identity and trust. */
+  isUnwanted(connection: PooledConnection): boolean {
+    return this.tls !== null && connection.facts.generation !== this.#owner.parts.tlsGeneration();
+  }
+
+  discard(connection: PooledConnection, hasTimedOut: boolean): void {
+    if (hasTimedOut) this.#owner.metrics.idleTimeout();
+    this.#close(connection);
   }
 
   /** A connection can carry a request: the one that has waited longest gets it, or it becomes idle. */
@@ -231,50 +228,19 @@ export class HttpPool implements LeasePool, PooledConnectionHost {
     } else if (this.#isRetired) {
       this.#close(connection);
     } else {
-      connection.idleSinceMs = this.#owner.parts.clock.monotonicMs();
-      this.#idle.push(connection);
-      this.#armSweep(connection);
+      this.#idle.put(connection);
+      // Whoever still waits wants a fresh connection, which may need the place of this one.
+      if (this.#waiting.size > 0) this.#dialAsNeeded();
     }
   }
 
   #mustRetire(connection: PooledConnection): boolean {
     // One that was just dialled serves the request it was dialled for, even if the identity was rotated meanwhile.
     if (connection.requestCount === 0) return false;
-    if (connection.isRetiring || this.isStale(connection.facts)) return true;
+    if (connection.isRetiring || this.isUnwanted(connection)) return true;
     if (connection.requestCount < this.#owner.spec.limits.maxRequestsPerConnection) return false;
     this.#owner.metrics.maxRequestsReached();
     return true;
-  }
-
-  get #configuredIdleMs(): number {
-    return this.#owner.spec.limits.idleTimeoutMs;
-  }
-
-  #retainMs(connection: PooledConnection, nowMs: number): number {
-    return this.endpoint.idleLimit.retainMs(this.#configuredIdleMs, connection.client.idleLimitMs, nowMs);
-  }
-
-  /** One timer for the pool, due when its oldest idle connection is. */
-  #armSweep(oldest: PooledConnection): void {
-    if (this.#sweepTimer !== null) return;
-    const now = this.#owner.parts.clock.monotonicMs();
-    const dueMs = oldest.idleSinceMs + this.#retainMs(oldest, now) - now;
-    // A peer that announced a short time-out later is served by a look in between.
-    this.#sweepTimer = this.#owner.parts.timers.schedule(Math.max(MIN_SWEEP_MS, Math.min(dueMs, 60_000)), () => this.#sweep());
-  }
-
-  #sweep(): void {
-    this.#sweepTimer = null;
-    const now = this.#owner.parts.clock.monotonicMs();
-    for (const connection of [...this.#idle]) {
-      const idleMs = now - connection.idleSinceMs;
-      this.endpoint.idleLimit.survived(idleMs);
-      if (idleMs < this.#retainMs(connection, now) && !this.isStale(connection.facts)) continue;
-      this.#owner.metrics.idleTimeout();
-      this.#close(connection);
-    }
-    const oldest = this.#idle[0];
-    if (oldest !== undefined) this.#armSweep(oldest);
   }
 
   // === Requests ===
@@ -336,15 +302,16 @@ export class HttpPool implements LeasePool, PooledConnectionHost {
     while (this.#dialling < this.#waiting.size) {
       // An endpoint without a connection may always have one, or its requests would wait for ever (`spec/04` 4.9).
       if (this.#owner.limits.connections.isReached && this.#connections.size + this.#dialling > 0) {
-        const oldest = this.#idle[0];
-        if (oldest === undefined) {
+        const oldest = this.#idle.takeOldest();
+        if (oldest === null) {
           this.#owner.metrics.connectionOverflow();
           return;
         }
-        // Idle for too long to be trusted, but in the way of a new one.
+        // Not what the request wants (idle for too long to be trusted), but in the way of a new one.
         this.#close(oldest);
+      } else {
+        this.#dial();
       }
-      this.#dial();
     }
   }
 
@@ -361,8 +328,8 @@ export class HttpPool implements LeasePool, PooledConnectionHost {
     });
   }
 
-  #connected(socket: Socket, facts: DialFacts): void {
-    const connection = new PooledConnection(this, facts, this.#owner.parts.clock.monotonicMs());
+  #connected(socket: Socket, facts: UpstreamFacts): void {
+    const connection = new PooledConnection(this, facts, this.clock.monotonicMs());
     connection.open(socket, this.#owner.parts.openClient);
     this.#connections.add(connection);
     if (!connection.isClosed) {
@@ -398,8 +365,6 @@ export class HttpPool implements LeasePool, PooledConnectionHost {
   /** Closes a connection of our own accord. */
   #close(connection: PooledConnection): void {
     if (connection.isClosed) return;
-    const index = this.#idle.indexOf(connection);
-    if (index >= 0) this.#idle.splice(index, 1);
     const hadRequest = connection.lease !== null;
     connection.isClosed = true;
     this.#forget(connection, false, hadRequest);
@@ -414,8 +379,7 @@ export class HttpPool implements LeasePool, PooledConnectionHost {
 
   #tellIfEmpty(): void {
     if (!this.#isRetired || this.#connections.size + this.#dialling + this.#waiting.size > 0) return;
-    this.#sweepTimer?.cancel();
-    this.#sweepTimer = null;
+    this.#idle.stop();
     this.#emptied(this);
   }
 }

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { UpstreamConnectionOwner } from "../message/stream.ts";
-import type { DialFacts, OpenClient, PooledClient } from "./dial.ts";
+import type { UpstreamFacts } from "../upstream/connector.ts";
+import type { OpenClient, PooledClient } from "./dial.ts";
 import type { RequestLease } from "./request-lease.ts";
 
 /** The pool, as a connection knows it. */
@@ -11,7 +12,7 @@ export interface PooledConnectionHost {
 
 /** A connection of a pool: its client and what the pool keeps of it. Its host writes the fields. */
 export class PooledConnection implements UpstreamConnectionOwner {
-  readonly facts: DialFacts;
+  readonly facts: UpstreamFacts;
   readonly openedAtMs: number;
   requestCount = 0;
   idleSinceMs = 0;
@@ -25,7 +26,7 @@ export class PooledConnection implements UpstreamConnectionOwner {
   readonly #host: PooledConnectionHost;
   #client: PooledClient | null = null;
 
-  constructor(host: PooledConnectionHost, facts: DialFacts, openedAtMs: number) {
+  constructor(host: PooledConnectionHost, facts: UpstreamFacts, openedAtMs: number) {
     this.#host = host;
     this.facts = facts;
     this.openedAtMs = openedAtMs;

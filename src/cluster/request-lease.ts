@@ -1,7 +1,8 @@
 import type { RequestHead } from "../message/head.ts";
 import type { ProxyError } from "../message/proxy-error.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamStream } from "../message/stream.ts";
-import type { DialFacts, PooledClient } from "./dial.ts";
+import type { UpstreamFacts } from "../upstream/connector.ts";
+import type { PooledClient } from "./dial.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 /** Waits for a connection; told once, possibly within the call of `acquire`. */
@@ -48,7 +49,7 @@ export class RequestLease implements UpstreamConnection {
   readonly #pool: LeasePool;
   #state: State = "waiting";
   #client: PooledClient | null = null;
-  #facts: DialFacts | null = null;
+  #facts: UpstreamFacts | null = null;
   /** How long the connection had been idle when it was handed out; 0 for a new one. */
   #idleMs = 0;
   #hasResponse = false;
@@ -66,7 +67,7 @@ export class RequestLease implements UpstreamConnection {
   }
 
   /** Addresses and ALPN of the connection; null while waiting. */
-  get facts(): DialFacts | null {
+  get facts(): UpstreamFacts | null {
     return this.#facts;
   }
 
@@ -131,7 +132,7 @@ export class RequestLease implements UpstreamConnection {
   // === For the pool ===
 
   /** Hands the connection over. */
-  attach(client: PooledClient, facts: DialFacts, idleMs: number): void {
+  attach(client: PooledClient, facts: UpstreamFacts, idleMs: number): void {
     this.#state = "ready";
     this.#client = client;
     this.#facts = facts;
@@ -139,8 +140,9 @@ export class RequestLease implements UpstreamConnection {
     this.receiver.ready(this, this);
   }
 
-  /** No connection for it. */
+  /** No connection for it. One that was given up hears nothing. */
   fail(error: ProxyError): void {
+    if (this.#state === "over") return;
     this.#state = "over";
     this.receiver.failed(error, this.endpoint);
   }

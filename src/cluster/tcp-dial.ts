@@ -1,7 +1,6 @@
 import type { Socket } from "node:net";
 import type { ProxyError } from "../message/proxy-error.ts";
-import type { DialFacts, Dialing } from "./dial.ts";
-import type { DialDone } from "./dialler.ts";
+import type { ConnectDone, Dialing, UpstreamFacts } from "../upstream/connector.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { TcpLease } from "./tcp-lease.ts";
 
@@ -21,8 +20,8 @@ export interface TcpDialSteps {
   nothingToPick(): ProxyError;
   isOverLimit(): boolean;
   overflow(): ProxyError;
-  connect(endpoint: Endpoint, done: DialDone): Dialing;
-  connected(endpoint: Endpoint, socket: Socket, facts: DialFacts): TcpLease;
+  connect(endpoint: Endpoint, done: ConnectDone): Dialing;
+  connected(endpoint: Endpoint, socket: Socket, facts: UpstreamFacts): TcpLease;
 }
 
 /**
@@ -76,7 +75,7 @@ export class TcpDial {
     if (this.#endpoint === endpoint && !this.#isOver) this.#dialing = dialing;
   }
 
-  #succeed(endpoint: Endpoint, socket: Socket, facts: DialFacts): void {
+  #succeed(endpoint: Endpoint, socket: Socket, facts: UpstreamFacts): void {
     this.#isOver = true;
     // The lease goes on counting for it.
     this.#endpoint = null;

@@ -1,11 +1,11 @@
 import type { Socket } from "node:net";
-import type { DialFacts } from "./dial.ts";
+import type { UpstreamFacts } from "../upstream/connector.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 /** An opaque connection's hold on an endpoint. Ends when its socket closes, or before that by `release`. */
 export class TcpLease {
   readonly endpoint: Endpoint;
-  readonly facts: DialFacts;
+  readonly facts: UpstreamFacts;
   readonly openedAtMs: number;
   readonly #socket: Socket;
   readonly #ended: (lease: TcpLease, isByPeer: boolean) => void;
@@ -13,7 +13,7 @@ export class TcpLease {
   #hasPeerEnded = false;
 
   /** `ended` is told once. */
-  constructor(endpoint: Endpoint, socket: Socket, facts: DialFacts, openedAtMs: number, ended: (lease: TcpLease, isByPeer: boolean) => void) {
+  constructor(endpoint: Endpoint, socket: Socket, facts: UpstreamFacts, openedAtMs: number, ended: (lease: TcpLease, isByPeer: boolean) => void) {
     this.endpoint = endpoint;
     this.facts = facts;
     this.openedAtMs = openedAtMs;
