@@ -18,7 +18,7 @@ function setUp(options: ConstructorParameters<typeof SeriesWriter>[1] = {}) {
     writer,
     requests: new RequestMetrics(writer, WORKLOAD),
     tcp: new TcpMetrics(writer, WORKLOAD),
-    async samples(name: string): Promise<Sample[]> {
+    samples: async (name: string): Promise<Sample[]> => {
       await new Promise((resolve) => setImmediate(resolve));
       return parseExposition(await exposition(reader)).filter((sample) => sample.name === name);
     },
