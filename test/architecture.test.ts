@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { bannedCalls } from "./architecture/banned-calls.ts";
 import { importFaults } from "./architecture/floors.ts";
 import { importsOf } from "./architecture/imports.ts";
-import { lengthFaults, machinePaths, readmeFaults, topLevelFaults } from "./architecture/layout.ts";
+import { lengthFaults, lockfileFaults, machinePaths, readmeFaults, topLevelFaults } from "./architecture/layout.ts";
 import { readSource } from "./architecture/source-text.ts";
 
 const root = new URL("../", import.meta.url);
@@ -50,6 +50,10 @@ describe("architecture", () => {
 
   it("the top level holds what it may and nothing else", () => {
     expect(topLevelFaults(readdirSync(root))).toEqual([]);
+  });
+
+  it("the lockfile serves every platform and any registry", () => {
+    expect(lockfileFaults(JSON.parse(read("package-lock.json")) as Parameters<typeof lockfileFaults>[0])).toEqual([]);
   });
 
   it("no file names a path of somebody's machine", () => {
@@ -136,6 +140,11 @@ describe("the rules find what they are for", () => {
     const long = "const a = 1;\n".repeat(401);
     expect(lengthFaults(readSource("src/http/a.ts", long))).toHaveLength(1);
     expect(lengthFaults(readSource("src/http/a.ts", `/** A table. Longer than 400 lines because it is one table. */\n${long}`))).toEqual([]);
+  });
+
+  it("a lockfile made for one machine", () => {
+    const packages = { "node_modules/a": { optionalDependencies: { "a-linux": "1.0.0", "a-mac": "1.0.0" } }, "node_modules/a-linux": { resolved: "https://registry.example/" } };
+    expect(lockfileFaults({ packages })).toHaveLength(2);
   });
 
   it("folders that come and go", () => {

@@ -45,3 +45,22 @@ export function machinePaths(path: string, text: string): string[] {
     .split("\n")
     .flatMap((line, at) => (pattern.test(line) ? [`${path}:${at + 1}: a path of somebody's machine: ${line.trim().slice(0, 100)}`] : []));
 }
+
+interface Lockfile {
+  readonly packages: Readonly<Record<string, { readonly optionalDependencies?: Readonly<Record<string, string>>; readonly resolved?: string }>>;
+}
+
+/**
+ * What would make `npm ci` fail on a fresh clone, or name one registry. `npm install` behind a registry that lacks
+ * the packages of other platforms silently drops them from the lockfile, and `npm ci` then refuses the lockfile.
+ */
+export function lockfileFaults(lockfile: Lockfile): string[] {
+  const entries = Object.entries(lockfile.packages);
+  const missing = entries.flatMap(([parent, { optionalDependencies = {} }]) =>
+    Object.keys(optionalDependencies)
+      .filter((name) => !entries.some(([path]) => path === `node_modules/${name}` || path.endsWith(`/node_modules/${name}`)))
+      .map((name) => `package-lock.json: ${name}, which ${parent} wants on some platform, is missing`),
+  );
+  const bound = entries.filter(([, entry]) => entry.resolved !== undefined).map(([path]) => `package-lock.json: ${path} is bound to one registry`);
+  return [...missing, ...bound];
+}
