@@ -31,3 +31,9 @@ export function formatProblem(problem: Problem): string {
   // One problem is one line, whatever a quoted value of the input contains.
   return parts.join(": ").replaceAll(/[\r\n]+/g, " ");
 }
+
+/** Order for sorting: errors before warnings. */
+export function severest(a: Problem["severity"], b: Problem["severity"]): number {
+  if (a === b) return 0;
+  return a === "error" ? -1 : 1;
+}

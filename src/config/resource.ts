@@ -64,6 +64,11 @@ export function packPosition(position: Position): number {
   return position.line * COLUMN_RANGE + Math.min(position.col, COLUMN_RANGE - 1);
 }
 
+/** The reverse of `packPosition`. */
+export function unpackPosition(packed: number): Position {
+  return { line: Math.floor(packed / COLUMN_RANGE), col: packed % COLUMN_RANGE };
+}
+
 /**
  * Where a field of the object stands in its file, by path from the object's root. A field that was not written
  * answers with the place of the nearest enclosing one that was.
@@ -71,7 +76,7 @@ export function packPosition(position: Position): number {
 export function positionOf(resource: Pick<Resource, "positions" | "line">, path: Path): Position {
   for (let length = path.length; length >= 0; length--) {
     const packed = resource.positions.get(formatPath(path.slice(0, length)));
-    if (packed !== undefined) return { line: Math.floor(packed / COLUMN_RANGE), col: packed % COLUMN_RANGE };
+    if (packed !== undefined) return unpackPosition(packed);
   }
   return { line: resource.line, col: 1 };
 }

@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { filledList, filledText, list, object, oneOf } from "./field.ts";
 import { addressOrCidr } from "./ip-block.ts";
 import { policyTarget } from "./policy-target.ts";
+import type { UnsupportedField } from "./kind-definition.ts";
 
 /* `security.istio.io AuthorizationPolicy`, the structure alone; `authorization-policy-check.ts` holds its meaning. */
 
@@ -43,3 +44,19 @@ export type AuthorizationRule = AuthorizationPolicySpec["rules"][number];
 export type AuthorizationSource = v.InferOutput<typeof source>;
 export type AuthorizationOperation = v.InferOutput<typeof operation>;
 export type AuthorizationCondition = NonNullable<AuthorizationRule["when"]>[number];
+
+const isRequestAuth = (value: unknown): boolean => typeof value === "string" && value.startsWith("request.auth.");
+const isEnvoyMetadata = (value: unknown): boolean => typeof value === "string" && value.startsWith("experimental.envoy.");
+const NO_TOKENS = "SECURITY: tokens (JWT) are not verified, so no request has a request principal";
+
+/** Accepted, and not obeyed yet. */
+export const AUTHORIZATION_POLICY_UNSUPPORTED: readonly UnsupportedField[] = [
+  { path: "action", when: (value) => value === "CUSTOM", consequence: "SECURITY: the external authorizer is not asked; every request a rule of this policy matches must be taken as unauthorized" },
+  { path: "action", when: (value) => value === "AUDIT", consequence: "requests are not marked for the audit log" },
+  { path: "targetRef", consequence: "SECURITY: the policy is for a gateway or waypoint; a sidecar does not enforce it" },
+  { path: "targetRefs", consequence: "SECURITY: the policy is for a gateway or waypoint; a sidecar does not enforce it" },
+  { path: "rules[].from[].source.requestPrincipals", consequence: NO_TOKENS },
+  { path: "rules[].from[].source.notRequestPrincipals", consequence: NO_TOKENS },
+  { path: "rules[].when[].key", when: isRequestAuth, consequence: NO_TOKENS },
+  { path: "rules[].when[].key", when: isEnvoyMetadata, consequence: "there is no such metadata; the condition does not hold" },
+];

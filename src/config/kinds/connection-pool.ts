@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { duration, durationOrZero } from "./duration.ts";
 import { flag, int32, object, oneOf, uint32 } from "./field.ts";
+import type { UnsupportedField } from "./kind-definition.ts";
 
 /** `ConnectionPoolSettings` of DestinationRule and Sidecar. Numbers of 0 or less mean "default" (`spec/04` 4.3). */
 export const connectionPool = object({
@@ -26,11 +27,16 @@ export const connectionPool = object({
 export type ConnectionPool = v.InferOutput<typeof connectionPool>;
 
 /** What `connectionPool` accepts but Outrider does not obey yet, below the pool's own path. */
-export const CONNECTION_POOL_UNSUPPORTED = [
+const CONNECTION_POOL_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "tcp.tcpKeepalive", consequence: "connections keep the operating system's keepalive settings" },
   { path: "tcp.maxConnectionDuration", consequence: "connections are not closed because of their age" },
   { path: "http.h2UpgradePolicy", consequence: "requests are sent with the protocol their port declares" },
   { path: "http.useClientProtocol", consequence: "requests are sent with the protocol their port declares" },
   { path: "http.maxConcurrentStreams", consequence: "streams of one HTTP/2 connection are not limited by it" },
   { path: "http.http2KeepAlive", consequence: "no HTTP/2 PING is sent to keep connections alive" },
-] as const;
+];
+
+/** The same fields for a pool at this place of a spec. */
+export function connectionPoolUnsupported(prefix: string): UnsupportedField[] {
+  return CONNECTION_POOL_UNSUPPORTED.map((field) => ({ ...field, path: `${prefix}.${field.path}` }));
+}

@@ -1,8 +1,9 @@
 import * as v from "valibot";
-import { connectionPool } from "./connection-pool.ts";
+import { connectionPool, connectionPoolUnsupported } from "./connection-pool.ts";
 import { duration, durationOrZero } from "./duration.ts";
 import { anything, filledList, filledText, flag, integer, int32, labels, list, object, oneOf, percentage, portNumber, text, uint32 } from "./field.ts";
 import { serviceHost } from "./host-name.ts";
+import type { UnsupportedField } from "./kind-definition.ts";
 
 /* `networking.istio.io DestinationRule`, the structure alone; `destination-rule-check.ts` holds its meaning. */
 
@@ -106,3 +107,34 @@ export type Subset = DestinationRuleSpec["subsets"][number];
 export type LoadBalancer = v.InferOutput<typeof loadBalancer>;
 export type OutlierDetection = v.InferOutput<typeof outlierDetection>;
 export type ClientTls = v.InferOutput<typeof clientTls>;
+
+/** What the four blocks of a policy accept and Outrider does not obey yet, below the policy's own path. */
+const POLICY_UNSUPPORTED: readonly UnsupportedField[] = [
+  { path: "loadBalancer.simple", when: (value) => value === "PASSTHROUGH", consequence: "endpoints are chosen by LEAST_REQUEST" },
+  { path: "loadBalancer.consistentHash", consequence: "requests are not kept on one endpoint; endpoints are chosen by LEAST_REQUEST" },
+  { path: "loadBalancer.localityLbSetting", consequence: "endpoints are chosen without regard to their locality" },
+  { path: "loadBalancer.zoneAwareLbSetting", consequence: "endpoints are chosen without regard to their zone" },
+  { path: "loadBalancer.warmupDurationSecs", consequence: "new endpoints get their full share at once" },
+  { path: "loadBalancer.warmup", consequence: "new endpoints get their full share at once" },
+  ...connectionPoolUnsupported("connectionPool"),
+  { path: "outlierDetection.splitExternalLocalOriginErrors", when: (value) => value === true, consequence: "failures to connect count as 5xx errors" },
+  { path: "outlierDetection.consecutiveLocalOriginFailures", consequence: "failures to connect count as 5xx errors" },
+  { path: "outlierDetection.consecutiveErrors", consequence: "use consecutive5xxErrors or consecutiveGatewayErrors" },
+  { path: "outlierDetection.outlierDetectionHttpErrorCodes", consequence: "every status from 500 on counts as an error" },
+  { path: "tls.mode", when: (value) => value === "SIMPLE" || value === "MUTUAL", consequence: "SECURITY: TLS of mode SIMPLE and MUTUAL is not originated" },
+  { path: "tls.insecureSkipVerify", consequence: "the peer's certificate is always verified" },
+  { path: "tls.caCrl", consequence: "SECURITY: certificates are not checked against the revocation list" },
+];
+
+const atEvery = (fields: readonly UnsupportedField[], ...prefixes: string[]): UnsupportedField[] =>
+  prefixes.flatMap((prefix) => fields.map((field) => ({ ...field, path: `${prefix}.${field.path}` })));
+
+/** Accepted, and not obeyed yet. */
+export const DESTINATION_RULE_UNSUPPORTED: readonly UnsupportedField[] = [
+  ...atEvery(POLICY_UNSUPPORTED, "trafficPolicy", "trafficPolicy.portLevelSettings[]", "subsets[].trafficPolicy", "subsets[].trafficPolicy.portLevelSettings[]"),
+  ...atEvery([
+    { path: "tunnel", consequence: "connections are not tunnelled; they go to the destination directly" },
+    { path: "proxyProtocol", consequence: "no PROXY header is sent" },
+    { path: "retryBudget", consequence: "retries are limited by connectionPool.http.maxRetries alone" },
+  ], "trafficPolicy", "subsets[].trafficPolicy"),
+];

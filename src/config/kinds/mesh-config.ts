@@ -1,10 +1,11 @@
 import * as v from "valibot";
 import { duration, durationOrZero } from "./duration.ts";
 import { anything, anyMapping, filledText, flag, integer, list, object, oneOf, text } from "./field.ts";
+import type { UnsupportedField } from "./kind-definition.ts";
 
 /*
  * MeshConfig (`mesh.istio.io/v1alpha1`): a file named `mesh.yaml`, or the key `mesh` of the ConfigMap `istio`. Every
- * field Istio knows has a name here, so that a misspelt one is found; `mesh-config-fields.ts` tells which are obeyed.
+ * field Istio knows has a name here, so that a misspelt one is found; `MESH_CONFIG_UNSUPPORTED` tells which are not obeyed.
  */
 
 const retryPolicy = object({
@@ -16,6 +17,15 @@ const retryPolicy = object({
 });
 
 const ignored = v.optional(anything);
+const IGNORED = [
+  "proxyListenPort", "proxyInboundListenPort", "proxyHttpPort", "tcpKeepalive", "ingressClass", "ingressService",
+  "ingressControllerMode", "ingressSelector", "enableTracing", "enableEnvoyAccessLogService", "disableEnvoyListenerLog",
+  "configSources", "caCertificates", "localityLbSetting", "zoneAwareLbSetting", "dnsRefreshRate", "h2UpgradePolicy",
+  "inboundClusterStatName", "outboundClusterStatName", "certificates", "serviceSettings", "enablePrometheusMerge",
+  "verifyCertificateAtClient", "ca", "extensionProviders", "defaultProviders", "discoverySelectors", "meshMTLS",
+  "tlsDefaults", "hboneIdleTimeout", "defaultTrafficPolicy",
+] as const;
+const ignoredFields = Object.fromEntries(IGNORED.map((name) => [name, ignored])) as Record<(typeof IGNORED)[number], typeof ignored>;
 
 export const meshConfig = object({
   trustDomain: v.optional(filledText),
@@ -38,14 +48,32 @@ export const meshConfig = object({
   defaultServiceExportTo: list(text),
   defaultVirtualServiceExportTo: list(text),
   defaultDestinationRuleExportTo: list(text),
-  proxyListenPort: ignored, proxyInboundListenPort: ignored, proxyHttpPort: ignored, tcpKeepalive: ignored,
-  ingressClass: ignored, ingressService: ignored, ingressControllerMode: ignored, ingressSelector: ignored,
-  enableTracing: ignored, enableEnvoyAccessLogService: ignored, disableEnvoyListenerLog: ignored,
-  configSources: ignored, caCertificates: ignored, localityLbSetting: ignored, zoneAwareLbSetting: ignored,
-  dnsRefreshRate: ignored, h2UpgradePolicy: ignored, inboundClusterStatName: ignored, outboundClusterStatName: ignored,
-  certificates: ignored, serviceSettings: ignored, enablePrometheusMerge: ignored, verifyCertificateAtClient: ignored,
-  ca: ignored, extensionProviders: ignored, defaultProviders: ignored, discoverySelectors: ignored,
-  meshMTLS: ignored, tlsDefaults: ignored, hboneIdleTimeout: ignored, defaultTrafficPolicy: ignored,
+  ...ignoredFields,
 });
 
 export type MeshConfigSpec = v.InferOutput<typeof meshConfig>;
+
+/** What becomes of some of the ignored fields. */
+const CONSEQUENCES: Partial<Record<(typeof IGNORED)[number], string>> = {
+  proxyListenPort: "use --outbound-port",
+  proxyInboundListenPort: "use --inbound-port",
+  extensionProviders: "providers of external authorization, tracing and access logs are not used",
+  defaultProviders: "providers of tracing, metrics and access logs are not used",
+  caCertificates: "SECURITY: further roots of trust are not loaded from here; put bundles into the certificate folder",
+  localityLbSetting: "endpoints are chosen without regard to their locality",
+  defaultTrafficPolicy: "DestinationRules without these blocks keep the built-in limits",
+  meshMTLS: "SECURITY: TLS parameters of mesh connections keep their defaults",
+  tlsDefaults: "SECURITY: TLS parameters keep their defaults",
+  h2UpgradePolicy: "requests are sent with the protocol their port declares",
+};
+
+/** Accepted, and not obeyed yet. */
+export const MESH_CONFIG_UNSUPPORTED: readonly UnsupportedField[] = [
+  ...IGNORED.map((path) => ({ path, consequence: CONSEQUENCES[path] ?? "it has no effect here" })),
+  { path: "inboundTrafficPolicy.mode", when: (value) => value === "LOCALHOST", consequence: "the application is dialled at the pod's address" },
+  { path: "protocolDetectionTimeout", consequence: "Outrider decides by itself how long to wait for the first bytes" },
+  { path: "accessLogFormat", consequence: "the access log has its default format" },
+  { path: "accessLogEncoding", when: (value) => value === "TEXT", consequence: "the access log has its default format" },
+  { path: "defaultInboundHttpRetryPolicy", consequence: "requests to the application are not retried" },
+  { path: "defaultConfig.*", consequence: "it has no effect here; see the options of `outrider proxy`" },
+];

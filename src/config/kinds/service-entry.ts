@@ -2,7 +2,8 @@ import * as v from "valibot";
 import { filledList, filledText, labels, list, object, oneOf, portNumber, text } from "./field.ts";
 import { serviceHost } from "./host-name.ts";
 import { addressOrCidr } from "./ip-block.ts";
-import { workloadEntry } from "./workload-entry.ts";
+import { WORKLOAD_ENTRY_UNSUPPORTED, workloadEntry } from "./workload-entry.ts";
+import type { UnsupportedField } from "./kind-definition.ts";
 
 /* `networking.istio.io ServiceEntry`, the structure alone; `service-entry-check.ts` holds its meaning. */
 
@@ -29,3 +30,10 @@ export const serviceEntry = object({
 });
 
 export type ServiceEntrySpec = v.InferOutput<typeof serviceEntry>;
+
+/** Accepted, and not obeyed yet. */
+export const SERVICE_ENTRY_UNSUPPORTED: readonly UnsupportedField[] = [
+  { path: "resolution", when: (value) => value === "DNS_ROUND_ROBIN", consequence: "names are resolved as with resolution DNS" },
+  { path: "resolution", when: (value) => value === "DYNAMIC_DNS", consequence: "names are not resolved per request; this service has no endpoints" },
+  ...WORKLOAD_ENTRY_UNSUPPORTED.map((field) => ({ ...field, path: `endpoints[].${field.path}` })),
+];

@@ -1,8 +1,9 @@
 import * as v from "valibot";
-import { connectionPool } from "./connection-pool.ts";
+import { connectionPool, connectionPoolUnsupported } from "./connection-pool.ts";
 import { filledText, labels, list, object, oneOf, portNumber, text } from "./field.ts";
 import { serverTls } from "./server-tls.ts";
 import { destination } from "./virtual-service.ts";
+import type { UnsupportedField } from "./kind-definition.ts";
 
 /* `networking.istio.io Sidecar`, the structure alone; `sidecar-check.ts` holds its meaning. */
 
@@ -42,3 +43,16 @@ export const sidecar = object({
 export type SidecarSpec = v.InferOutput<typeof sidecar>;
 export type SidecarIngress = SidecarSpec["ingress"][number];
 export type SidecarEgress = SidecarSpec["egress"][number];
+
+const isUnix = (value: unknown): boolean => typeof value === "string" && value.startsWith("unix://");
+
+/** Accepted, and not obeyed yet. */
+export const SIDECAR_UNSUPPORTED: readonly UnsupportedField[] = [
+  { path: "ingress[].tls", consequence: "SECURITY: the port does not terminate TLS for callers outside the mesh" },
+  { path: "ingress[].bind", when: isUnix, consequence: "unix sockets are not listened on; this entry is not used" },
+  { path: "ingress[].defaultEndpoint", when: isUnix, consequence: "unix sockets are not dialled; this entry is not used" },
+  { path: "egress[].bind", when: isUnix, consequence: "unix sockets are not listened on; this entry is not used" },
+  { path: "outboundTrafficPolicy.egressProxy", consequence: "unknown destinations are dialled directly" },
+  ...connectionPoolUnsupported("ingress[].connectionPool"),
+  ...connectionPoolUnsupported("inboundConnectionPool"),
+];

@@ -4,6 +4,7 @@ import { filledList, filledText, flag, int32, integer, labels, list, mapOf, obje
 import { destinationHost, matchHost } from "./host-name.ts";
 import { addressOrCidr } from "./ip-block.ts";
 import { regex, stringMatch, uriMatch } from "./string-match.ts";
+import type { UnsupportedField } from "./kind-definition.ts";
 
 /* `networking.istio.io VirtualService`, the structure alone; `virtual-service-check.ts` holds its meaning. */
 
@@ -157,3 +158,27 @@ export type TcpRule = VirtualServiceSpec["tcp"][number];
 /** Where traffic goes; `weight` stands beside it in a route. */
 export type Destination = v.InferOutput<typeof destination>;
 export type WeightedDestination = v.InferOutput<typeof weightedDestination>;
+
+/** Accepted, and not obeyed yet. */
+export const VIRTUAL_SERVICE_UNSUPPORTED: readonly UnsupportedField[] = [
+  { path: "http[].redirect", consequence: "requests of this rule are not redirected" },
+  { path: "http[].delegate", consequence: "the rules of the delegate are not used" },
+  { path: "http[].rewrite", consequence: "path and authority are sent as they came" },
+  { path: "http[].fault", consequence: "no delay and no abort is injected" },
+  { path: "http[].mirror", consequence: "no copy of the request is sent" },
+  { path: "http[].mirrorPercent", consequence: "no copy of the request is sent" },
+  { path: "http[].mirrorPercentage", consequence: "no copy of the request is sent" },
+  { path: "http[].mirrors", consequence: "no copies of the request are sent" },
+  { path: "http[].corsPolicy", consequence: "preflight requests go to the service and no CORS headers are added" },
+  { path: "http[].headers", consequence: "headers are neither set, added nor removed" },
+  { path: "http[].route[].headers", consequence: "headers are neither set, added nor removed" },
+  { path: "http[].match[].statPrefix", consequence: "no statistics are kept under that name" },
+  { path: "http[].retries.retryRemoteLocalities", when: (value) => value === true, consequence: "retries choose among all endpoints as first attempts do" },
+  { path: "http[].retries.retryIgnorePreviousHosts", when: (value) => value === false, consequence: "retries still prefer endpoints that were not tried yet" },
+  { path: "tls[].match[].sniHosts", consequence: "connections are not routed by server name; this rule is not used" },
+  { path: "tls[].match[].destinationSubnets", consequence: "connections are not routed by destination address" },
+  { path: "tcp[].match[].destinationSubnets", consequence: "connections are not routed by destination address" },
+  { path: "tcp[].match[].sourceLabels", consequence: "connections are not routed by the caller's labels" },
+  { path: "tcp[].match[].sourceNamespace", consequence: "connections are not routed by the caller's namespace" },
+  { path: "tcp[].match[].sourceSubnet", consequence: "Istio ignores this field as well" },
+];

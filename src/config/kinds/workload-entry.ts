@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { labels, mapOf, object, portNumber, text, uint32 } from "./field.ts";
+import type { UnsupportedField } from "./kind-definition.ts";
 
 const maxText = (length: number) => v.pipe(text, v.maxLength(length, `must be at most ${length} characters long`));
 
@@ -18,3 +19,13 @@ export const workloadEntry = object({
 });
 
 export type WorkloadEntrySpec = v.InferOutput<typeof workloadEntry>;
+
+/** Accepted, and not obeyed yet. */
+export const WORKLOAD_ENTRY_UNSUPPORTED: readonly UnsupportedField[] = [
+  { path: "network", consequence: "the address is dialled directly, whatever network it is in" },
+  { path: "locality", consequence: "endpoints are chosen without regard to their locality" },
+  {
+    path: "address", when: (value) => typeof value === "string" && value.startsWith("unix://"),
+    consequence: "unix sockets are not dialled; this endpoint is not used",
+  },
+];

@@ -1,0 +1,79 @@
+import { AUTHORIZATION_POLICY_UNSUPPORTED, authorizationPolicy } from "./authorization-policy.ts";
+import { checkAuthorizationPolicy } from "./authorization-policy-check.ts";
+import { DESTINATION_RULE_UNSUPPORTED, destinationRule } from "./destination-rule.ts";
+import { checkDestinationRule } from "./destination-rule-check.ts";
+import { envoyFilter } from "./envoy-filter.ts";
+import { gateway } from "./gateway.ts";
+import type { KindDefinition } from "./kind-definition.ts";
+import type { Kind } from "./kind-specs.ts";
+import { endpointSlice, endpoints, pod, service } from "./kubernetes.ts";
+import { MESH_CONFIG_UNSUPPORTED, meshConfig } from "./mesh-config.ts";
+import { peerAuthentication } from "./peer-authentication.ts";
+import { checkPeerAuthentication } from "./peer-authentication-check.ts";
+import { proxyConfig } from "./proxy-config.ts";
+import { requestAuthentication } from "./request-authentication.ts";
+import { SERVICE_ENTRY_UNSUPPORTED, serviceEntry } from "./service-entry.ts";
+import { checkServiceEntry } from "./service-entry-check.ts";
+import { SIDECAR_UNSUPPORTED, sidecar } from "./sidecar.ts";
+import { checkSidecar } from "./sidecar-check.ts";
+import { telemetry } from "./telemetry.ts";
+import { VIRTUAL_SERVICE_UNSUPPORTED, virtualService } from "./virtual-service.ts";
+import { checkVirtualService } from "./virtual-service-check.ts";
+import { WORKLOAD_ENTRY_UNSUPPORTED, workloadEntry } from "./workload-entry.ts";
+import { checkWorkloadEntry } from "./workload-entry-check.ts";
+
+const versions = (group: string, ...names: string[]): string[] => names.map((name) => `${group}/${name}`);
+const NETWORKING = versions("networking.istio.io", "v1", "v1beta1", "v1alpha3");
+const SECURITY = versions("security.istio.io", "v1", "v1beta1");
+
+type Optional = "isLenient" | "unsupported" | "check" | "unsupportedKind";
+function istio<K extends Kind>(definition: Omit<KindDefinition<K>, Optional | "body"> & Partial<Pick<KindDefinition<K>, Optional>>): KindDefinition<K> {
+  return { body: "spec", isLenient: false, unsupported: [], check: null, unsupportedKind: null, ...definition };
+}
+function kubernetes<K extends Kind>(definition: Pick<KindDefinition<K>, "kind" | "apiVersions" | "schema" | "body">): KindDefinition<K> {
+  return { isLenient: true, unsupported: [], check: null, unsupportedKind: null, ...definition };
+}
+
+/** Every kind Outrider reads. */
+const DEFINITIONS: { readonly [K in Kind]: KindDefinition<K> } = {
+  VirtualService: istio({ kind: "VirtualService", apiVersions: NETWORKING, schema: virtualService, check: checkVirtualService, unsupported: VIRTUAL_SERVICE_UNSUPPORTED }),
+  DestinationRule: istio({ kind: "DestinationRule", apiVersions: NETWORKING, schema: destinationRule, check: checkDestinationRule, unsupported: DESTINATION_RULE_UNSUPPORTED }),
+  ServiceEntry: istio({ kind: "ServiceEntry", apiVersions: NETWORKING, schema: serviceEntry, check: checkServiceEntry, unsupported: SERVICE_ENTRY_UNSUPPORTED }),
+  WorkloadEntry: istio({ kind: "WorkloadEntry", apiVersions: NETWORKING, schema: workloadEntry, check: checkWorkloadEntry, unsupported: WORKLOAD_ENTRY_UNSUPPORTED }),
+  Sidecar: istio({ kind: "Sidecar", apiVersions: NETWORKING, schema: sidecar, check: checkSidecar, unsupported: SIDECAR_UNSUPPORTED }),
+  PeerAuthentication: istio({ kind: "PeerAuthentication", apiVersions: SECURITY, schema: peerAuthentication, check: checkPeerAuthentication }),
+  AuthorizationPolicy: istio({ kind: "AuthorizationPolicy", apiVersions: SECURITY, schema: authorizationPolicy, check: checkAuthorizationPolicy, unsupported: AUTHORIZATION_POLICY_UNSUPPORTED }),
+  RequestAuthentication: istio({
+    kind: "RequestAuthentication", apiVersions: SECURITY, schema: requestAuthentication,
+    unsupportedKind: "SECURITY: tokens (JWT) are not verified; requests with a forged, expired or missing token pass this object, and policies on request principals or claims see none",
+  }),
+  Telemetry: istio({
+    kind: "Telemetry", apiVersions: versions("telemetry.istio.io", "v1", "v1alpha1"), schema: telemetry,
+    unsupportedKind: "metrics, access log and tracing keep their defaults",
+  }),
+  ProxyConfig: istio({
+    kind: "ProxyConfig", apiVersions: versions("networking.istio.io", "v1beta1"), schema: proxyConfig,
+    unsupportedKind: "use the options of `outrider proxy` instead, such as --concurrency",
+  }),
+  Gateway: istio({
+    kind: "Gateway", apiVersions: NETWORKING, schema: gateway,
+    unsupportedKind: "a sidecar serves no gateway; only VirtualServices bound to \"mesh\" apply",
+  }),
+  EnvoyFilter: istio({
+    kind: "EnvoyFilter", apiVersions: versions("networking.istio.io", "v1alpha3"), schema: envoyFilter,
+    unsupportedKind: "none of its patches is applied; if it limits or checks requests, those limits and checks are not in force",
+  }),
+  Service: kubernetes({ kind: "Service", apiVersions: ["v1"], body: "spec", schema: service }),
+  EndpointSlice: kubernetes({ kind: "EndpointSlice", apiVersions: versions("discovery.k8s.io", "v1", "v1beta1"), body: "object", schema: endpointSlice }),
+  Endpoints: kubernetes({ kind: "Endpoints", apiVersions: ["v1"], body: "object", schema: endpoints }),
+  Pod: kubernetes({ kind: "Pod", apiVersions: ["v1"], body: "object", schema: pod }),
+  MeshConfig: { ...istio({ kind: "MeshConfig", apiVersions: ["mesh.istio.io/v1alpha1"], schema: meshConfig, unsupported: MESH_CONFIG_UNSUPPORTED }), body: "object" },
+};
+
+/** The names of every kind Outrider reads. */
+export const KINDS = Object.keys(DEFINITIONS) as readonly Kind[];
+
+/** The definition of a kind by its name, or null. */
+export function findKind(kind: string): KindDefinition | null {
+  return Object.hasOwn(DEFINITIONS, kind) ? (DEFINITIONS[kind as Kind] as unknown as KindDefinition) : null;
+}

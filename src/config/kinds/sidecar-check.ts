@@ -1,0 +1,59 @@
+import { isIP } from "node:net";
+import type { Path } from "../resource.ts";
+import { checkConnectionPool } from "./destination-rule-check.ts";
+import { hostNameFault } from "./host-name.ts";
+import type { Report } from "./kind-definition.ts";
+import type { SidecarEgress, SidecarIngress, SidecarSpec } from "./sidecar.ts";
+
+const NAMESPACE = /^(?:[*.~]|~?[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)$/;
+const DEFAULT_ENDPOINT = /^(?:(?:127\.0\.0\.1|0\.0\.0\.0|\[::1\]|\[::\]):(\d{1,5})|unix:\/\/[/@].+)$/;
+
+function checkBind(bind: string | undefined, path: Path, report: Report): void {
+  if (bind === undefined || bind === "" || isIP(bind) !== 0 || /^unix:\/\/[/@]./.test(bind)) return;
+  report.error(path, `must be an IP address or unix:///path, not ${JSON.stringify(bind)}`);
+}
+
+function checkIngress(entry: SidecarIngress, path: Path, report: Report): void {
+  checkBind(entry.bind, [...path, "bind"], report);
+  checkConnectionPool(entry.connectionPool, [...path, "connectionPool"], report);
+  if (entry.defaultEndpoint === undefined) return;
+  const match = DEFAULT_ENDPOINT.exec(entry.defaultEndpoint);
+  const port = match?.[1];
+  if (match === null || (port !== undefined && (Number(port) < 1 || Number(port) > 65_535))) {
+    report.error([...path, "defaultEndpoint"], "must be 127.0.0.1:PORT, [::1]:PORT, 0.0.0.0:PORT, [::]:PORT or unix:///path");
+  }
+}
+
+function checkEgress(entry: SidecarEgress, path: Path, report: Report): void {
+  checkBind(entry.bind, [...path, "bind"], report);
+  if (entry.captureMode === "NONE" && entry.port === undefined) report.error([...path, "port"], "is required with captureMode NONE");
+  if (entry.bind && entry.port === undefined) report.error([...path, "port"], "is required with bind");
+  entry.hosts.forEach((host, index) => {
+    const slash = host.indexOf("/");
+    const at = [...path, "hosts", index];
+    if (slash < 0) return report.error(at, `must be namespace/dnsName, such as "./${host}" or "*/${host}"`);
+    const namespace = host.slice(0, slash);
+    if (!NAMESPACE.test(namespace)) return report.error(at, `${JSON.stringify(namespace)} is neither a namespace, ".", "*" nor "~"`);
+    const name = host.slice(slash + 1);
+    const fault = name === "" ? "a host name, or \"*\", must follow the slash" : hostNameFault(name, { allowsWildcard: true });
+    if (fault !== null) report.error(at, fault);
+  });
+}
+
+/** The rules over several fields of a Sidecar (`spec/00` 0.5, Istio's `ValidateSidecar`). */
+export function checkSidecar(spec: SidecarSpec, report: Report): void {
+  spec.ingress.forEach((entry, index) => checkIngress(entry, ["ingress", index], report));
+  spec.egress.forEach((entry, index) => checkEgress(entry, ["egress", index], report));
+  checkConnectionPool(spec.inboundConnectionPool, ["inboundConnectionPool"], report);
+  const ports = new Set<string>();
+  spec.ingress.forEach((entry, index) => {
+    const key = `${entry.bind ?? ""}|${entry.port.number}`;
+    if (ports.has(key)) report.error(["ingress", index, "port", "number"], `port ${entry.port.number} is there twice`);
+    ports.add(key);
+  });
+  const catchAll = spec.egress.filter((entry) => entry.port === undefined).length;
+  if (catchAll > 1) report.error(["egress"], "only one egress entry may be without a port");
+  if (spec.workloadSelector !== undefined && Object.keys(spec.workloadSelector.labels).length === 0) {
+    report.warn(["workloadSelector"], "selects nothing in particular: without labels it stands for the whole namespace");
+  }
+}

@@ -1,0 +1,86 @@
+import * as v from "valibot";
+import { problemAt } from "../problem.ts";
+import type { Problem } from "../problem.ts";
+import type { Metadata, Path, Resource } from "../resource.ts";
+import { quote } from "./field.ts";
+import type { KindDefinition } from "./kind-definition.ts";
+import type { AnyResource } from "./kind-specs.ts";
+import { didYouMean } from "./suggestion.ts";
+import { findUnsupported } from "./unsupported-fields.ts";
+
+/** More than this says no more. */
+const MAX_PROBLEMS = 50;
+const ISTIO_FIELDS = ["apiVersion", "kind", "metadata", "spec", "status"];
+
+/** An object with its envelope read: what remains is its body. */
+export interface Candidate {
+  readonly definition: KindDefinition;
+  readonly apiVersion: string;
+  readonly metadata: Metadata;
+  /** The whole object as written. */
+  readonly value: Readonly<Record<string, unknown>>;
+  readonly file: string;
+  readonly line: number;
+  readonly positions: ReadonlyMap<string, number>;
+}
+
+/** Drops empty (null) fields of mappings, at any depth: Kubernetes takes them for absent. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).filter(([, entry]) => entry !== null);
+  return Object.fromEntries(entries.map(([key, entry]) => [key, withoutNulls(entry)]));
+}
+
+/** Our schemas word their own messages; those of valibot's own are put into the same words. */
+function describe(issue: v.BaseIssue<unknown>): string {
+  if (!issue.message.startsWith("Invalid ")) return issue.message;
+  if (issue.expected === null) return `is not valid: ${quote(issue.input)}`;
+  const what = issue.expected === "Array" ? "a list" : issue.expected === "Object" ? "a mapping" : issue.expected;
+  return issue.input === undefined ? "is required" : `must be ${what}, not ${quote(issue.input)}`;
+}
+
+function pathOf(issue: v.BaseIssue<unknown>): Path {
+  return (issue.path ?? []).map((item) => item.key as string | number);
+}
+
+/** The part of the object its schema reads, and the path that leads there. */
+function bodyOf({ definition, value }: Candidate): { body: unknown; prefix: Path } {
+  const isSpec = definition.body === "spec";
+  const body = isSpec ? (value["spec"] ?? {}) : value;
+  return { body: definition.isLenient ? withoutNulls(body) : body, prefix: isSpec ? ["spec"] : [] };
+}
+
+/**
+ * Validates one object: its schema, the rules of its kind, and the fields nobody obeys. The resource is null when an
+ * error was found; warnings leave it whole. Never throws.
+ */
+export function validate(candidate: Candidate): { resource: AnyResource | null; problems: readonly Problem[] } {
+  const { definition, apiVersion, metadata, file, line, positions, value } = candidate;
+  const place: Resource = { kind: definition.kind, apiVersion, metadata, spec: null, file, line, positions };
+  const problems: Problem[] = [];
+  let hasError = false;
+  const add = (severity: Problem["severity"], path: Path, message: string): void => {
+    hasError ||= severity === "error";
+    if (problems.length < MAX_PROBLEMS) problems.push(problemAt(severity, place, path, message));
+  };
+  if (definition.body === "spec" && !definition.isLenient) {
+    for (const key of Object.keys(value)) {
+      if (!ISTIO_FIELDS.includes(key)) add("error", [key], `unknown field${didYouMean(key, ISTIO_FIELDS)}`);
+    }
+  }
+  const { body, prefix } = bodyOf(candidate);
+  const parsed = v.safeParse(definition.schema, body);
+  if (!parsed.success) {
+    for (const issue of parsed.issues) add("error", [...prefix, ...pathOf(issue)], describe(issue));
+    return { resource: null, problems };
+  }
+  definition.check?.(parsed.output, {
+    error: (path, message) => add("error", [...prefix, ...path], message),
+    warn: (path, message) => add("warning", [...prefix, ...path], message),
+  }, metadata);
+  if (definition.unsupportedKind !== null) add("warning", [], `unsupported: ${definition.unsupportedKind}`);
+  for (const { path, consequence } of findUnsupported(body, definition.unsupported)) add("warning", [...prefix, ...path], `unsupported: ${consequence}`);
+  if (hasError) return { resource: null, problems };
+  return { resource: { ...place, spec: parsed.output } as AnyResource, problems };
+}

@@ -1,0 +1,67 @@
+import { checkExportTo } from "./export-to.ts";
+import { checkHttpRule } from "./http-rule-check.ts";
+import type { Report } from "./kind-definition.ts";
+import type { HttpRule, TcpRule, TlsRule, VirtualServiceSpec } from "./virtual-service.ts";
+import { checkWeights } from "./weights.ts";
+
+/** True when every name that `inner` stands for is one `outer` stands for (`spec/00` 0.3). */
+function covers(outer: string, inner: string): boolean {
+  if (outer === inner) return true;
+  return outer.startsWith("*") && inner.replace(/^\*/, "").endsWith(outer.slice(1)) && inner.length >= outer.length;
+}
+
+function checkHosts(spec: VirtualServiceSpec, report: Report): void {
+  const hosts = spec.hosts.map((host) => host.toLowerCase());
+  const isBoundToMesh = spec.gateways === undefined || spec.gateways.includes("mesh");
+  hosts.forEach((host, index) => {
+    if (host === "*" && isBoundToMesh) return report.error(["hosts", index], "the wildcard \"*\" is not allowed for gateway \"mesh\"");
+    const other = hosts.findIndex((candidate, at) => at < index && (covers(candidate, host) || covers(host, candidate)));
+    if (other >= 0) report.error(["hosts", index], `overlaps with host ${JSON.stringify(spec.hosts[other])}`);
+  });
+}
+
+/** A VirtualService without hosts is a delegate: it is only reached through another one. */
+function checkDelegate(spec: VirtualServiceSpec, report: Report): void {
+  if (spec.gateways !== undefined) report.error(["gateways"], "a VirtualService without hosts (a delegate) must not name gateways");
+  if (spec.tls.length > 0) report.error(["tls"], "a VirtualService without hosts (a delegate) must not have tls rules");
+  if (spec.tcp.length > 0) report.error(["tcp"], "a VirtualService without hosts (a delegate) must not have tcp rules");
+  if (spec.http.length === 0) report.error(["hosts"], "is required");
+}
+
+function checkTls(rule: TlsRule, index: number, spec: VirtualServiceSpec, report: Report): void {
+  if (rule.route.length === 0) report.error(["tls", index, "route"], "is required");
+  checkWeights(rule.route, ["tls", index, "route"], report);
+  rule.match.forEach((match, at) => match.sniHosts.forEach((sniHost, hostAt) => {
+    if (spec.hosts.some((host) => covers(host.toLowerCase(), sniHost.toLowerCase()))) return;
+    report.error(["tls", index, "match", at, "sniHosts", hostAt], `${JSON.stringify(sniHost)} is not covered by the hosts of this VirtualService`);
+  }));
+}
+
+function checkTcp(rule: TcpRule, index: number, report: Report): void {
+  if (rule.route.length === 0) report.error(["tcp", index, "route"], "is required");
+  checkWeights(rule.route, ["tcp", index, "route"], report);
+}
+
+/** True for a rule that every request fits: what stands below it can never be reached. */
+function isUnconditional(rule: HttpRule): boolean {
+  return rule.match.length === 0 || rule.match.some((match) => {
+    const { uri, name: _name, statPrefix: _statPrefix, ignoreUriCase: _case, ...others } = match;
+    const isAnyPath = uri === undefined || uri.prefix === "/" || uri.regex === ".*";
+    return isAnyPath && Object.values(others).every((value) => value === undefined || (Array.isArray(value) && value.length === 0));
+  });
+}
+
+/** The rules of `spec/03` 3.13. */
+export function checkVirtualService(spec: VirtualServiceSpec, report: Report): void {
+  if (spec.hosts.length === 0) checkDelegate(spec, report);
+  else if (spec.http.length + spec.tls.length + spec.tcp.length === 0) report.error([], "must have at least one of http, tls and tcp");
+  checkHosts(spec, report);
+  checkExportTo(spec.exportTo, report, { allowsNone: false });
+  spec.http.forEach((rule, index) => checkHttpRule(rule, ["http", index], { isDelegate: spec.hosts.length === 0 }, report));
+  spec.tls.forEach((rule, index) => checkTls(rule, index, spec, report));
+  spec.tcp.forEach((rule, index) => checkTcp(rule, index, report));
+  const final = spec.http.findIndex(isUnconditional);
+  if (final >= 0 && final < spec.http.length - 1) {
+    report.warn(["http", final + 1], `is never reached: rule http[${final}] takes every request`);
+  }
+}

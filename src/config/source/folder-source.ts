@@ -1,0 +1,113 @@
+import { createHash } from "node:crypto";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import type { Clock } from "../../core/clock.ts";
+import type { TimerWheel } from "../../core/timer-wheel.ts";
+import type { Problem } from "../problem.ts";
+import { describeSystemError, signatureOfWalk, walkFolders } from "./folder-walk.ts";
+import { FolderWatch } from "./folder-watch.ts";
+import { parseFile } from "./parse-file.ts";
+import type { FileContent, SkippedObject } from "./parse-file.ts";
+import type { ConfigurationSource, ParsedFile, ParsedResources } from "./parsed.ts";
+import { MAX_FILE_BYTES } from "./yaml-text.ts";
+
+/** Reads at most one byte more than is allowed, so that a huge file costs no memory. */
+function readBytes(path: string): Uint8Array {
+  const descriptor = openSync(path, "r");
+  try {
+    const size = Math.min(fstatSync(descriptor).size, MAX_FILE_BYTES);
+    const buffer = Buffer.alloc(size + 1);
+    let length = 0;
+    for (;;) {
+      const count = readSync(descriptor, buffer, length, buffer.length - length, length);
+      length += count;
+      if (count === 0 || length === buffer.length) break;
+    }
+    // A file that grew while it was read is read again by the watcher; here it is what it was at first.
+    const isWhole = length <= size || size === MAX_FILE_BYTES;
+    return buffer.subarray(0, isWhole ? length : size);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** One warning per kind that nobody reads, placed at its first object. */
+function skippedProblems(skipped: readonly SkippedObject[]): Problem[] {
+  const byKind = new Map<string, SkippedObject[]>();
+  for (const object of skipped) byKind.set(object.kind, [...(byKind.get(object.kind) ?? []), object]);
+  return [...byKind].map(([kind, objects]) => {
+    const first = objects[0] as SkippedObject;
+    const others = objects.length === 1 ? "" : ` (${objects.length} objects)`;
+    return { severity: "warning", file: first.file, line: first.line, col: 1, resource: null, field: null, message: `kind ${kind} is not read by Outrider${others}` };
+  });
+}
+
+interface CachedFile {
+  readonly digest: string;
+  readonly content: FileContent;
+}
+
+/**
+ * Configuration from folders and files. Files whose bytes are the same as at the last `read` keep their parsed
+ * objects, so a change of one file costs one file.
+ */
+export class FolderSource implements ConfigurationSource {
+  readonly #paths: readonly string[];
+  readonly #timers: TimerWheel;
+  readonly #clock: Clock;
+  #cache = new Map<string, CachedFile>();
+  #signature = "";
+
+  constructor(options: { readonly paths: readonly string[]; readonly timers: TimerWheel; readonly clock: Clock }) {
+    this.#paths = options.paths;
+    this.#timers = options.timers;
+    this.#clock = options.clock;
+  }
+
+  /** All that the paths hold now. What cannot be read is an unreadable file in the result. */
+  read(): ParsedResources {
+    const walk = walkFolders(this.#paths);
+    // Taken before the bytes are, so that a change while reading shows as a change afterwards.
+    this.#signature = signatureOfWalk(walk);
+    const cache = new Map<string, CachedFile>();
+    const files: ParsedFile[] = walk.unreadable.map((entry) => ({ file: entry.file, isReadable: false, isEmpty: false, objects: [], problems: [entry] }));
+    const skipped: SkippedObject[] = [];
+    for (const { path } of walk.files) {
+      const file = this.#readFile(path, cache);
+      files.push(file.parsed);
+      skipped.push(...file.skipped);
+    }
+    this.#cache = cache;
+    return { files, problems: skippedProblems(skipped) };
+  }
+
+  /** Calls `onChange` when what `read` last gave is no longer what the paths hold, and they have come to rest. */
+  watch(onChange: () => void): () => void {
+    const watch = new FolderWatch({
+      timers: this.#timers,
+      clock: this.#clock,
+      look: () => {
+        const walk = walkFolders(this.#paths);
+        return { signature: signatureOfWalk(walk), folders: walk.folders };
+      },
+      known: () => this.#signature,
+      onChange,
+    });
+    watch.start();
+    return () => watch.stop();
+  }
+
+  #readFile(path: string, cache: Map<string, CachedFile>): FileContent {
+    let bytes: Uint8Array;
+    try {
+      bytes = readBytes(path);
+    } catch (error) {
+      const problem: Problem = { severity: "error", file: path, line: 0, col: 0, resource: null, field: null, message: describeSystemError(error) };
+      return { parsed: { file: path, isReadable: false, isEmpty: false, objects: [], problems: [problem] }, skipped: [] };
+    }
+    const digest = createHash("sha256").update(bytes).digest("base64");
+    const previous = this.#cache.get(path);
+    const content = previous?.digest === digest ? previous.content : parseFile(path, bytes);
+    cache.set(path, { digest, content });
+    return content;
+  }
+}

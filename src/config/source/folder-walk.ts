@@ -1,0 +1,120 @@
+import { readdirSync, realpathSync, statSync } from "node:fs";
+import type { BigIntStats } from "node:fs";
+import { join } from "node:path";
+import type { Problem } from "../problem.ts";
+
+/** More files than this are no configuration of one sidecar. */
+const MAX_FILES = 10_000;
+const MAX_FOLDER_DEPTH = 16;
+
+/** A file to be read, with what tells two states of it apart. */
+export interface FoundFile {
+  readonly path: string;
+  readonly signature: string;
+}
+
+/** What lies below the configured paths. */
+export interface Walk {
+  readonly files: readonly FoundFile[];
+  /** Folders that were visited, to be watched. */
+  readonly folders: readonly string[];
+  /** Paths that could not be looked at: what was last read from them, or from below, is kept. */
+  readonly unreadable: readonly Problem[];
+}
+
+function problem(path: string, message: string): Problem {
+  return { severity: "error", file: path, line: 0, col: 0, resource: null, field: null, message };
+}
+
+/** `EACCES` as a person reads it. */
+export function describeSystemError(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
+  const texts: Readonly<Record<string, string>> = {
+    ENOENT: "does not exist", EACCES: "may not be read (permission denied)", EPERM: "may not be read (permission denied)",
+    ELOOP: "is a loop of symbolic links", ENOTDIR: "is not a folder",
+  };
+  return texts[code] ?? `cannot be read (${code})`;
+}
+
+function signatureOf(stat: BigIntStats): string {
+  return `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`;
+}
+
+class Walker {
+  readonly files = new Map<string, FoundFile>();
+  readonly folders: string[] = [];
+  readonly unreadable: Problem[] = [];
+  readonly #visited = new Set<string>();
+
+  root(path: string): void {
+    const stat = this.#stat(path);
+    if (stat === null) return;
+    if (stat.isDirectory()) this.#folder(path, 0);
+    else if (stat.isFile()) this.files.set(path, { path, signature: signatureOf(stat) });
+    else this.unreadable.push(problem(path, "is neither a file nor a folder"));
+  }
+
+  #stat(path: string): BigIntStats | null {
+    try {
+      return statSync(path, { bigint: true });
+    } catch (error) {
+      this.unreadable.push(problem(path, describeSystemError(error)));
+      return null;
+    }
+  }
+
+  #folder(path: string, depth: number): void {
+    let names: string[];
+    try {
+      // The same folder reached twice, through a link or a loop of links, is read once.
+      const real = realpathSync(path);
+      if (this.#visited.has(real)) return;
+      this.#visited.add(real);
+      names = readdirSync(path).sort();
+    } catch (error) {
+      this.unreadable.push(problem(path, describeSystemError(error)));
+      return;
+    }
+    if (depth > MAX_FOLDER_DEPTH) return void this.unreadable.push(problem(path, `is more than ${MAX_FOLDER_DEPTH} folders deep and is not read`));
+    this.folders.push(path);
+    // `..data` and the folders it points to are Kubernetes' own; the links beside them lead to the same files.
+    for (const name of names) if (!name.startsWith(".")) this.#entry(join(path, name), depth);
+  }
+
+  #entry(path: string, depth: number): void {
+    const isConfiguration = /\.(?:yaml|yml|json)$/i.test(path);
+    let stat: BigIntStats;
+    try {
+      stat = statSync(path, { bigint: true });
+    } catch (error) {
+      // A name that is gone between listing and looking was deleted; a link without target is somebody's mistake.
+      const isGone = error instanceof Error && "code" in error && error.code === "ENOENT";
+      if (isConfiguration || !isGone) this.unreadable.push(problem(path, describeSystemError(error)));
+      return;
+    }
+    if (stat.isDirectory()) return this.#folder(path, depth + 1);
+    if (!isConfiguration) return;
+    if (!stat.isFile()) return void this.unreadable.push(problem(path, "is not a regular file and is not read"));
+    if (this.files.size >= MAX_FILES) {
+      if (this.files.size === MAX_FILES) this.unreadable.push(problem(path, `is one of more than ${MAX_FILES} files and is not read`));
+      return;
+    }
+    this.files.set(path, { path, signature: signatureOf(stat) });
+  }
+}
+
+/**
+ * Every `*.yaml`, `*.yml` and `*.json` below the paths, sorted by name within each folder; dotfiles are passed over,
+ * links are followed. A path that is a file is taken whatever its name. Never throws.
+ */
+export function walkFolders(paths: readonly string[]): Walk {
+  const walker = new Walker();
+  for (const path of paths) walker.root(path);
+  return { files: [...walker.files.values()], folders: walker.folders, unreadable: walker.unreadable };
+}
+
+/** One text that changes when anything below the paths does. */
+export function signatureOfWalk(walk: Walk): string {
+  const files = walk.files.map((file) => `${file.path}=${file.signature}`);
+  return [...files, ...walk.folders, ...walk.unreadable.map((entry) => `${entry.file}!${entry.message}`)].join("\n");
+}

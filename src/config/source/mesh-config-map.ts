@@ -1,0 +1,57 @@
+import { isMap, isScalar } from "yaml";
+import type { LineCounter, Node, Scalar, YAMLMap } from "yaml";
+import type { Metadata } from "../resource.ts";
+import { packPosition, unpackPosition } from "../resource.ts";
+import { parseObject, refuse } from "./parse-object.ts";
+import type { RawObject } from "./parse-object.ts";
+import type { ParsedObject } from "./parsed.ts";
+import { parseStream } from "./yaml-stream.ts";
+import { toValue } from "./yaml-value.ts";
+
+const MESH = { kind: "MeshConfig", apiVersion: "mesh.istio.io/v1alpha1" } as const;
+/** What a file named `mesh.yaml` holds: the same object as the ConfigMap `istio` of the root namespace. */
+export const MESH_CONFIG_IDENTITY = { envelope: { ...MESH, namespace: "istio-system", name: "istio" } } as const;
+
+/** Where the text of a scalar begins, and by how many columns its lines are indented. */
+function origin(scalar: Scalar, lines: LineCounter, text: string): { line: number; col: number } {
+  const place = lines.linePos(scalar.range?.[0] ?? 0);
+  if (scalar.type !== "BLOCK_LITERAL") return { line: place.line, col: 0 };
+  // The indicator `|` ends its own line; the text begins on the next, indented as the source has it.
+  const source = scalar.source ?? text;
+  const indent = /^[ ]*/.exec(source)?.[0].length ?? 0;
+  return { line: place.line + 1, col: indent };
+}
+
+/**
+ * The MeshConfig inside a ConfigMap named `istio`: the text of its key `mesh`, with the places in the outer file where
+ * the text is a literal block, and that of the key otherwise. Null when the ConfigMap has no such key.
+ */
+export function meshConfigOf(raw: RawObject, metadata: Metadata, node: YAMLMap, lines: LineCounter): ParsedObject | null {
+  const data = node.get("data", true);
+  const scalar = isMap(data) ? data.get("mesh", true) : undefined;
+  if (scalar === undefined) return null;
+  const { file } = raw;
+  if (!isScalar(scalar) || typeof scalar.value !== "string") return refuse(file, raw.line, raw.col, "data.mesh of the ConfigMap istio must be a text");
+  const isBlock = scalar.type === "BLOCK_LITERAL";
+  const start = origin(scalar, lines, scalar.value);
+  const shift = (place: { line: number; col: number }) => (isBlock
+    ? { line: start.line + place.line - 1, col: start.col + place.col }
+    : { line: start.line, col: 1 });
+  const stream = parseStream(scalar.value);
+  const envelope = { ...MESH, namespace: metadata.namespace, name: metadata.name };
+  const fault = stream.faults[0];
+  const [document, ...more] = stream.documents;
+  if (fault !== undefined || more.length > 0) {
+    const place = shift(fault ?? { line: 1, col: 1 });
+    const refused = refuse(file, place.line, place.col, fault?.message ?? "the mesh configuration must be a single document");
+    return { ...refused, identity: { kind: MESH.kind, namespace: envelope.namespace, name: envelope.name } };
+  }
+  const contents = document?.contents as Node | null | undefined;
+  const converted = document === undefined || !isMap(contents)
+    ? { value: {}, positions: new Map<string, number>(), faults: [] }
+    : toValue(contents, document, stream.lines);
+  const positions = new Map<string, number>();
+  for (const [path, packed] of converted.positions) positions.set(path, packPosition(shift(unpackPosition(packed))));
+  const faults = converted.faults.map((entry) => ({ ...entry, ...shift(entry) }));
+  return parseObject({ value: converted.value, positions, faults, file, line: start.line, col: start.col + 1, envelope });
+}
