@@ -20,9 +20,6 @@ export function serviceEntries(resources: readonly AnyResource[], pods: PodIndex
   const workloads = oldestFirst(resources, "WorkloadEntry");
   return oldestFirst(resources, "ServiceEntry").flatMap((resource) => {
     const addresses = virtualAddresses(resource, problems);
-    if (resource.spec.resolution === "DYNAMIC_DNS") {
-      problems.error(resource, ["spec", "resolution"], "DYNAMIC_DNS is not supported: requests to these hosts are answered 503");
-    }
     return resource.spec.hosts.map((host) => compileHost(resource, host.toLowerCase(), addresses, workloads, pods, problems));
   });
 }

@@ -25,7 +25,7 @@ export interface EgressScope {
 /** What a workload sees of the mesh. */
 export interface SidecarScope {
   readonly sidecar: ResourceOf<"Sidecar"> | null;
-  /** In the order of the Sidecar's entries. */
+  /** In the order of the Sidecar's entries, those without a port together as the last. */
   readonly egress: readonly EgressScope[];
   /** Hosts that get clusters: those imported, and those that imported VirtualServices send to. */
   readonly services: readonly Service[];
@@ -50,16 +50,16 @@ export function sidecarScope(
   }
   const egress: EgressScope[] = [];
   const used = new Set<VirtualService>();
-  entries.forEach((entry, index) => {
-    const hosts = new EgressHosts(entry.hosts, workload.namespace);
+  for (const { entry, index, hosts: patterns } of combineUnbound(entries)) {
+    const hosts = new EgressHosts(patterns, workload.namespace);
     const imported = rules.filter((rule) => hosts.importsRule(rule.metadata.namespace, hostsOf(rule)));
     for (const rule of imported) used.add(rule);
     const own = services.filter((service) => hosts.importsService(service.namespace, service.host));
-    if (own.length === 0 && !entry.hosts.every((host) => host.startsWith("~"))) {
+    if (own.length === 0 && !patterns.every((host) => host.startsWith("~"))) {
       problems.warning(sidecar, ["spec", "egress", index, "hosts"], "no service of the configuration is imported by these hosts");
     }
     egress.push({ entry, index, services: own, rules: new VirtualServiceIndex(imported, problems) });
-  });
+  }
   const hosts = new Set(egress.flatMap((scope) => scope.services.map((service) => service.host)));
   for (const rule of used) for (const host of destinationHosts(rule)) hosts.add(registry.aliases.get(host) ?? host);
   return {
@@ -68,6 +68,15 @@ export function sidecarScope(
     services: services.filter((service) => hosts.has(service.host)),
     outboundMode: sidecar.spec.outboundTrafficPolicy?.mode ?? mesh.outboundMode,
   };
+}
+
+/** Entries without a port are one: what any of them imports may be reached on the ports that no other entry claims. */
+function combineUnbound(entries: readonly SidecarEgress[]): { entry: SidecarEgress; index: number; hosts: readonly string[] }[] {
+  const all = entries.map((entry, index) => ({ entry, index, hosts: entry.hosts }));
+  const unbound = all.filter(({ entry }) => entry.port === undefined);
+  const [first] = unbound;
+  if (first === undefined) return all;
+  return [...all.filter(({ entry }) => entry.port !== undefined), { ...first, hosts: unbound.flatMap(({ hosts }) => hosts) }];
 }
 
 /** Every host that a VirtualService sends traffic to, fully qualified. */

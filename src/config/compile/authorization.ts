@@ -1,0 +1,116 @@
+import type { AuthorizationOperation } from "../kinds/authorization-policy.ts";
+import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
+import { positionOf } from "../resource.ts";
+import type { AuthorizationSpec, ConditionSpec, OperationSpec, PolicyRuleSpec, PolicySpec } from "../snapshot.ts";
+import { selects } from "./export-to.ts";
+import type { MeshSettings } from "./mesh-settings.ts";
+import { compileCondition } from "./policy-condition.ts";
+import { anyOf, compileSource } from "./policy-source.ts";
+import type { PolicyScope } from "./policy-source.ts";
+import { compilePolicyHost, compilePolicyPath, compilePolicyString } from "./policy-string.ts";
+import type { ProblemList } from "./problem-list.ts";
+import { compareText, oldestFirst, provenanceOf } from "./resource-order.ts";
+import type { WorkloadIdentity } from "./workload-identity.ts";
+
+type Policy = ResourceOf<"AuthorizationPolicy">;
+
+/** An AuthorizationPolicy that validation refused. Until it is mended, the workloads it selects are closed. */
+export interface RejectedPolicy {
+  readonly namespace: string;
+  readonly name: string;
+  /** Null where it has none, or where it could not be read: then the whole scope of its namespace. */
+  readonly selector: Readonly<Record<string, string>> | null;
+  readonly file: string;
+  /** 1-based. */
+  readonly line: number;
+}
+
+/** A rule without conditions: it holds for every request and connection. */
+const EVERYTHING: Omit<PolicyRuleSpec, "line"> = { from: [], to: [], when: [] };
+
+/**
+ * The policies in force for a workload (spec/05 5.5). What cannot be obeyed as written denies: a policy that validation or
+ * this compiler does not understand denies everything, and a CUSTOM one what it would have asked about.
+ */
+export function compileAuthorization(
+  resources: readonly AnyResource[],
+  rejected: readonly RejectedPolicy[],
+  workload: WorkloadIdentity,
+  mesh: MeshSettings,
+  problems: ProblemList,
+): AuthorizationSpec {
+  const deny: PolicySpec[] = rejected
+    .filter((policy) => applies(policy.namespace, policy.selector ?? undefined, workload, mesh))
+    .toSorted((a, b) => compareText(`${a.namespace}/${a.name}`, `${b.namespace}/${b.name}`) || compareText(a.file, b.file) || a.line - b.line)
+    .map(closed);
+  const allow: PolicySpec[] = [];
+  for (const policy of oldestFirst(resources, "AuthorizationPolicy")) {
+    const { spec, metadata } = policy;
+    if (spec.targetRef !== undefined || spec.targetRefs.length > 0) continue;
+    if (!applies(metadata.namespace, spec.selector?.matchLabels, workload, mesh)) continue;
+    if (spec.action === "AUDIT") continue;
+    if (metadata.annotations["istio.io/dry-run"]?.toLowerCase() === "true") {
+      problems.warning(policy, [], "not enforced: it is annotated istio.io/dry-run, and its verdicts are not reported yet");
+      continue;
+    }
+    const compiled = compilePolicy(policy, mesh, problems);
+    if (spec.action === "CUSTOM") {
+      problems.error(policy, ["spec", "action"], "CUSTOM is not supported: requests that match its rules are denied, as with a provider that cannot be reached");
+    }
+    // One that is closed denies whatever its action was: an ALLOW policy beside it could still let somebody in.
+    if (compiled.isClosed || spec.action !== "ALLOW") deny.push(compiled.policy);
+    else allow.push(compiled.policy);
+  }
+  return { deny, allow };
+}
+
+/** Policies of the root namespace are for all namespaces, others for their own. */
+function applies(
+  namespace: string,
+  selector: Readonly<Record<string, string>> | undefined,
+  workload: WorkloadIdentity,
+  mesh: MeshSettings,
+): boolean {
+  return (namespace === mesh.rootNamespace || namespace === workload.namespace) && selects(selector, workload.labels);
+}
+
+function closed(policy: RejectedPolicy): PolicySpec {
+  const { namespace, name, file, line } = policy;
+  const resource = `AuthorizationPolicy ${namespace}/${name}`;
+  return { namespace, name, rules: [{ ...EVERYTHING, line }], provenance: { resource, rule: null, file, line } };
+}
+
+function compilePolicy(policy: Policy, mesh: MeshSettings, problems: ProblemList): { policy: PolicySpec; isClosed: boolean } {
+  const { namespace, name } = policy.metadata;
+  const scope: PolicyScope = { namespace, trustDomains: mesh.trustDomains };
+  const rules: PolicyRuleSpec[] = [];
+  let isClosed = false;
+  for (const [index, rule] of policy.spec.rules.entries()) {
+    const when: ConditionSpec[] = [];
+    (rule.when ?? []).forEach((condition, at) => {
+      const compiled = compileCondition(condition, scope);
+      if (compiled !== null) when.push(compiled);
+      else {
+        isClosed = true;
+        problems.error(policy, ["spec", "rules", index, "when", at, "key"], `${JSON.stringify(condition.key)} is not known: everything is denied to the workloads that this policy selects`);
+      }
+    });
+    rules.push({
+      from: (rule.from ?? []).map(({ source }) => compileSource(source, scope)),
+      to: (rule.to ?? []).map(({ operation }) => compileOperation(operation)),
+      when,
+      line: positionOf(policy, ["spec", "rules", index]).line,
+    });
+  }
+  const provenance = provenanceOf(policy, [], null);
+  return { policy: { namespace, name, rules: isClosed ? [{ ...EVERYTHING, line: policy.line }] : rules, provenance }, isClosed };
+}
+
+function compileOperation(operation: AuthorizationOperation): OperationSpec {
+  return {
+    hosts: anyOf(operation.hosts, operation.notHosts, compilePolicyHost),
+    ports: anyOf(operation.ports, operation.notPorts, Number),
+    methods: anyOf(operation.methods, operation.notMethods, compilePolicyString),
+    paths: anyOf(operation.paths, operation.notPaths, compilePolicyPath),
+  };
+}

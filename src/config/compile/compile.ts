@@ -1,0 +1,120 @@
+import type { AnyResource } from "../kinds/kind-specs.ts";
+import type { Problem } from "../problem.ts";
+import type { ClusterSpec, Snapshot, WorkloadSpec } from "../snapshot.ts";
+import { compileAuthorization } from "./authorization.ts";
+import type { RejectedPolicy } from "./authorization.ts";
+import { DestinationRules } from "./destination-rule-index.ts";
+import { compileInbound } from "./inbound.ts";
+import { canonicalAddress } from "./ip-address.ts";
+import { meshSettings } from "./mesh-settings.ts";
+import type { MeshSettings } from "./mesh-settings.ts";
+import { outboundClusters } from "./outbound-cluster.ts";
+import type { ClusterParts } from "./outbound-cluster.ts";
+import { compileOutbound } from "./outbound.ts";
+import { PeerAuthentications } from "./peer-authentication.ts";
+import { PodIndex } from "./pod-index.ts";
+import { ProblemList } from "./problem-list.ts";
+import { reportReferences } from "./reference-check.ts";
+import { compareText, oldestFirst } from "./resource-order.ts";
+import { reportSelectors } from "./selector-check.ts";
+import { serviceRegistry } from "./service-registry.ts";
+import { sidecarScope } from "./sidecar-scope.ts";
+import type { SidecarScope } from "./sidecar-scope.ts";
+import { staticClusters } from "./static-cluster.ts";
+import type { DestinationLookup } from "./weighted-destination.ts";
+import type { WorkloadIdentity } from "./workload-identity.ts";
+import { workloadLabels } from "./workload-labels.ts";
+
+export interface CompileInput {
+  /** Valid by their schemas, in any order. */
+  readonly resources: readonly AnyResource[];
+  readonly workload: WorkloadIdentity;
+  /** Policies that validation refused and of which no good version is left. */
+  readonly rejectedPolicies?: readonly RejectedPolicy[];
+  /** Number of the snapshot. */
+  readonly version: number;
+}
+
+/** What came of a compilation; problems never keep the snapshot from being applied. */
+export interface CompileOutput {
+  readonly snapshot: Snapshot;
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * Turns the resources of a configuration into what the data path of one workload obeys. Pure: the same resources, in
+ * whatever order, give an equal snapshot. Never throws for what a user can write: whatever cannot be obeyed is a
+ * problem, and the snapshot then does the safe thing that the problem names.
+ */
+export function compile(input: CompileInput): CompileOutput {
+  const { resources } = input;
+  const problems = new ProblemList();
+  const mesh = meshSettings(resources, input.workload.trustDomain, problems);
+  const identity = { ...input.workload, addresses: input.workload.addresses.map(canonicalAddress) };
+  const workload = workloadSpec(identity, mesh);
+  const pods = new PodIndex(oldestFirst(resources, "Pod"));
+  const registry = serviceRegistry(resources, pods, problems);
+  const scope = sidecarScope(resources, registry, identity, mesh, problems);
+  const policies = new PeerAuthentications(resources, mesh.rootNamespace, problems);
+  const rules = new DestinationRules(resources, identity, mesh, problems);
+  const lookup = new ScopeLookup(scope, registry.aliases);
+  const outbound = compileOutbound(scope, {
+    workload: identity, mesh, lookup, problems, outboundMode: scope.outboundMode, aliases: registry.aliases,
+  });
+  const authorization = compileAuthorization(resources, input.rejectedPolicies ?? [], identity, mesh, problems);
+  const inbound = compileInbound({ registry, pods, identity, workload, sidecar: scope.sidecar, policies, rules, mesh, problems, authorization });
+  reportReferences(resources, registry, problems);
+  reportSelectors(resources, pods, identity, mesh, problems);
+  const snapshot: Snapshot = {
+    version: input.version,
+    workload,
+    outbound,
+    inbound: inbound.inbound,
+    clusters: allClusters(scope, { mesh, rules, policies, problems }, inbound.clusters),
+    pathNormalization: mesh.pathNormalization,
+    trustDomains: mesh.trustDomains,
+    accessLog: mesh.hasAccessLog,
+  };
+  return { snapshot, problems: problems.sorted() };
+}
+
+function workloadSpec(identity: WorkloadIdentity, mesh: MeshSettings): WorkloadSpec {
+  const { podName, namespace, serviceAccount, addresses, labels } = identity;
+  return {
+    podName,
+    namespace,
+    serviceAccount,
+    trustDomain: mesh.trustDomain,
+    addresses,
+    labels,
+    metrics: workloadLabels({ labels, namespace, podName, workloadName: null }),
+  };
+}
+
+function allClusters(scope: SidecarScope, parts: ClusterParts, inbound: readonly ClusterSpec[]): ClusterSpec[] {
+  const clusters = [
+    ...staticClusters(parts.mesh.connectTimeoutMs),
+    ...scope.services.flatMap((service) => outboundClusters(service, parts)),
+    ...inbound,
+  ];
+  return clusters.toSorted((a, b) => compareText(a.name, b.name));
+}
+
+/** The services a workload may send to, by host. */
+class ScopeLookup implements DestinationLookup {
+  readonly #services: ReadonlyMap<string, SidecarScope["services"][number]>;
+  readonly #aliases: ReadonlyMap<string, string>;
+
+  constructor(scope: SidecarScope, aliases: ReadonlyMap<string, string>) {
+    this.#services = new Map(scope.services.map((service) => [service.host, service]));
+    this.#aliases = aliases;
+  }
+
+  find(host: string) {
+    return this.#services.get(host) ?? null;
+  }
+
+  resolveAlias(host: string): string {
+    return this.#aliases.get(host) ?? host;
+  }
+}

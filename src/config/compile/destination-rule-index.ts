@@ -1,0 +1,114 @@
+import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
+import type { Subset, TrafficPolicy } from "../kinds/destination-rule.ts";
+import { isExportedTo, selects } from "./export-to.ts";
+import { compareSpecificity, isSubsetOfHost, qualifyHost } from "./host-name.ts";
+import type { MeshSettings } from "./mesh-settings.ts";
+import type { ProblemList } from "./problem-list.ts";
+import { oldestFirst } from "./resource-order.ts";
+import type { Service } from "./service.ts";
+import type { WorkloadIdentity } from "./workload-identity.ts";
+
+export type DestinationRule = ResourceOf<"DestinationRule">;
+
+/** A subset, and where it is written. */
+export interface OwnedSubset {
+  readonly subset: Subset;
+  readonly resource: DestinationRule;
+  readonly index: number;
+}
+
+/** What the DestinationRules in force for a service say together. */
+export interface ServicePolicy {
+  readonly trafficPolicy: TrafficPolicy | null;
+  /** The resource `trafficPolicy` is of; the first rule when none has one. */
+  readonly resource: DestinationRule;
+  readonly subsets: readonly OwnedSubset[];
+}
+
+/** Finds the DestinationRule for a service as one client sees it (spec/04 4.1). */
+export class DestinationRules {
+  readonly #rules: readonly DestinationRule[];
+  readonly #client: WorkloadIdentity;
+  readonly #mesh: MeshSettings;
+  readonly #problems: ProblemList;
+
+  constructor(resources: readonly AnyResource[], client: WorkloadIdentity, mesh: MeshSettings, problems: ProblemList) {
+    this.#rules = oldestFirst(resources, "DestinationRule");
+    this.#client = client;
+    this.#mesh = mesh;
+    this.#problems = problems;
+  }
+
+  /** Null where no rule applies. */
+  of(service: Service): ServicePolicy | null {
+    for (const namespace of this.#tiers(service)) {
+      const candidates = this.#rules.filter((rule) => rule.metadata.namespace === namespace
+        && isSubsetOfHost(service.host, hostOf(rule)) && this.#isVisible(rule));
+      if (candidates.length > 0) return this.#choose(candidates);
+    }
+    return null;
+  }
+
+  /** The namespaces to look in; the first with a rule for the host decides, and the others are not asked. */
+  #tiers(service: Service): Set<string> {
+    const { rootNamespace } = this.#mesh;
+    const own = this.#client.namespace;
+    return new Set([...(own === rootNamespace ? [] : [own]), service.namespace, rootNamespace]);
+  }
+
+  #isVisible(rule: DestinationRule): boolean {
+    const { namespace } = rule.metadata;
+    return namespace === this.#client.namespace
+      || isExportedTo(rule.spec.exportTo ?? [], namespace, this.#client.namespace, this.#mesh.destinationRuleExportTo);
+  }
+
+  #choose(candidates: readonly DestinationRule[]): ServicePolicy | null {
+    const host = candidates.map(hostOf).toSorted(compareSpecificity)[0];
+    const rivals = candidates.filter((rule) => hostOf(rule) === host);
+    const selected = rivals.filter((rule) => hasSelector(rule) && this.#selectsClient(rule));
+    const general = rivals.filter((rule) => !hasSelector(rule));
+    const first = (selected.length > 0 ? selected : general)[0];
+    if (first === undefined) return null;
+    return this.#merge(rivals.filter((rule) => rule === first || isMergeable(rule, first)));
+  }
+
+  #selectsClient(rule: DestinationRule): boolean {
+    return rule.metadata.namespace === this.#client.namespace
+      && selects(rule.spec.workloadSelector?.matchLabels, this.#client.labels);
+  }
+
+  /** Rules of one host in the order of their creation: subsets add up, the first traffic policy counts. */
+  #merge(rules: readonly DestinationRule[]): ServicePolicy {
+    const subsets = new Map<string, OwnedSubset>();
+    for (const resource of rules) {
+      resource.spec.subsets.forEach((subset, index) => {
+        const known = subsets.get(subset.name);
+        if (known === undefined) subsets.set(subset.name, { subset, resource, index });
+        else this.#problems.warning(resource, ["spec", "subsets", index, "name"], `subset ${JSON.stringify(subset.name)} is already defined by DestinationRule ${known.resource.metadata.name} and taken from there`);
+      });
+    }
+    const withPolicy = rules.filter((rule) => rule.spec.trafficPolicy !== undefined);
+    for (const ignored of withPolicy.slice(1)) {
+      this.#problems.warning(ignored, ["spec", "trafficPolicy"], `ignored: DestinationRule ${withPolicy[0]?.metadata.name} for the same host came first`);
+    }
+    const resource = withPolicy[0] ?? (rules[0] as DestinationRule);
+    return { trafficPolicy: resource.spec.trafficPolicy ?? null, resource, subsets: [...subsets.values()] };
+  }
+}
+
+/** The host a DestinationRule is for, fully qualified. */
+export function hostOf(rule: DestinationRule): string {
+  return qualifyHost(rule.spec.host, rule.metadata.namespace);
+}
+
+function hasSelector(rule: DestinationRule): boolean {
+  return Object.keys(rule.spec.workloadSelector?.matchLabels ?? {}).length > 0;
+}
+
+function isMergeable(a: DestinationRule, b: DestinationRule): boolean {
+  const key = (rule: DestinationRule): string => JSON.stringify([
+    (rule.spec.exportTo ?? []).toSorted(),
+    Object.entries(rule.spec.workloadSelector?.matchLabels ?? {}).toSorted(([x], [y]) => (x < y ? -1 : 1)),
+  ]);
+  return key(a) === key(b);
+}

@@ -1,0 +1,63 @@
+import type { ConnectionPool } from "../kinds/connection-pool.ts";
+import type { ClientTls, LoadBalancer, OutlierDetection, TrafficPolicy } from "../kinds/destination-rule.ts";
+import type { Path } from "../resource.ts";
+import type { DestinationRule, OwnedSubset, ServicePolicy } from "./destination-rule-index.ts";
+
+/** A block of a traffic policy and where it is written. */
+export interface Block<T> {
+  readonly value: T;
+  readonly resource: DestinationRule;
+  readonly path: Path;
+}
+
+/** The four blocks in force for one port and subset; an absent one means the built-in default. */
+export interface EffectivePolicy {
+  readonly loadBalancer: Block<LoadBalancer> | null;
+  readonly connectionPool: Block<ConnectionPool> | null;
+  readonly outlierDetection: Block<OutlierDetection> | null;
+  readonly tls: Block<ClientTls> | null;
+}
+
+const NOTHING: EffectivePolicy = { loadBalancer: null, connectionPool: null, outlierDetection: null, tls: null };
+
+type Blocks = Pick<TrafficPolicy, "loadBalancer" | "connectionPool" | "outlierDetection" | "tls">;
+
+/**
+ * The policy of a port and subset (spec/04 4.1). Blocks are replaced whole and never merged field by field. A port-level
+ * setting stands for all four blocks: those it leaves out fall back to the built-in defaults, not to the level above.
+ */
+export function effectivePolicy(policy: ServicePolicy | null, port: number, owned: OwnedSubset | null): EffectivePolicy {
+  const general = policy?.trafficPolicy ?? null;
+  const base = policy === null || general === null ? NOTHING : policyOfPort(general, policy.resource, ["spec", "trafficPolicy"], port);
+  const own = owned?.subset.trafficPolicy;
+  if (owned === null || own === undefined) return base;
+  const path = ["spec", "subsets", owned.index, "trafficPolicy"];
+  const level = policyOfPort(own, owned.resource, path, port);
+  if (own.portLevelSettings.some((entry) => entry.port.number === port)) return level;
+  return {
+    loadBalancer: level.loadBalancer ?? base.loadBalancer,
+    connectionPool: level.connectionPool ?? base.connectionPool,
+    outlierDetection: level.outlierDetection ?? base.outlierDetection,
+    tls: level.tls ?? base.tls,
+  };
+}
+
+/** A traffic policy's blocks for a port: the port-level entry if there is one, else the top level. */
+function policyOfPort(policy: TrafficPolicy, resource: DestinationRule, path: Path, port: number): EffectivePolicy {
+  const index = policy.portLevelSettings.findIndex((entry) => entry.port.number === port);
+  const entry = policy.portLevelSettings[index];
+  return entry === undefined
+    ? blocksOf(policy, resource, path)
+    : blocksOf(entry, resource, [...path, "portLevelSettings", index]);
+}
+
+function blocksOf(blocks: Blocks, resource: DestinationRule, path: Path): EffectivePolicy {
+  const block = <T>(value: T | undefined, name: string): Block<T> | null =>
+    value === undefined ? null : { value, resource, path: [...path, name] };
+  return {
+    loadBalancer: block(blocks.loadBalancer, "loadBalancer"),
+    connectionPool: block(blocks.connectionPool, "connectionPool"),
+    outlierDetection: block(blocks.outlierDetection, "outlierDetection"),
+    tls: block(blocks.tls, "tls"),
+  };
+}

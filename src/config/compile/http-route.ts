@@ -1,0 +1,98 @@
+import type { HttpRule } from "../kinds/virtual-service.ts";
+import type { RouteActionSpec, RouteSpec } from "../snapshot.ts";
+import { outboundClusterName } from "./cluster-name.ts";
+import type { MeshSettings } from "./mesh-settings.ts";
+import type { ProblemList } from "./problem-list.ts";
+import { provenanceOf } from "./resource-order.ts";
+import { compileRetry } from "./retry-policy.ts";
+import { MATCH_ALL, compileMatch, isUnconditional } from "./route-match.ts";
+import { holdsForHttp } from "./static-condition.ts";
+import type { VirtualService } from "./virtual-service-index.ts";
+import { compileDestinations } from "./weighted-destination.ts";
+import type { DestinationLookup } from "./weighted-destination.ts";
+import type { WorkloadIdentity } from "./workload-identity.ts";
+
+/** What routes are compiled from besides their rule. */
+export interface RouteParts {
+  readonly workload: WorkloadIdentity;
+  readonly mesh: MeshSettings;
+  readonly lookup: DestinationLookup;
+  readonly problems: ProblemList;
+}
+
+/** The route of a service that no VirtualService is in force for. */
+export function defaultRoute(port: number, host: string, mesh: MeshSettings): RouteSpec {
+  const clusters = [{ name: outboundClusterName(port, "", host), weight: 1 }];
+  return {
+    name: "default",
+    match: MATCH_ALL,
+    action: { kind: "forward", clusters, timeoutMs: 0, retry: compileRetry(undefined, mesh) },
+    provenance: null,
+  };
+}
+
+/**
+ * The routes of a VirtualService on one port, in their order (spec/03 3.2): one for each rule and each of its match
+ * blocks whose static conditions hold, up to the first without condition. Empty when no rule can apply on the port.
+ */
+export function compileRoutes(resource: VirtualService, port: number, parts: RouteParts): RouteSpec[] {
+  const routes: RouteSpec[] = [];
+  for (const [index, rule] of resource.spec.http.entries()) {
+    for (const { match, suffix, isStatic } of blocksOf(rule, parts.workload, port)) {
+      if (!isStatic) continue;
+      routes.push({
+        name: suffix === "" ? rule.name ?? "" : `${rule.name ?? ""}.${suffix}`,
+        match,
+        action: compileAction(resource, rule, index, port, parts),
+        provenance: provenanceOf(resource, ["spec", "http", index], index),
+      });
+      if (isUnconditional(match)) return routes;
+    }
+  }
+  return routes;
+}
+
+function blocksOf(rule: HttpRule, workload: WorkloadIdentity, port: number) {
+  if (rule.match.length === 0) return [{ match: MATCH_ALL, suffix: "", isStatic: true }];
+  return rule.match.map((block) => ({
+    match: compileMatch(block),
+    suffix: block.name ?? "",
+    isStatic: holdsForHttp(block, workload, port),
+  }));
+}
+
+function compileAction(resource: VirtualService, rule: HttpRule, index: number, port: number, parts: RouteParts): RouteActionSpec {
+  const refused = unsupportedAction(rule);
+  if (refused !== null) {
+    parts.problems.error(resource, ["spec", "http", index, refused], `${refused} is not supported: requests that match this rule are answered 501`);
+    return reply(501, `${refused} is not supported\n`);
+  }
+  if (rule.directResponse !== undefined) return reply(rule.directResponse.status, bodyOf(rule.directResponse));
+  const clusters = compileDestinations(rule.route, resource.metadata.namespace, port, parts.lookup);
+  if (clusters.length === 0) {
+    parts.problems.error(resource, ["spec", "http", index, "route"], "every destination has weight 0: requests that match this rule are answered 503");
+    return reply(503, "");
+  }
+  return { kind: "forward", clusters, timeoutMs: rule.timeout ?? 0, retry: compileRetry(rule.retries, parts.mesh) };
+}
+
+/**
+ * What would send a request elsewhere, or as something else, than its author meant: better answered than done wrong.
+ * Fault, mirror, CORS and header changes leave the route as it is; the schema of the kind warns of them.
+ */
+function unsupportedAction(rule: HttpRule): "redirect" | "delegate" | "rewrite" | null {
+  if (rule.redirect !== undefined) return "redirect";
+  if (rule.delegate !== undefined) return "delegate";
+  return rule.rewrite === undefined ? null : "rewrite";
+}
+
+function reply(status: number, body: string): RouteActionSpec {
+  return { kind: "direct-response", status, body, clusterName: null };
+}
+
+/** The body as text; one that was given as base64 is read as UTF-8. */
+function bodyOf(response: NonNullable<HttpRule["directResponse"]>): string {
+  const { body } = response;
+  if (body?.bytes !== undefined) return Buffer.from(body.bytes, "base64").toString("utf8");
+  return body?.string ?? "";
+}

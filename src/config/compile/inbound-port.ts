@@ -1,0 +1,24 @@
+import type { InboundPortSpec, ProtocolSpec } from "../snapshot.ts";
+import { INBOUND_PASSTHROUGH_CLUSTER } from "./cluster-name.ts";
+import type { PeerAuthentications } from "./peer-authentication.ts";
+import { classOf } from "./port-protocol.ts";
+import type { PortProtocol } from "./port-protocol.ts";
+import type { WorkloadIdentity } from "./workload-identity.ts";
+
+/** How the bytes of a declared protocol are looked at: TLS of the application's own is opaque like any TCP. */
+export function inboundProtocol(protocol: PortProtocol): ProtocolSpec {
+  const portClass = classOf(protocol);
+  return portClass === "http" || portClass === "auto" ? portClass : "tcp";
+}
+
+/** A port that no service leads to: passed to the application as it comes, still under the workload's policies. */
+export function passthroughPort(port: number, workload: WorkloadIdentity, policies: PeerAuthentications): InboundPortSpec {
+  return {
+    port,
+    bind: null,
+    protocol: "auto",
+    mtls: policies.modeOf(workload.namespace, workload.labels, port),
+    cluster: INBOUND_PASSTHROUGH_CLUSTER,
+    service: null,
+  };
+}

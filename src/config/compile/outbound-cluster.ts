@@ -1,0 +1,83 @@
+import type { ClusterSpec, EndpointSpec } from "../snapshot.ts";
+import { outboundClusterName } from "./cluster-name.ts";
+import type { DestinationRules, OwnedSubset } from "./destination-rule-index.ts";
+import { effectivePolicy } from "./effective-policy.ts";
+import type { EffectivePolicy } from "./effective-policy.ts";
+import { selects } from "./export-to.ts";
+import { compileLimits } from "./limits.ts";
+import type { MeshSettings } from "./mesh-settings.ts";
+import { compileOutlierDetection } from "./outlier-detection.ts";
+import type { PeerAuthentications } from "./peer-authentication.ts";
+import type { ProblemList } from "./problem-list.ts";
+import type { Service, ServiceEndpoint, ServicePort } from "./service.ts";
+import { decideTls, takesMeshTls } from "./upstream-tls.ts";
+import type { TlsDecision } from "./upstream-tls.ts";
+
+/** What clusters are compiled from besides their service. */
+export interface ClusterParts {
+  readonly mesh: MeshSettings;
+  readonly rules: DestinationRules;
+  readonly policies: PeerAuthentications;
+  readonly problems: ProblemList;
+}
+
+/** The clusters of a service: one for each port, and one for each port and subset. */
+export function outboundClusters(service: Service, parts: ClusterParts): ClusterSpec[] {
+  const policy = parts.rules.of(service);
+  const subsets: (OwnedSubset | null)[] = [null, ...(policy?.subsets ?? [])];
+  return service.ports.flatMap((port) =>
+    subsets.map((subset) => compileCluster(service, port, subset, effectivePolicy(policy, port.number, subset), parts)));
+}
+
+function compileCluster(
+  service: Service,
+  port: ServicePort,
+  owned: OwnedSubset | null,
+  policy: EffectivePolicy,
+  parts: ClusterParts,
+): ClusterSpec {
+  const subset = owned?.subset.name ?? "";
+  const members = owned === null ? port.endpoints : port.endpoints.filter((endpoint) => selects(owned.subset.labels, endpoint.labels));
+  const decision = decideTls(service, port, subset, policy, parts.mesh, parts.problems);
+  const isPassthrough = service.resolution === "none" || policy.loadBalancer?.value.simple === "PASSTHROUGH";
+  // An original-destination cluster dials whatever address the application chose: it could not be kept from dialling.
+  const kind = isPassthrough && decision.kind !== "refused" ? "original-destination" : "endpoints";
+  const endpoints = decision.kind === "refused" ? [] : members.map((endpoint) => compileEndpoint(endpoint, decision, parts.policies));
+  return {
+    name: outboundClusterName(port.number, subset, service.host),
+    kind,
+    service: service.ref,
+    endpoints,
+    loadBalancer: algorithmOf(policy),
+    limits: compileLimits(policy.connectionPool?.value, parts.mesh.connectTimeoutMs),
+    outlierDetection: policy.outlierDetection === null ? null : compileOutlierDetection(policy.outlierDetection.value),
+    tls: tlsOf(decision, kind, endpoints),
+    fromLoopbackSource: false,
+  };
+}
+
+function compileEndpoint(endpoint: ServiceEndpoint, decision: TlsDecision, policies: PeerAuthentications): EndpointSpec {
+  return {
+    address: endpoint.address,
+    port: endpoint.port,
+    weight: endpoint.weight,
+    isHealthy: endpoint.isHealthy,
+    isMeshTls: decision.kind === "mesh" || (decision.kind === "auto" && takesMeshTls(endpoint, policies)),
+    labels: endpoint.workload,
+  };
+}
+
+/** With auto-mTLS, TLS where some endpoint takes it; where the address is the application's choice, only if all do. */
+function tlsOf(decision: TlsDecision, kind: ClusterSpec["kind"], endpoints: readonly EndpointSpec[]): ClusterSpec["tls"] {
+  if (decision.kind === "plain" || decision.kind === "refused") return null;
+  if (decision.kind === "mesh") return decision.tls;
+  const takers = endpoints.filter((endpoint) => endpoint.isMeshTls).length;
+  const isMutual = kind === "endpoints" ? takers > 0 : takers > 0 && takers === endpoints.length;
+  return isMutual ? decision.tls : null;
+}
+
+/** Consistent hashing is not obeyed yet and falls back to the default, least request. */
+function algorithmOf(policy: EffectivePolicy): ClusterSpec["loadBalancer"] {
+  const simple = policy.loadBalancer?.value.simple;
+  return simple === "ROUND_ROBIN" || simple === "RANDOM" ? simple : "LEAST_REQUEST";
+}

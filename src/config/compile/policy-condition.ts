@@ -1,0 +1,48 @@
+import type { StringMatchSpec } from "../../core/string-match.ts";
+import type { AuthorizationCondition } from "../kinds/authorization-policy.ts";
+import type { AnyOf, ConditionSpec } from "../snapshot.ts";
+import { toBlock } from "./ip-address.ts";
+import { compilePrincipals, compileServiceAccounts, compileTrustDomains } from "./policy-principal.ts";
+import { anyOf, orNever } from "./policy-source.ts";
+import type { PolicyScope } from "./policy-source.ts";
+import { compilePolicyNamespace, compilePolicyString } from "./policy-string.ts";
+
+const NO_MATCH: AnyOf<StringMatchSpec> = { values: [], notValues: [] };
+const NO_BLOCKS: AnyOf<string> = { values: [], notValues: [] };
+const HEADER = /^request\.headers\[([^[\]]+)\]$/;
+
+/** One `when[]` entry (spec/05 5.5); null for a key that is not understood. */
+export function compileCondition(condition: AuthorizationCondition, scope: PolicyScope): ConditionSpec | null {
+  const { key, values, notValues } = condition;
+  const strings = anyOf(values, notValues, compilePolicyString);
+  const header = HEADER.exec(key);
+  if (header !== null) return onStrings({ kind: "request.headers", name: (header[1] as string).toLowerCase() }, strings);
+  if (key.startsWith("request.auth.")) return onStrings({ kind: "request.auth" }, strings);
+  switch (key) {
+    case "source.ip": case "remote.ip": case "destination.ip":
+      return { attribute: { kind: key }, match: NO_MATCH, blocks: anyOf(values, notValues, toBlock) };
+    case "destination.port": case "connection.sni":
+      return onStrings({ kind: key }, strings);
+    case "source.namespace":
+      return onStrings({ kind: key }, anyOf(values, notValues, compilePolicyNamespace));
+    case "source.principal":
+      return onPrincipal(condition, (list) => compilePrincipals(list, scope.trustDomains));
+    case "source.serviceAccount":
+      return onPrincipal(condition, (list) => compileServiceAccounts(list, scope.namespace, scope.trustDomains));
+    case "source.trustDomain":
+      return onPrincipal(condition, (list) => compileTrustDomains(list, scope.trustDomains));
+    default:
+      return null;
+  }
+}
+
+function onStrings(attribute: ConditionSpec["attribute"], match: AnyOf<StringMatchSpec>): ConditionSpec {
+  return { attribute, match, blocks: NO_BLOCKS };
+}
+
+function onPrincipal({ values, notValues }: AuthorizationCondition, compile: (list: readonly string[]) => StringMatchSpec[]): ConditionSpec {
+  return onStrings({ kind: "source.principal" }, {
+    values: values === undefined ? [] : orNever(compile(values)),
+    notValues: compile(notValues ?? []),
+  });
+}

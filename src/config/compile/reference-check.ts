@@ -1,0 +1,89 @@
+import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
+import type { Destination } from "../kinds/virtual-service.ts";
+import type { Path } from "../resource.ts";
+import { hostOf } from "./destination-rule-index.ts";
+import { selects } from "./export-to.ts";
+import { isSubsetOfHost, matchesHost, qualifyHost } from "./host-name.ts";
+import type { ProblemList } from "./problem-list.ts";
+import { oldestFirst } from "./resource-order.ts";
+import type { ServiceRegistry } from "./service-registry.ts";
+import { portOf } from "./service.ts";
+import type { Service } from "./service.ts";
+import { MESH_GATEWAY, hostsOf } from "./virtual-service-index.ts";
+import type { VirtualService } from "./virtual-service-index.ts";
+
+/**
+ * Reports names in rules that lead nowhere: hosts, ports and subsets. Whatever workload they are for, so that a mistake
+ * is found before the workload that it hits. Without any service, as when rules are linted alone, nothing is said.
+ */
+export function reportReferences(resources: readonly AnyResource[], registry: ServiceRegistry, problems: ProblemList): void {
+  if (registry.services.length === 0) return;
+  const rules = oldestFirst(resources, "DestinationRule");
+  const check = new ReferenceCheck(registry, rules, problems);
+  for (const resource of oldestFirst(resources, "VirtualService")) check.virtualService(resource);
+  for (const rule of rules) check.destinationRule(rule);
+}
+
+class ReferenceCheck {
+  readonly #services = new Map<string, Service>();
+  readonly #aliases: ReadonlyMap<string, string>;
+  readonly #rules: readonly ResourceOf<"DestinationRule">[];
+  readonly #problems: ProblemList;
+
+  constructor(registry: ServiceRegistry, rules: readonly ResourceOf<"DestinationRule">[], problems: ProblemList) {
+    for (const service of registry.services.toReversed()) this.#services.set(service.host, service);
+    this.#aliases = registry.aliases;
+    this.#rules = rules;
+    this.#problems = problems;
+  }
+
+  virtualService(resource: VirtualService): void {
+    const isForSidecars = (resource.spec.gateways ?? [MESH_GATEWAY]).includes(MESH_GATEWAY);
+    hostsOf(resource).forEach((host, index) => {
+      if (!isForSidecars || [...this.#services.keys()].some((known) => matchesHost(known, host))) return;
+      this.#problems.warning(resource, ["spec", "hosts", index], `no Service or ServiceEntry has the host ${host}: the rules have effect on port 80 only`);
+    });
+    for (const kind of ["http", "tcp", "tls"] as const) {
+      resource.spec[kind].forEach((rule, index) => {
+        rule.route.forEach((route, at) => this.#destination(resource, route.destination, ["spec", kind, index, "route", at, "destination"]));
+      });
+    }
+  }
+
+  destinationRule(rule: ResourceOf<"DestinationRule">): void {
+    const services = [...this.#services.values()].filter((service) => isSubsetOfHost(service.host, hostOf(rule)));
+    if (services.length === 0) {
+      this.#problems.warning(rule, ["spec", "host"], `no Service or ServiceEntry has the host ${hostOf(rule)}: the rule has no effect`);
+      return;
+    }
+    const endpoints = services.flatMap((service) => service.ports).flatMap((port) => port.endpoints);
+    if (endpoints.length === 0) return;
+    rule.spec.subsets.forEach((subset, index) => {
+      if (endpoints.some((endpoint) => selects(subset.labels, endpoint.labels))) return;
+      this.#problems.warning(rule, ["spec", "subsets", index, "labels"], `no endpoint of ${hostOf(rule)} has these labels: requests to subset ${subset.name} are answered 503`);
+    });
+  }
+
+  #destination(resource: VirtualService, destination: Destination, path: Path): void {
+    const written = qualifyHost(destination.host, resource.metadata.namespace);
+    const host = this.#aliases.get(written) ?? written;
+    const service = this.#services.get(host);
+    if (service === undefined) {
+      this.#problems.error(resource, [...path, "host"], `no Service or ServiceEntry has the host ${host}: requests sent there are answered 503`);
+      return;
+    }
+    const number = destination.port?.number;
+    if (number !== undefined && portOf(service, number) === null) {
+      this.#problems.error(resource, [...path, "port", "number"], `${host} has no port ${number}: requests sent there are answered 503`);
+    } else if (number === undefined && service.ports.length > 1) {
+      this.#problems.warning(resource, path, `${host} has several ports: without port.number requests go to the port they arrived on`);
+    }
+    const { subset } = destination;
+    if (subset === undefined || subset === "" || this.#hasSubset(host, subset)) return;
+    this.#problems.error(resource, [...path, "subset"], `no DestinationRule defines a subset ${JSON.stringify(subset)} of ${host}: requests sent there are answered 503`);
+  }
+
+  #hasSubset(host: string, name: string): boolean {
+    return this.#rules.some((rule) => isSubsetOfHost(host, hostOf(rule)) && rule.spec.subsets.some((subset) => subset.name === name));
+  }
+}

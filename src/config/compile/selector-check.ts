@@ -1,0 +1,50 @@
+import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
+import { ofKind } from "../kinds/kind-specs.ts";
+import type { Path, Resource } from "../resource.ts";
+import { selects } from "./export-to.ts";
+import type { MeshSettings } from "./mesh-settings.ts";
+import type { PodIndex } from "./pod-index.ts";
+import type { ProblemList } from "./problem-list.ts";
+import type { WorkloadIdentity } from "./workload-identity.ts";
+
+type Labels = Readonly<Record<string, string>>;
+
+/**
+ * Reports selectors that no workload of the configuration has the labels for. A namespace of which only our own workload
+ * is known says too little to judge by.
+ */
+export function reportSelectors(resources: readonly AnyResource[], pods: PodIndex, self: WorkloadIdentity, mesh: MeshSettings, problems: ProblemList): void {
+  const known = workloadsByNamespace(resources, pods);
+  const check = (resource: Resource, path: Path, selector: Labels | undefined, isForAll: boolean): void => {
+    if (selector === undefined || Object.keys(selector).length === 0) return;
+    const { namespace } = resource.metadata;
+    const others = isForAll ? [...known.values()].flat() : known.get(namespace) ?? [];
+    const isOwn = (isForAll || namespace === self.namespace) && selects(selector, self.labels);
+    if (others.length === 0 || isOwn || others.some((labels) => selects(selector, labels))) return;
+    problems.warning(resource, path, "selects no workload of the configuration");
+  };
+  for (const policy of ofKind(resources, "AuthorizationPolicy")) {
+    check(policy, ["spec", "selector"], policy.spec.selector?.matchLabels, policy.metadata.namespace === mesh.rootNamespace);
+  }
+  for (const policy of ofKind(resources, "PeerAuthentication")) check(policy, ["spec", "selector"], policy.spec.selector?.matchLabels, false);
+  for (const sidecar of ofKind(resources, "Sidecar")) check(sidecar, ["spec", "workloadSelector"], sidecar.spec.workloadSelector?.labels, false);
+}
+
+function workloadsByNamespace(resources: readonly AnyResource[], pods: PodIndex): Map<string, Labels[]> {
+  const known = new Map<string, Labels[]>();
+  const add = (namespace: string, labels: Labels): void => {
+    const list = known.get(namespace);
+    if (list === undefined) known.set(namespace, [labels]);
+    else list.push(labels);
+  };
+  for (const pod of pods.all) add(pod.metadata.namespace, pod.metadata.labels);
+  for (const entry of ofKind(resources, "WorkloadEntry")) add(entry.metadata.namespace, labelsOf(entry));
+  for (const entry of ofKind(resources, "ServiceEntry")) {
+    for (const endpoint of entry.spec.endpoints) add(entry.metadata.namespace, endpoint.labels);
+  }
+  return known;
+}
+
+function labelsOf(entry: ResourceOf<"WorkloadEntry">): Labels {
+  return { ...entry.metadata.labels, ...entry.spec.labels };
+}

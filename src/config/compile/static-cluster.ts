@@ -1,0 +1,24 @@
+import type { ClusterSpec } from "../snapshot.ts";
+import { BLACK_HOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, PASSTHROUGH_CLUSTER } from "./cluster-name.ts";
+import { compileLimits } from "./limits.ts";
+
+/** The clusters that exist whatever the configuration says. */
+export function staticClusters(connectTimeoutMs: number): ClusterSpec[] {
+  const make = (name: string, kind: ClusterSpec["kind"], fromLoopbackSource: boolean): ClusterSpec => ({
+    name,
+    kind,
+    service: null,
+    endpoints: [],
+    loadBalancer: "LEAST_REQUEST",
+    limits: compileLimits(undefined, connectTimeoutMs),
+    outlierDetection: null,
+    tls: null,
+    fromLoopbackSource,
+  });
+  return [
+    make(PASSTHROUGH_CLUSTER, "original-destination", false),
+    // Without endpoints: whatever is sent here goes nowhere.
+    make(BLACK_HOLE_CLUSTER, "endpoints", false),
+    make(INBOUND_PASSTHROUGH_CLUSTER, "original-destination", true),
+  ];
+}
