@@ -1,0 +1,23 @@
+import { DEFAULT_HTTP1_LIMITS, type Http1Limits } from "../codec/http1-limits.ts";
+import type { BodyRate } from "./http1-body-patience.ts";
+
+/** Times and bounds of a downstream connection. */
+export interface Http1ServerLimits {
+  readonly codec: Http1Limits;
+  /** From the first byte of a head to its last (A58). */
+  readonly headTimeoutMs: number;
+  /** Between a response and the next request; 0: no limit. */
+  readonly idleTimeoutMs: number;
+  readonly bodyRate: BodyRate;
+  /** Bytes of later requests taken in while one is served. */
+  readonly maxHeldBytes: number;
+}
+
+/** spec/07 section 7.7 and the hard limits of hostile.md. */
+export const DEFAULT_HTTP1_SERVER_LIMITS: Http1ServerLimits = {
+  codec: DEFAULT_HTTP1_LIMITS,
+  headTimeoutMs: 10_000,
+  idleTimeoutMs: 3_600_000,
+  bodyRate: { graceMs: 10_000, minBytesPerSecond: 256 },
+  maxHeldBytes: 64 * 1024,
+};

@@ -1,0 +1,389 @@
+import type { Socket } from "node:net";
+import { OutputBuffer } from "../codec/http1-output.ts";
+import { Http1RequestParser, type Http1RequestSink } from "../codec/http1-request-parser.ts";
+import { writeResponseHead } from "../codec/http1-writer.ts";
+import type { Clock } from "../core/clock.ts";
+import type { TimerWheel } from "../core/timer-wheel.ts";
+import type { ConnectionFacts, SocketAddress } from "../message/connection-facts.ts";
+import type { RequestHead } from "../message/head.ts";
+import type { HeaderList } from "../message/header-list.ts";
+import { localReplyHead, toLocalReply } from "../message/local-reply.ts";
+import { ProxyError } from "../message/proxy-error.ts";
+import type { HttpHandler } from "../message/stream.ts";
+import { type BodySource, Http1BodyPatience } from "./http1-body-patience.ts";
+import { Http1Deadline } from "./http1-deadline.ts";
+import { Http1DelayedClose, resetConnection } from "./http1-delayed-close.ts";
+import { DEFAULT_HTTP1_SERVER_LIMITS, type Http1ServerLimits } from "./http1-server-limits.ts";
+import { Http1ServerStream, type Http1StreamHost } from "./http1-server-stream.ts";
+
+export interface Http1ServerOptions {
+  readonly clock: Clock;
+  readonly timers: TimerWheel;
+  readonly limits?: Http1ServerLimits;
+}
+
+/**
+ * - `http`: requests one at a time.
+ * - `tunnel`: after 101.
+ * - `lingering`: our last byte is written; what comes is discarded.
+ * - `closed`.
+ */
+type Phase = "http" | "tunnel" | "lingering" | "closed";
+
+/**
+ * The server side of one HTTP/1 connection. Requests are handed to the handler one at a time; bytes of later ones wait
+ * unparsed. What is malformed is answered here and the connection closed: in a head, the handler hears `malformed`; in
+ * a body, the stream's receiver hears `reset` with the error whose status is sent, and need not answer.
+ *
+ * A peer that has sent its FIN still gets its response. A response that ends before its request does ends the stream:
+ * the receiver hears nothing more, and the connection closes.
+ */
+export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySource {
+  readonly connection: ConnectionFacts;
+  readonly output: OutputBuffer;
+  readonly #socket: Socket;
+  readonly #handler: HttpHandler;
+  readonly #limits: Http1ServerLimits;
+  readonly #parser: Http1RequestParser;
+  readonly #deadline: Http1Deadline;
+  readonly #patience: Http1BodyPatience;
+  readonly #close: Http1DelayedClose;
+  #phase: Phase = "http";
+  #stream: Http1ServerStream | null = null;
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #hasStarted = false;
+  #isParsing = false;
+  #isRequestEnded = true;
+  #isPausedByHandler = false;
+  #isReadingPaused = false;
+  #hasPeerEnded = false;
+  #isDraining = false;
+  #awaitsHead = false;
+
+  constructor(socket: Socket, facts: ConnectionFacts, handler: HttpHandler, options: Http1ServerOptions) {
+    const limits = options.limits ?? DEFAULT_HTTP1_SERVER_LIMITS;
+    this.connection = facts;
+    this.output = new OutputBuffer(socket);
+    this.#socket = socket;
+    this.#handler = handler;
+    this.#limits = limits;
+    this.#parser = new Http1RequestParser(this, limits.codec, { isTls: facts.tls !== null, defaultAuthority: authorityOf(facts.local) });
+    this.#deadline = new Http1Deadline(options.timers, options.clock, () => this.#onDeadline());
+    this.#close = new Http1DelayedClose(socket, this.#deadline);
+    this.#patience = new Http1BodyPatience(limits.bodyRate, this, options.timers, options.clock);
+  }
+
+  // === The owner ===
+
+  /** Takes the socket over; `firstBytes` were read from it already and belong to the connection from now on. */
+  start(firstBytes?: Buffer): void {
+    const socket = this.#socket;
+    this.#hasStarted = true;
+    // Set before 'end' can be emitted: a peer that has sent all it will may still wait for its answer.
+    socket.allowHalfOpen = true;
+    socket.on("error", ignoreError);
+    socket.on("close", () => this.#onClose());
+    socket.on("end", () => this.#guard(() => this.#onEnd()));
+    socket.on("drain", () => this.#guard(() => this.#stream?.drained()));
+    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    if (socket.destroyed) {
+      if (socket.closed) process.nextTick(() => this.#onClose());
+      return;
+    }
+    this.#deadline.set(this.#limits.idleTimeoutMs);
+    if (firstBytes !== undefined && firstBytes.length > 0) this.#onData(firstBytes);
+    if (!this.#isReadingPaused) socket.resume();
+  }
+
+  /** Closes the connection when the response under way is done, or now. */
+  drain(): void {
+    this.#isDraining = true;
+    if (this.#hasStarted && this.#isIdle) this.#linger();
+  }
+
+  /** Closes the connection at once. */
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  // === The socket ===
+
+  #onData(chunk: Buffer): void {
+    try {
+      if (this.#phase === "lingering") this.#close.discard(chunk);
+      else if (this.#phase === "tunnel") this.#stream?.receiver?.data(chunk);
+      else if (this.#phase === "closed") return;
+      else if (this.#held.length > 0 || (this.#stream !== null && this.#isRequestEnded)) this.#hold(chunk, false);
+      else this.#parse(chunk);
+    } catch (error) {
+      this.#onException(error);
+    }
+  }
+
+  #onEnd(): void {
+    this.#hasPeerEnded = true;
+    if (this.#phase === "tunnel") {
+      const receiver = this.#stream?.receiver ?? null;
+      receiver?.end(null);
+      return;
+    }
+    if (this.#phase !== "http") return;
+    if (this.#stream === null) this.#linger();
+    // A request cut short; Content-Length or the last chunk would have told otherwise.
+    else if (!this.#isRequestEnded) this.#socket.destroy();
+  }
+
+  #onClose(): void {
+    if (this.#phase === "closed") return;
+    this.#phase = "closed";
+    this.#parser.stop();
+    this.#deadline.dispose();
+    this.#patience.stop();
+    this.#held = [];
+    const stream = this.#stream;
+    this.#stream = null;
+    this.#guard(() => {
+      if (stream !== null) {
+        stream.detach();
+        stream.receiver?.reset(new ProxyError("downstream_disconnect"));
+      }
+      this.#handler.closed();
+    });
+  }
+
+  // === Parsing ===
+
+  #parse(chunk: Buffer): void {
+    let index = 0;
+    this.#isParsing = true;
+    for (;;) {
+      index = this.#parser.push(chunk, index);
+      // A request answered within the call makes room for the next one.
+      if (this.#stream !== null || this.#phase !== "http" || !this.#parser.isComplete) break;
+      this.#parser.next();
+      if (index === chunk.length) break;
+    }
+    this.#isParsing = false;
+    if (this.#phase !== "http") {
+      // A 101 within the call: what follows its request belongs to the tunnel.
+      if (this.#phase === "tunnel" && index < chunk.length) this.#stream?.receiver?.data(chunk.subarray(index));
+      return;
+    }
+    if (index < chunk.length) this.#hold(index === 0 ? chunk : chunk.subarray(index), true);
+    if (this.#stream === null) this.#awaitRequest();
+    else if (!this.#isRequestEnded) this.#patience.start();
+  }
+
+  onRequestHead(head: RequestHead, hasBody: boolean): void {
+    this.#deadline.clear();
+    this.#awaitsHead = false;
+    this.#isRequestEnded = !hasBody;
+    this.#isPausedByHandler = false;
+    const stream = new Http1ServerStream(this, head);
+    this.#stream = stream;
+    const receiver = this.#handler.request(head, !hasBody && head.upgrade === null, stream);
+    // Answered or lost within the call: nobody is left to hear the rest.
+    if (this.#stream === stream && !stream.isReset) stream.receiver = receiver;
+  }
+
+  onBodyData(chunk: Buffer): void {
+    this.#patience.received(chunk.length);
+    this.#stream?.receiver?.data(chunk);
+  }
+
+  onBodyEnd(trailers: HeaderList | null): void {
+    this.#isRequestEnded = true;
+    this.#patience.stop();
+    this.#stream?.receiver?.end(trailers);
+  }
+
+  onMalformed(error: ProxyError): void {
+    if (this.#stream === null) {
+      this.#handler.malformed(error, this.connection);
+      this.#reply(error);
+    } else {
+      this.#failRequest(error);
+    }
+  }
+
+  /** Bytes of later requests; `isFirst` when they come before those held already. */
+  #hold(chunk: Buffer, isFirst: boolean): void {
+    if (isFirst) this.#held.unshift(chunk);
+    else this.#held.push(chunk);
+    this.#heldBytes += chunk.length;
+    this.#updateReading();
+  }
+
+  #parseHeld(): void {
+    while (this.#phase === "http" && this.#stream === null) {
+      const chunk = this.#held.shift();
+      if (chunk === undefined) break;
+      this.#heldBytes -= chunk.length;
+      this.#parse(chunk);
+    }
+    this.#updateReading();
+  }
+
+  // === The stream ===
+
+  get mayKeepAlive(): boolean {
+    return !this.#isDraining && this.#parser.keepsAlive;
+  }
+
+  responseDone(stream: Http1ServerStream): void {
+    if (this.#stream !== stream) return;
+    this.#stream = null;
+    this.#isPausedByHandler = false;
+    this.#patience.stop();
+    if (!stream.keepsAlive || !this.#isRequestEnded) {
+      this.#linger();
+      return;
+    }
+    // While parsing, the loop there goes on; it must not nest, however many requests one segment holds.
+    if (this.#isParsing) return;
+    this.#parser.next();
+    this.#parseHeld();
+    if (this.#phase === "http" && this.#stream === null) this.#awaitRequest();
+  }
+
+  cut(): void {
+    this.#phase = this.#phase === "closed" ? "closed" : "lingering";
+    this.#parser.stop();
+    resetConnection(this.#socket);
+  }
+
+  pauseReading(): void {
+    this.#isPausedByHandler = true;
+    this.#patience.held();
+    this.#updateReading();
+  }
+
+  resumeReading(): void {
+    if (!this.#isPausedByHandler) return;
+    this.#isPausedByHandler = false;
+    this.#updateReading();
+  }
+
+  openTunnel(): void {
+    this.#phase = "tunnel";
+    this.#parser.stop();
+    const held = this.#held;
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#updateReading();
+    for (const chunk of held) this.#stream?.receiver?.data(chunk);
+    if (this.#hasPeerEnded) this.#stream?.receiver?.end(null);
+  }
+
+  endTunnel(): void {
+    this.output.flush();
+    this.#socket.end();
+  }
+
+  // === Waiting and closing ===
+
+  get #isIdle(): boolean {
+    return this.#phase === "http" && this.#stream === null && !this.#parser.hasPartialHead && this.#held.length === 0;
+  }
+
+  get isHeldByUs(): boolean {
+    return this.#isPausedByHandler || (this.#stream?.awaitsContinue ?? false);
+  }
+
+  onBodyTooSlow(): void {
+    this.#guard(() => this.#failRequest(new ProxyError("body_rate")));
+  }
+
+  /** Between requests, or in the middle of a head. */
+  #awaitRequest(): void {
+    if (this.#parser.hasPartialHead) {
+      if (this.#awaitsHead) return;
+      this.#awaitsHead = true;
+      this.#deadline.set(this.#limits.headTimeoutMs);
+      return;
+    }
+    if (this.#isDraining || this.#hasPeerEnded) this.#linger();
+    else this.#deadline.set(this.#limits.idleTimeoutMs);
+  }
+
+  #onDeadline(): void {
+    this.#guard(() => {
+      if (this.#phase === "lingering") this.#socket.destroy();
+      else if (this.#awaitsHead) this.onMalformed(new ProxyError("header_timeout"));
+      else this.#linger();
+    });
+  }
+
+  /** The request under way is void. It is answered here if it was not yet, else its response is cut. */
+  #failRequest(error: ProxyError): void {
+    const stream = this.#stream;
+    if (stream === null) return;
+    const isUnanswered = stream.isUnanswered;
+    this.#stream = null;
+    stream.detach();
+    this.#parser.stop();
+    stream.receiver?.reset(error);
+    if (isUnanswered) this.#reply(error);
+    else this.cut();
+  }
+
+  /** Answers a message that cannot be served and closes. */
+  #reply(error: ProxyError): void {
+    if (this.#phase !== "http") return;
+    const reply = toLocalReply(error);
+    const head = localReplyHead(reply);
+    this.output.text(writeResponseHead(head, head.contentLength, false, "close") + reply.body);
+    this.#linger();
+  }
+
+  /** Closes after what was written. */
+  #linger(): void {
+    if (this.#phase === "closed" || this.#phase === "lingering") return;
+    this.#phase = "lingering";
+    this.#parser.stop();
+    this.#patience.stop();
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#isPausedByHandler = false;
+    this.#updateReading();
+    this.output.flush();
+    this.#close.begin();
+  }
+
+  #updateReading(): void {
+    const shouldPause = this.#isPausedByHandler || this.#heldBytes > this.#limits.maxHeldBytes;
+    if (shouldPause === this.#isReadingPaused) return;
+    this.#isReadingPaused = shouldPause;
+    if (shouldPause) this.#socket.pause();
+    else this.#socket.resume();
+  }
+
+  // === Exceptions: a defect of ours costs this connection and no other ===
+
+  #guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#onException(error);
+    }
+  }
+
+  #onException(cause: unknown): void {
+    this.#isParsing = false;
+    const stream = this.#stream;
+    this.#stream = null;
+    stream?.detach();
+    this.#parser.stop();
+    this.#socket.destroy();
+    this.#handler.malformed(new ProxyError("internal", String(cause), { cause }), this.connection);
+  }
+}
+
+function ignoreError(): void {
+  // 'close' follows every error and tells the handler.
+}
+
+function authorityOf(address: SocketAddress): string {
+  return address.address.includes(":") ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+}
