@@ -9,6 +9,11 @@ export function weighByWeight(candidate: Candidate): number {
   return candidate.weight;
 }
 
+/** LEAST_REQUEST with unequal weights, `active_request_bias` 1: the more requests it has, the lighter it is. */
+export function weighByLoad(candidate: Candidate): number {
+  return candidate.weight / (candidate.activeRequests + 1);
+}
+
 class Entry<C extends Candidate> {
   readonly candidate: C;
   deadline: number;

@@ -1,6 +1,6 @@
 import type { Random } from "../core/random.ts";
 import type { ClusterSpec } from "../config/snapshot.ts";
-import { EdfSchedule, weighByWeight } from "./edf-schedule.ts";
+import { EdfSchedule, weighByLoad, weighByWeight } from "./edf-schedule.ts";
 import { LeastRequestPicker } from "./least-request.ts";
 import type { Candidate, Picker } from "./picker.ts";
 import { RandomPicker } from "./random-picker.ts";
@@ -23,11 +23,6 @@ export function createPicker<C extends Candidate>(
   if (policy === "ROUND_ROBIN") return new EdfSchedule(candidates, weighByWeight, schedule, random);
   if (hasEqualWeights(candidates)) return new LeastRequestPicker(candidates);
   return new EdfSchedule(candidates, weighByLoad, schedule, random);
-}
-
-/** Envoy's weighted least request with `active_request_bias` 1: the more requests an endpoint has, the lighter it is. */
-function weighByLoad(candidate: Candidate): number {
-  return candidate.weight / (candidate.activeRequests + 1);
 }
 
 function hasEqualWeights(candidates: readonly Candidate[]): boolean {

@@ -1,0 +1,77 @@
+import { describe, expect, it } from "vitest";
+import { EdfSchedule, weighByLoad } from "../../src/cluster/edf-schedule.ts";
+import { createPicker } from "../../src/cluster/load-balancer.ts";
+import { type Build, candidates, distribution, FakeCandidate, loadBalancerContract, seededRandom } from "./load-balancer.ts";
+
+const policy = (name: Parameters<typeof createPicker>[0]): Build => (list, previous, random) => createPicker(name, list, previous, random);
+
+for (const name of ["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"] as const) loadBalancerContract(name, policy(name));
+
+loadBalancerContract("LEAST_REQUEST with unequal weights", (list, previous, random) =>
+  new EdfSchedule(list, weighByLoad, previous instanceof EdfSchedule ? previous : null, random));
+
+describe("ROUND_ROBIN", () => {
+  it("takes turns exactly", () => {
+    const random = seededRandom(1);
+    const picker = policy("ROUND_ROBIN")(candidates(3), null, random);
+    const first = [picker.pick(random), picker.pick(random), picker.pick(random)];
+    expect(new Set(first).size).toBe(3);
+    for (let round = 0; round < 10; round++) {
+      expect([picker.pick(random), picker.pick(random), picker.pick(random)]).toEqual(first);
+    }
+  });
+
+  it("keeps its place when it is replaced", () => {
+    const all = candidates(4);
+    const random = seededRandom(2);
+    const old = policy("ROUND_ROBIN")(all, null, random);
+    const turn = Array.from({ length: 4 }, () => old.pick(random));
+    old.pick(random);
+    const next = policy("ROUND_ROBIN")(all, old, random);
+    expect([next.pick(random), next.pick(random), next.pick(random)]).toEqual(turn.slice(1));
+  });
+
+  it("gives each its weight, spread out and not in bursts", () => {
+    const random = seededRandom(3);
+    const list = [new FakeCandidate("five", 5), new FakeCandidate("one", 1), new FakeCandidate("two", 2)];
+    const picker = policy("ROUND_ROBIN")(list, null, random);
+    expect(distribution(picker, 8_000, random)).toEqual(new Map([["five", 5_000], ["two", 2_000], ["one", 1_000]]));
+    let run = 0;
+    for (let round = 0; round < 80; round++) {
+      run = picker.pick(random)?.name === "five" ? run + 1 : 0;
+      expect(run).toBeLessThanOrEqual(4);
+    }
+  });
+});
+
+describe("LEAST_REQUEST", () => {
+  it("never picks the busiest of equal weight while it can compare", () => {
+    const list = candidates(3);
+    (list[0] as FakeCandidate).activeRequests = 9;
+    const counts = distribution(policy("LEAST_REQUEST")(list, null, seededRandom(1)), 3_000, seededRandom(2));
+    expect(counts.has("endpoint-0")).toBe(false);
+  });
+
+  it("draws two distinct candidates: of two, always the less busy", () => {
+    const list = candidates(2);
+    (list[1] as FakeCandidate).activeRequests = 1;
+    expect(distribution(policy("LEAST_REQUEST")(list, null, seededRandom(1)), 500, seededRandom(2))).toEqual(new Map([["endpoint-0", 500]]));
+  });
+
+  it("with unequal weights sends weight / (active + 1)", () => {
+    const random = seededRandom(4);
+    const list = [new FakeCandidate("heavy", 3), new FakeCandidate("light", 1)];
+    expect(distribution(policy("LEAST_REQUEST")(list, null, random), 4_000, random)).toEqual(new Map([["heavy", 3_000], ["light", 1_000]]));
+    (list[0] as FakeCandidate).activeRequests = 2;
+    const counts = distribution(policy("LEAST_REQUEST")(list, null, random), 4_000, random);
+    expect(Math.abs((counts.get("heavy") ?? 0) - 2_000)).toBeLessThan(5);
+  });
+});
+
+describe("RANDOM", () => {
+  it("ignores weights", () => {
+    const random = seededRandom(5);
+    const counts = distribution(policy("RANDOM")([new FakeCandidate("heavy", 100), new FakeCandidate("light", 1)], null, random), 20_000, random);
+    expect(Math.abs((counts.get("light") ?? 0) - 10_000)).toBeLessThan(500);
+  });
+});
