@@ -20,6 +20,8 @@ const BOUND_LABELS = new Map<number, Readonly<Record<string, string>>>();
 
 /** The text of a scrape: every metric of `reader`, written by prom-client's registry. */
 export async function exposition(reader: SeriesReader): Promise<string> {
+  reader.refresh();
+  await Promise.resolve();
   const registry = new PromRegistry();
   for (const metric of reader.metrics()) {
     if (metric.series.size === 0) continue;

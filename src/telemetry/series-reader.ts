@@ -71,9 +71,13 @@ export class SeriesReader {
     this.#beforeScrape.push(refresh);
   }
 
-  /** All metrics in the order they were first announced, after `beforeScrape` ran. */
-  metrics(): Iterable<Metric> {
+  /** Runs what `beforeScrape` registered. Series that come into being thereby are known a microtask later. */
+  refresh(): void {
     for (const refresh of this.#beforeScrape) refresh();
+  }
+
+  /** All metrics in the order they were first announced. */
+  metrics(): Iterable<Metric> {
     return this.#metrics.values();
   }
 

@@ -10,22 +10,17 @@ import type { ServerState } from "../../../src/telemetry/server-metrics.ts";
 import { ThreadMetrics } from "../../../src/telemetry/thread-metrics.ts";
 import { FakeClock, parseExposition, sampleValue } from "./fixtures.ts";
 
-async function setUp() {
+function setUp() {
   const clock = new FakeClock();
   const reader = new SeriesReader();
   const writer = new SeriesWriter((batch) => reader.accept("control", batch));
-  const scrape = async () => {
-    // What a first scrape finds out is announced a microtask later.
-    await exposition(reader);
-    await Promise.resolve();
-    return parseExposition(await exposition(reader));
-  };
+  const scrape = async () => parseExposition(await exposition(reader));
   return { clock, reader, writer, scrape };
 }
 
 describe("envoy_server_*", () => {
   test("says how the process is when it is asked", async () => {
-    const { clock, reader, writer, scrape } = await setUp();
+    const { clock, reader, writer, scrape } = setUp();
     let state: ServerState = "initializing";
     let dropped = 0;
     const expiries = new Map<string, number>();
@@ -55,7 +50,7 @@ describe("envoy_server_*", () => {
 
 describe("outrider_config_*", () => {
   test("follows the configuration; a status nobody has any more reads 0", async () => {
-    const { clock, reader, writer, scrape } = await setUp();
+    const { clock, reader, writer, scrape } = setUp();
     let facts: ConfigFacts = { generation: 1, appliedAtMs: 1000, lastReloadSucceeded: false, objectsByStatus: { applied: 3, rejected: 1 }, problemsBySeverity: { error: 1 } };
     new ConfigMetrics(reader, writer, () => facts, clock);
     clock.nowMs = 3000;
@@ -76,7 +71,7 @@ describe("outrider_config_*", () => {
 
 describe("thread metrics", () => {
   test("show a stalled event loop", async () => {
-    const { clock, writer, scrape } = await setUp();
+    const { clock, writer, scrape } = setUp();
     const timers = new TimerWheel(clock, { isDriven: true });
     const metrics = new ThreadMetrics(writer, "data-0", timers);
     try {
