@@ -30,8 +30,10 @@ export interface TlsFacts {
 export interface ConnectionFacts {
   /** The downstream peer. */
   readonly remote: SocketAddress;
-  /** The original destination: where the peer believed it connected to. */
+  /** Where the peer believed it connected to: the original destination, or our own address when it meant us. */
   readonly local: SocketAddress;
+  /** True when `local` was captured from elsewhere, so that forwarding there cannot come back to us. */
+  readonly isCaptured: boolean;
   /** Null on a plaintext connection. */
   readonly tls: TlsFacts | null;
 }

@@ -1,0 +1,20 @@
+import type { Flag } from "./command-flags.ts";
+
+const text = (name: string, environment: string, fallback: string, value: string, help: string): Flag => ({ name, kind: "text", environment, fallback, value, help });
+
+/** The flags of `outrider proxy`, as the contract with users and scripts has them. */
+export const PROXY_FLAGS: readonly Flag[] = [
+  { name: "config", kind: "list", environment: "OUTRIDER_CONFIG", fallback: "/etc/outrider/config", value: "PATH", help: "configuration folder or file; may be given several times" },
+  text("certs", "OUTRIDER_CERTS", "/etc/certs", "DIR", "folder with cert-chain.pem, key.pem, root-cert.pem and bundles/"),
+  text("concurrency", "OUTRIDER_CONCURRENCY", "1", "N", "data threads"),
+  text("bind", "OUTRIDER_BIND", "::", "ADDR", "address of the capture listeners; :: is all interfaces, IPv4 too"),
+  text("outbound-port", "OUTRIDER_OUTBOUND_PORT", "15001", "PORT", "capture listener of what the application opens; 0 is any free port"),
+  text("inbound-port", "OUTRIDER_INBOUND_PORT", "15006", "PORT", "capture listener of what arrives for the application"),
+  text("admin-port", "OUTRIDER_ADMIN_PORT", "15000", "PORT", "admin pages, on 127.0.0.1 only"),
+  text("status-port", "OUTRIDER_STATUS_PORT", "15020", "PORT", "health and merged metrics"),
+  text("ready-port", "OUTRIDER_READY_PORT", "15021", "PORT", "/healthz/ready only"),
+  text("metrics-port", "OUTRIDER_METRICS_PORT", "15090", "PORT", "/stats/prometheus only"),
+  text("drain", "OUTRIDER_DRAIN", "5", "SECONDS", "longest time to finish what is under way after SIGTERM"),
+  text("log-level", "OUTRIDER_LOG_LEVEL", "info", "LEVEL", "debug, info, warn or error"),
+  text("log-format", "OUTRIDER_LOG_FORMAT", "json", "FORMAT", "json or text"),
+];

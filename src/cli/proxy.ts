@@ -1,0 +1,52 @@
+import { hostname } from "node:os";
+import { type ProxyOptions, runProxy } from "../main.ts";
+import { isLogLevel } from "../telemetry/log.ts";
+import { describeFlags, type FlagValues, readFlags, UsageError } from "./command-flags.ts";
+import { PROXY_FLAGS } from "./proxy-flags.ts";
+import { VERSION } from "./version.ts";
+import { workloadFromEnvironment } from "./workload-environment.ts";
+
+const HELP = `Usage: outrider proxy [options]
+
+Runs the sidecar. The workload is described by POD_NAME, POD_NAMESPACE, SERVICE_ACCOUNT, INSTANCE_IP (its addresses,
+comma-separated), POD_LABELS (k=v,k=v) or POD_LABELS_FILE (default /etc/podinfo/labels), and TRUST_DOMAIN.
+SIGTERM drains and exits 0, a second one exits at once; SIGHUP reloads.
+
+`;
+const MAX_PORT = 65_535;
+
+/** `outrider proxy`: runs until it is told to end. Exit code 2: it could not start, the reason is on stderr. */
+export async function proxy(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
+  try {
+    const flags = readFlags(PROXY_FLAGS, args, environment);
+    if (flags === null) {
+      process.stdout.write(HELP + describeFlags(PROXY_FLAGS));
+      return 0;
+    }
+    return await runProxy(toOptions(flags, environment));
+  } catch (error) {
+    process.stderr.write(`outrider proxy: ${(error as Error).message}\n`);
+    return 2;
+  }
+}
+
+function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOptions {
+  const port = (name: string): number => flags.number(name, 0, MAX_PORT);
+  const logLevel = flags.text("log-level");
+  const logFormat = flags.text("log-format");
+  if (!isLogLevel(logLevel)) throw new UsageError(`--log-level: ${JSON.stringify(logLevel)} is not debug, info, warn or error`);
+  if (logFormat !== "json" && logFormat !== "text") throw new UsageError(`--log-format: ${JSON.stringify(logFormat)} is neither json nor text`);
+  return {
+    version: VERSION,
+    workload: workloadFromEnvironment(environment, hostname()),
+    configPaths: flags.list("config"),
+    certificateDirectory: flags.text("certs"),
+    concurrency: flags.number("concurrency", 1, 64),
+    bindAddress: flags.text("bind"),
+    capturePorts: { outbound: port("outbound-port"), inbound: port("inbound-port") },
+    adminPorts: { admin: port("admin-port"), status: port("status-port"), ready: port("ready-port"), metrics: port("metrics-port") },
+    drainSeconds: flags.number("drain", 0, 3600),
+    logLevel,
+    logFormat,
+  };
+}

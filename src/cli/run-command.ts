@@ -1,0 +1,47 @@
+import { nodeProblem } from "./node-floor.ts";
+import { VERSION } from "./version.ts";
+
+type Command = (args: readonly string[], environment: NodeJS.ProcessEnv) => Promise<number>;
+
+interface CommandEntry {
+  readonly does: string;
+  /** Loaded when it is asked for: each command brings its own libraries, and memory counts in a sidecar. */
+  readonly load: () => Promise<Command>;
+}
+
+const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map([
+  ["proxy", { does: "runs the sidecar", load: async () => (await import("./proxy.ts")).proxy }],
+  ["init", { does: "installs, prints or removes the capture rules", load: async () => (await import("./init.ts")).init }],
+  ["check", { does: "lints configuration", load: async () => (await import("./check.ts")).check }],
+  ["certs", { does: "makes certificates for development", load: async () => (await import("./certs.ts")).certs }],
+  ["wait", { does: "returns when a running proxy is ready", load: async () => (await import("./wait.ts")).wait }],
+]);
+
+/** Runs `outrider ARGS...`; resolves to the exit code. 2: the command line itself is wrong. */
+export async function runCommand(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
+  const problem = nodeProblem(process.versions.node, environment, process.execArgv);
+  if (problem !== null) return complain(problem);
+  const [name = "help", ...rest] = args;
+  if (name === "help" || name === "--help" || name === "-h") {
+    process.stdout.write(usage());
+    return 0;
+  }
+  if (name === "version" || name === "--version") {
+    process.stdout.write(`outrider ${VERSION} (node ${process.versions.node})\n`);
+    return 0;
+  }
+  const command = COMMANDS.get(name);
+  if (command === undefined) return complain(`there is no command ${JSON.stringify(name)}; outrider --help lists them`);
+  const run = await command.load();
+  return run(rest, environment);
+}
+
+function usage(): string {
+  const rows = [...COMMANDS].map(([name, { does }]) => `  ${name.padEnd(8)} ${does}\n`);
+  return `Usage: outrider COMMAND [options]\n\n${rows.join("")}  version  prints the version\n\noutrider COMMAND --help tells the options of a command.\n`;
+}
+
+function complain(text: string): number {
+  process.stderr.write(`outrider: ${text}\n`);
+  return 2;
+}

@@ -1,0 +1,56 @@
+import type { MtlsMode, ProtocolSpec } from "../config/snapshot.ts";
+
+/** ALPN names by which an Istio peer announces mesh mTLS, and what it will speak inside (`spec/02` 2.7). */
+const MESH_HTTP = new Set(["istio-http/1.0", "istio-http/1.1", "istio-h2"]);
+const MESH_ANY = new Set([...MESH_HTTP, "istio", "istio-peer-exchange"]);
+
+/** What the first bytes showed. */
+export type Observed =
+  | { readonly kind: "tls"; readonly alpn: readonly string[] }
+  | { readonly kind: "http" }
+  | { readonly kind: "opaque" };
+
+/**
+ * How an inbound connection is served. `terminate`: mesh mTLS, then the protocol named. `refuse`: no filter chain
+ * matches; the reason is for the log and the metric.
+ */
+export type InboundChain =
+  | { readonly kind: "terminate"; readonly protocol: "http" | "tcp" }
+  | { readonly kind: "plaintext"; readonly protocol: "http" | "tcp" }
+  | { readonly kind: "refuse"; readonly reason: "plaintext_on_strict_port" | "tls_without_mesh_alpn" };
+
+/** True when the port's chain can be told without waiting for the downstream to speak. */
+export function servesUnseen(mode: MtlsMode, protocol: ProtocolSpec): boolean {
+  return mode === "DISABLE" && protocol !== "auto";
+}
+
+/**
+ * The inbound filter-chain matrix of `spec/02` 2.7, one row per mode and port class, conditions in match order. Only
+ * a peer that offers one of Istio's ALPN names means the sidecar; any other TLS under PERMISSIVE belongs to the
+ * application.
+ */
+export function chooseInboundChain(mode: MtlsMode, protocol: ProtocolSpec, observed: Observed): InboundChain {
+  if (mode === "DISABLE") return { kind: "plaintext", protocol: disabledProtocol(protocol, observed) };
+  if (observed.kind !== "tls") {
+    if (mode === "STRICT") return { kind: "refuse", reason: "plaintext_on_strict_port" };
+    const isHttp = protocol === "http" || (protocol === "auto" && observed.kind === "http");
+    return { kind: "plaintext", protocol: isHttp ? "http" : "tcp" };
+  }
+  const offersHttp = observed.alpn.some((name) => MESH_HTTP.has(name));
+  if (mode === "STRICT") {
+    const isHttp = protocol === "http" || (protocol === "auto" && offersHttp);
+    return { kind: "terminate", protocol: isHttp ? "http" : "tcp" };
+  }
+  const offersMesh = observed.alpn.some((name) => MESH_ANY.has(name));
+  if (!offersMesh) {
+    return protocol === "http" ? { kind: "refuse", reason: "tls_without_mesh_alpn" } : { kind: "plaintext", protocol: "tcp" };
+  }
+  const isHttp = protocol === "http" || (protocol === "auto" && offersHttp);
+  return { kind: "terminate", protocol: isHttp ? "http" : "tcp" };
+}
+
+/** With mTLS off nothing looks for TLS: a ClientHello to an HTTP port is bad HTTP, to any other it is opaque. */
+function disabledProtocol(protocol: ProtocolSpec, observed: Observed): "http" | "tcp" {
+  if (protocol === "auto") return observed.kind === "http" ? "http" : "tcp";
+  return protocol;
+}

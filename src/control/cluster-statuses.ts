@@ -1,0 +1,49 @@
+import type { ClusterStatus, EndpointStatus } from "../admin/admin-sources.ts";
+import type { EndpointState } from "../cluster/cluster-state.ts";
+import type { ThreadClusters } from "../data-plane.ts";
+
+/** The clusters of all data threads as one list for `/clusters`: counts are summed, an endpoint ejected by one thread shows. */
+export function clusterStatuses(threads: readonly ThreadClusters[]): ClusterStatus[] {
+  const byName = new Map<string, Map<string, EndpointStatus>>();
+  for (const thread of threads) {
+    for (const cluster of [...thread.outbound, ...thread.inbound]) {
+      const endpoints = byName.get(cluster.name) ?? new Map<string, EndpointStatus>();
+      byName.set(cluster.name, endpoints);
+      for (const endpoint of cluster.endpoints) endpoints.set(endpoint.address, sum(endpoints.get(endpoint.address), endpointStatus(endpoint)));
+    }
+  }
+  return [...byName].map(([name, endpoints]) => ({ name, endpoints: [...endpoints.values()] }));
+}
+
+/** One endpoint under the names of Envoy's `/clusters` (`spec/06` 6.9). */
+function endpointStatus(endpoint: EndpointState): EndpointStatus {
+  const { busy, idle, tcp } = endpoint.connections;
+  return {
+    address: endpoint.address,
+    cx_active: busy + idle + tcp,
+    cx_connect_fail: endpoint.connectFailures,
+    rq_active: endpoint.activeRequests,
+    rq_total: endpoint.totalRequests,
+    weight: endpoint.weight,
+    health_flags: healthFlags(endpoint),
+    mesh_tls: endpoint.isMeshTls,
+    consecutive_5xx: endpoint.consecutive5xx,
+    ejections: endpoint.ejections,
+    ejected_for_ms: endpoint.ejectedForMs ?? 0,
+  };
+}
+
+function healthFlags(endpoint: EndpointState): string {
+  const flags = [...(endpoint.isHealthy ? [] : ["/failed_eds_health"]), ...(endpoint.isEjected ? ["/failed_outlier_check"] : [])];
+  return flags.length === 0 ? "healthy" : flags.join("");
+}
+
+const SUMMED: ReadonlySet<string> = new Set(["cx_active", "cx_connect_fail", "rq_active", "rq_total", "ejections"]);
+
+function sum(known: EndpointStatus | undefined, added: EndpointStatus): EndpointStatus {
+  if (known === undefined) return added;
+  const merged: Record<string, string | number | boolean> & { address: string } = { ...added };
+  for (const key of SUMMED) merged[key] = Number(known[key]) + Number(added[key]);
+  if (known["health_flags"] !== "healthy") merged["health_flags"] = known["health_flags"] as string;
+  return merged;
+}

@@ -1,0 +1,157 @@
+import type { ClusterState } from "./cluster/cluster-state.ts";
+import type { InboundRefusal } from "./connection/inbound-connections.ts";
+import type { Snapshot } from "./config/snapshot.ts";
+import type { Clock } from "./core/clock.ts";
+import type { Random } from "./core/random.ts";
+import type { TimerWheel } from "./core/timer-wheel.ts";
+import type { IdentityMaterial } from "./identity/identity-material.ts";
+import { TlsIdentity } from "./identity/tls-identity.ts";
+import { inbound } from "./inbound.ts";
+import type { ListenerRefusal } from "./listener/listener.ts";
+import type { SocketAddress } from "./message/connection-facts.ts";
+import type { OriginalDestination } from "./listener/original-destination.ts";
+import { outbound } from "./outbound.ts";
+import type { Direction, ListenOptions, Parts } from "./parts.ts";
+import { AccessLog } from "./telemetry/access-log.ts";
+import { ClusterSeries } from "./telemetry/cluster-series.ts";
+import { ListenerSeries } from "./telemetry/listener-series.ts";
+import type { Logger, LogSink } from "./telemetry/log.ts";
+import { RequestMetrics } from "./telemetry/request-metrics.ts";
+import type { SeriesWriter } from "./telemetry/series-writer.ts";
+import { TcpMetrics } from "./telemetry/tcp-metrics.ts";
+
+/** How often metric series that stand still are looked for. */
+const SWEEP_MS = 60_000;
+
+/** What a data plane is handed by whoever runs it: a data thread, or a test. */
+export interface DataPlaneOptions {
+  readonly clock: Clock;
+  readonly timers: TimerWheel;
+  readonly random: Random;
+  readonly originalDestination: OriginalDestination;
+  readonly log: Logger;
+  readonly accessLog: LogSink;
+  readonly series: SeriesWriter;
+  readonly listen: ListenOptions;
+}
+
+/** Clusters and endpoints of both directions as they are now. */
+export interface ThreadClusters {
+  readonly outbound: readonly ClusterState[];
+  readonly inbound: readonly ClusterState[];
+}
+
+/** The ports of the capture listeners, once they listen. */
+export interface CapturePorts {
+  readonly outbound: number;
+  readonly inbound: number;
+}
+
+/** Composition root of a data thread: both directions, what they share, and what a snapshot means to each. */
+export class DataPlane {
+  readonly #options: DataPlaneOptions;
+  readonly #identity: TlsIdentity;
+  readonly #requestMetrics: RequestMetrics;
+  readonly #tcpMetrics: TcpMetrics;
+  readonly #accessLog: AccessLog;
+  readonly #directions: readonly [Direction, Direction];
+  #snapshot: Snapshot;
+
+  /** Nothing listens before `listen()`; `snapshot` is obeyed from the start. */
+  constructor(options: DataPlaneOptions, snapshot: Snapshot) {
+    this.#options = options;
+    this.#snapshot = snapshot;
+    this.#identity = new TlsIdentity(options.clock);
+    this.#requestMetrics = new RequestMetrics(options.series, snapshot.workload);
+    this.#tcpMetrics = new TcpMetrics(options.series, snapshot.workload);
+    this.#accessLog = new AccessLog(options.accessLog, options.clock);
+    const parts = this.#parts();
+    this.#directions = [outbound(parts), inbound(parts)];
+    this.#scheduleSweep();
+  }
+
+  /** Obeys a snapshot from now on; requests under way end under the one they began with. Gives a line per listener that cannot bind. */
+  async apply(snapshot: Snapshot): Promise<string[]> {
+    this.#snapshot = snapshot;
+    this.#requestMetrics.apply(snapshot.workload);
+    this.#tcpMetrics.apply(snapshot.workload);
+    this.#accessLog.isEnabled = snapshot.accessLog;
+    const problems = await Promise.all(this.#directions.map((direction) => direction.apply(snapshot)));
+    return problems.flat();
+  }
+
+  /** New certificates: handshakes from now on use them, connections stay. */
+  applyIdentity(material: IdentityMaterial): void {
+    this.#identity.apply(material);
+    for (const direction of this.#directions) direction.identityChanged();
+  }
+
+  async listen(): Promise<CapturePorts> {
+    const [out, into] = this.#directions;
+    return { outbound: await out.listen(), inbound: await into.listen() };
+  }
+
+  /** Inbound finishes what is under way; outbound stays open for the application's last calls (`spec/07` 7.13). */
+  drain(): void {
+    this.#directions[1].drain();
+  }
+
+  /** Streams and opaque connections under way. */
+  activeCount(): number {
+    return this.#directions.reduce((sum, direction) => sum + direction.activeCount(), 0);
+  }
+
+  clusterState(): ThreadClusters {
+    return { outbound: this.#directions[0].clusterState(), inbound: this.#directions[1].clusterState() };
+  }
+
+  /** Stops listening and cuts what is open. */
+  destroy(): void {
+    for (const direction of this.#directions) {
+      direction.stopAccepting();
+      direction.destroy();
+    }
+  }
+
+  #parts(): Parts {
+    const options = this.#options;
+    const listeners = new ListenerSeries(options.series);
+    const clusters = new ClusterSeries(options.series);
+    return {
+      ...options,
+      identity: this.#identity,
+      trustDomains: () => this.#snapshot.trustDomains,
+      streamObservers: [this.#requestMetrics, this.#accessLog],
+      tcpObservers: [this.#tcpMetrics, this.#accessLog],
+      listenerObserver: {
+        accepted: (listener) => listeners.accepted(listener),
+        closed: (listener) => listeners.closed(listener),
+        refused: (listener, remote, reason) => this.#onListenerRefused(listener, remote, reason, listeners),
+      },
+      clusterMetrics: (name) => clusters.of(name),
+      outlierObserver: { outlier: (event) => options.log.info("outlier detection", { ...event }) },
+      refused: (direction, refusal) => this.#onRefused(direction, refusal, listeners),
+      countDetected: (outcome) => listeners.detected(outcome),
+    };
+  }
+
+  #onRefused(direction: "inbound" | "outbound", refusal: InboundRefusal, listeners: ListenerSeries): void {
+    listeners.connectionRefused(direction, refusal.reason);
+    this.#options.log.limited("warn", "connection refused", {
+      direction, reason: refusal.reason, detail: refusal.message,
+      peer: `${refusal.remote.address}:${refusal.remote.port}`, destination: `${refusal.local.address}:${refusal.local.port}`,
+    });
+  }
+
+  #onListenerRefused(listener: string, remote: SocketAddress, reason: ListenerRefusal, listeners: ListenerSeries): void {
+    listeners.refused(listener, reason);
+    this.#options.log.limited("warn", "connection refused", { listener, reason, peer: `${remote.address}:${remote.port}` });
+  }
+
+  #scheduleSweep(): void {
+    this.#options.timers.schedule(SWEEP_MS, () => {
+      this.#options.series.sweep();
+      this.#scheduleSweep();
+    });
+  }
+}

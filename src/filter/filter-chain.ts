@@ -1,0 +1,47 @@
+import type { ConnectionFacts } from "../message/connection-facts.ts";
+import type { RequestHead } from "../message/head.ts";
+import type { LocalReply } from "../message/local-reply.ts";
+import type { StreamInfo } from "../message/stream-info.ts";
+
+/** What a filter may look at and, for headers, change. */
+export interface FilterRequest {
+  readonly head: RequestHead;
+  readonly connection: ConnectionFacts;
+  readonly info: StreamInfo;
+}
+
+/** `undefined` lets the request pass; a promise is given only by a filter that has to wait for somebody. */
+export type Verdict = LocalReply | undefined | Promise<LocalReply | undefined>;
+
+/** A gate: it answers the request itself or lets it pass. */
+export interface Filter {
+  readonly name: string;
+  check(request: FilterRequest): Verdict;
+}
+
+/** Gates in the order in which an operator reads them (`spec/02` 2.10). The first answer ends the request. */
+export class FilterChain {
+  readonly #filters: readonly Filter[];
+
+  constructor(filters: readonly Filter[]) {
+    this.#filters = filters;
+  }
+
+  /** The first answer, or undefined when all let the request pass. Costs no promise unless a filter waits. */
+  check(request: FilterRequest): Verdict {
+    for (let index = 0; index < this.#filters.length; index++) {
+      const verdict = (this.#filters[index] as Filter).check(request);
+      if (verdict === undefined) continue;
+      return verdict instanceof Promise ? this.#afterWait(verdict, request, index + 1) : verdict;
+    }
+    return undefined;
+  }
+
+  async #afterWait(waited: Promise<LocalReply | undefined>, request: FilterRequest, next: number): Promise<LocalReply | undefined> {
+    let reply = await waited;
+    for (let index = next; reply === undefined && index < this.#filters.length; index++) {
+      reply = await (this.#filters[index] as Filter).check(request);
+    }
+    return reply;
+  }
+}

@@ -1,0 +1,132 @@
+import type { Socket } from "node:net";
+import type { Clock } from "../core/clock.ts";
+import type { TimerWheel } from "../core/timer-wheel.ts";
+import type { FilterChain } from "../filter/filter-chain.ts";
+import type { ConnectionFacts } from "../message/connection-facts.ts";
+import type { RequestHead } from "../message/head.ts";
+import { toLocalReply } from "../message/local-reply.ts";
+import type { ProxyError } from "../message/proxy-error.ts";
+import type { DownstreamStream, HttpHandler, RequestReceiver } from "../message/stream.ts";
+import { type Direction, StreamInfo, type StreamObserver } from "../message/stream-info.ts";
+import type { Router } from "../router/router.ts";
+import { ForwardedClientCert } from "./forwarded-client-cert.ts";
+import { Http1Server } from "./http1-server.ts";
+import { HttpStream, type StreamOwner, type StreamPolicy, type StreamRouting } from "./http-stream.ts";
+
+export interface HttpParts {
+  readonly clock: Clock;
+  readonly timers: TimerWheel;
+  readonly observers: readonly StreamObserver[];
+}
+
+/**
+ * HTTP connections of one direction. Each request becomes a stream that passes hygiene, filters, route and router, in
+ * this order; the manager holds what all of them share and tells the observers at the end of each.
+ */
+export class HttpConnectionManager implements StreamOwner {
+  readonly direction: Direction;
+  readonly filters: FilterChain;
+  readonly router: Router;
+  readonly clock: Clock;
+  readonly #parts: HttpParts;
+  readonly #connections = new Set<Http1Server>();
+  #policy: StreamPolicy | null = null;
+  #activeStreams = 0;
+  #isDraining = false;
+
+  constructor(direction: Direction, filters: FilterChain, router: Router, parts: HttpParts) {
+    this.direction = direction;
+    this.filters = filters;
+    this.router = router;
+    this.clock = parts.clock;
+    this.#parts = parts;
+  }
+
+  /** Streams under way. */
+  get activeStreamCount(): number {
+    return this.#activeStreams;
+  }
+
+  /** The policy in force; there is one before the first listener accepts. */
+  get policy(): StreamPolicy {
+    if (this.#policy === null) throw new Error("no snapshot has been applied");
+    return this.#policy;
+  }
+
+  apply(policy: StreamPolicy): void {
+    this.#policy = policy;
+  }
+
+  /** Serves an HTTP/1 connection until it closes; `firstBytes` were already read from it. */
+  serve(socket: Socket, firstBytes: Buffer | null, facts: ConnectionFacts, routing: StreamRouting): void {
+    const connection = new HttpConnection(this, routing, facts);
+    const server = new Http1Server(socket, facts, connection, { clock: this.clock, timers: this.#parts.timers });
+    connection.onClosed = () => this.#connections.delete(server);
+    this.#connections.add(server);
+    if (this.#isDraining) server.drain();
+    server.start(firstBytes ?? undefined);
+  }
+
+  /** From now on every response closes its connection, and connections without a stream close. */
+  drain(): void {
+    this.#isDraining = true;
+    for (const server of this.#connections) server.drain();
+  }
+
+  /** A request arrived: its stream lives until `streamEnded`. */
+  streamStarted(): void {
+    this.#activeStreams++;
+  }
+
+  streamEnded(info: StreamInfo): void {
+    this.#activeStreams--;
+    this.#observe(info);
+  }
+
+  /** A request that never became a stream. */
+  malformed(error: ProxyError, connection: ConnectionFacts): void {
+    const info = new StreamInfo(this.direction, connection, this.clock.monotonicMs());
+    const reply = toLocalReply(error);
+    info.status = reply.status;
+    info.details = reply.details;
+    info.addFlag(reply.flag);
+    info.transportFailure = error.reason === "" ? null : error.reason;
+    this.#observe(info);
+  }
+
+  #observe(info: StreamInfo): void {
+    const endedAtMs = this.clock.monotonicMs();
+    const observers = this.#parts.observers;
+    for (let index = 0; index < observers.length; index++) (observers[index] as StreamObserver).done(info, endedAtMs);
+  }
+}
+
+/** The codec's counterpart for one connection. */
+class HttpConnection implements HttpHandler {
+  readonly #manager: HttpConnectionManager;
+  readonly #routing: StreamRouting;
+  /** Inbound, what the application hears of its peer; outbound, hygiene takes out what the application claims. */
+  readonly #clientCert: ForwardedClientCert | null;
+  onClosed: () => void = () => undefined;
+
+  constructor(manager: HttpConnectionManager, routing: StreamRouting, facts: ConnectionFacts) {
+    this.#manager = manager;
+    this.#routing = routing;
+    this.#clientCert = manager.direction === "inbound" ? new ForwardedClientCert(facts.tls, "APPEND_FORWARD") : null;
+  }
+
+  request(head: RequestHead, end: boolean, downstream: DownstreamStream): RequestReceiver {
+    this.#manager.streamStarted();
+    const stream = new HttpStream(head, end, downstream, this.#manager);
+    stream.start(this.#routing, this.#clientCert);
+    return stream;
+  }
+
+  malformed(error: ProxyError, connection: ConnectionFacts): void {
+    this.#manager.malformed(error, connection);
+  }
+
+  closed(): void {
+    this.onClosed();
+  }
+}

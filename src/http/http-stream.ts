@@ -1,0 +1,275 @@
+import type { RouteSpec, Snapshot } from "../config/snapshot.ts";
+import type { Clock } from "../core/clock.ts";
+import type { FilterChain } from "../filter/filter-chain.ts";
+import type { ConnectionFacts } from "../message/connection-facts.ts";
+import type { RequestHead, ResponseHead } from "../message/head.ts";
+import type { HeaderList } from "../message/header-list.ts";
+import { type LocalReply, localReplyHead, toLocalReply } from "../message/local-reply.ts";
+import { ProxyError } from "../message/proxy-error.ts";
+import type { DownstreamStream, RequestReceiver } from "../message/stream.ts";
+import { type Direction, type ServiceRef, StreamInfo } from "../message/stream-info.ts";
+import type { Exchange, RoutedStream } from "../router/exchange.ts";
+import type { Router } from "../router/router.ts";
+import type { OwnPeerMetadata } from "../telemetry/peer-metadata.ts";
+import type { ForwardedClientCert } from "./forwarded-client-cert.ts";
+import { addPeerMetadata, hasPeerMetadata, takePeerMetadata } from "./metadata-exchange.ts";
+import { normalizePath } from "./path-normalization.ts";
+import { sanitizeRequest, sanitizeResponse } from "./request-hygiene.ts";
+
+/** What the streams of one connection have in common. */
+export interface StreamRouting {
+  /** The service the connection is for, where that is known before any request (inbound). */
+  readonly service: ServiceRef | null;
+  /** The first route that takes the request, in the snapshot in force. */
+  findRoute(head: RequestHead): RouteSpec | null;
+}
+
+/** The part of a snapshot that a stream obeys besides its route. */
+export interface StreamPolicy {
+  readonly pathNormalization: Snapshot["pathNormalization"];
+  /** What we tell a peer about ourselves. */
+  readonly ownMetadata: OwnPeerMetadata;
+}
+
+/** What a stream needs of the connection manager it belongs to. */
+export interface StreamOwner {
+  readonly direction: Direction;
+  readonly clock: Clock;
+  readonly filters: FilterChain;
+  readonly router: Router;
+  readonly policy: StreamPolicy;
+  /** Told once, when the stream is over. */
+  streamEnded(info: StreamInfo): void;
+}
+
+/**
+ * - `deciding`: hygiene, route, filters; the request body is held back while a filter waits.
+ * - `forwarding`: the router has it; a failure is answered as long as no response began.
+ * - `responding`: the response began; a failure can only cut it.
+ * - `ended`: the observers were told.
+ */
+type Phase = "deciding" | "forwarding" | "responding" | "ended";
+
+/** One request and its response, from the downstream's codec through filters and router and back. */
+export class HttpStream implements RequestReceiver, RoutedStream {
+  readonly head: RequestHead;
+  readonly info: StreamInfo;
+  readonly connection: ConnectionFacts;
+  readonly #downstream: DownstreamStream;
+  readonly #owner: StreamOwner;
+  readonly #policy: StreamPolicy;
+  #phase: Phase = "deciding";
+  #exchange: Exchange | null = null;
+  #requestEnded: boolean;
+  #heldBody: Buffer[] | null = null;
+  #heldTrailers: HeaderList | null = null;
+  #answersMetadata = false;
+
+  constructor(head: RequestHead, requestEnded: boolean, downstream: DownstreamStream, owner: StreamOwner) {
+    this.head = head;
+    this.connection = downstream.connection;
+    this.#downstream = downstream;
+    this.#owner = owner;
+    this.#policy = owner.policy;
+    this.#requestEnded = requestEnded;
+    this.info = new StreamInfo(owner.direction, downstream.connection, owner.clock.monotonicMs());
+  }
+
+  // === Before the router: whatever fails is answered ===
+
+  start(routing: StreamRouting, clientCert: ForwardedClientCert | null): void {
+    this.#describeRequest();
+    this.info.service = routing.service;
+    const path = normalizePath(this.head.path, this.#policy.pathNormalization);
+    if (path === null) {
+      this.fail(new ProxyError("path_normalization", this.head.path), false);
+      return;
+    }
+    this.head.path = path;
+    this.info.path = path;
+    this.#exchangeMetadata();
+    sanitizeRequest(this.head, this.connection, this.info);
+    clientCert?.apply(this.head.headers);
+    const route = routing.findRoute(this.head);
+    const verdict = this.#owner.filters.check(this);
+    if (verdict instanceof Promise) this.#awaitVerdict(verdict, route);
+    else this.#proceed(verdict, route);
+  }
+
+  #describeRequest(): void {
+    const { info, head } = this;
+    info.method = head.method;
+    info.authority = head.authority;
+    info.path = head.path;
+    info.version = head.version;
+    info.requestWireBytes = head.wireBytes;
+    info.isGrpc = head.headers.get("content-type")?.startsWith("application/grpc") ?? false;
+  }
+
+  /** Inbound, the caller's account of itself is read and kept from the application; outbound, ours is sent along. */
+  #exchangeMetadata(): void {
+    const headers = this.head.headers;
+    if (this.#owner.direction === "inbound") {
+      this.#answersMetadata = hasPeerMetadata(headers);
+      if (this.#answersMetadata) this.info.peer = takePeerMetadata(headers);
+    } else {
+      // An application has no business speaking in our name.
+      if (hasPeerMetadata(headers)) takePeerMetadata(headers);
+      addPeerMetadata(headers, this.#policy.ownMetadata);
+    }
+  }
+
+  #awaitVerdict(verdict: Promise<LocalReply | undefined>, route: RouteSpec | null): void {
+    this.#downstream.pause();
+    this.#heldBody = [];
+    verdict.then(
+      (reply) => {
+        // A late answer for a stream that is gone does nothing.
+        if (this.#phase !== "deciding") return;
+        this.#proceed(reply, route);
+        this.#downstream.resume();
+      },
+      (error: unknown) => this.fail(new ProxyError("internal", String(error)), false),
+    );
+  }
+
+  #proceed(reply: LocalReply | undefined, route: RouteSpec | null): void {
+    if (reply !== undefined) {
+      this.#answer(reply);
+      return;
+    }
+    if (route === null) {
+      this.fail(new ProxyError("route_not_found", this.head.authority), false);
+      return;
+    }
+    this.info.routeName = route.name;
+    const { action } = route;
+    if (action.kind === "direct-response") {
+      this.info.clusterName = action.clusterName;
+      this.#answer({ status: action.status, headers: [], body: action.body, flag: "-", details: "direct_response" });
+      return;
+    }
+    this.#forward(action);
+  }
+
+  #forward(action: RouteSpec["action"] & { kind: "forward" }): void {
+    this.#phase = "forwarding";
+    const exchange = this.#owner.router.forward(this, action, this.#requestEnded && this.#heldBody === null);
+    if (exchange === null) return;
+    this.#exchange = exchange;
+    exchange.start();
+    const held = this.#heldBody;
+    if (held === null) return;
+    this.#heldBody = null;
+    for (const chunk of held) exchange.requestData(chunk);
+    if (this.#requestEnded) exchange.requestEnd(this.#heldTrailers);
+  }
+
+  // === The request body ===
+
+  data(chunk: Buffer): void {
+    this.info.bytesReceived += chunk.length;
+    this.info.requestWireBytes += chunk.length;
+    if (this.#heldBody !== null) this.#heldBody.push(chunk);
+    else this.#exchange?.requestData(chunk);
+  }
+
+  end(trailers: HeaderList | null): void {
+    this.#requestEnded = true;
+    if (this.#heldBody !== null) this.#heldTrailers = trailers;
+    else this.#exchange?.requestEnd(trailers);
+  }
+
+  /** The downstream took what was buffered of the response. */
+  drain(): void {
+    this.#exchange?.downstreamDrained();
+  }
+
+  /** The downstream went away or broke the protocol. */
+  reset(error: ProxyError): void {
+    if (this.#phase === "ended") return;
+    this.#exchange?.abort();
+    this.info.addFlag(error.attributes.flag);
+    this.info.details = error.attributes.details;
+    this.#finish();
+  }
+
+  pauseRequest(): void {
+    this.#downstream.pause();
+  }
+
+  resumeRequest(): void {
+    this.#downstream.resume();
+  }
+
+  // === The response ===
+
+  respondInformational(head: ResponseHead): void {
+    this.#downstream.informational(head);
+  }
+
+  respond(head: ResponseHead, end: boolean): void {
+    this.#phase = "responding";
+    const { info } = this;
+    info.status = head.status;
+    info.responseWireBytes = head.wireBytes;
+    this.#exchangeResponseMetadata(head.headers);
+    sanitizeResponse(head, info, this.#owner.direction, this.#owner.clock);
+    this.#downstream.respond(head, end);
+    if (end) this.#finish();
+  }
+
+  respondData(chunk: Buffer): boolean {
+    this.info.bytesSent += chunk.length;
+    this.info.responseWireBytes += chunk.length;
+    return this.#downstream.write(chunk);
+  }
+
+  respondEnd(trailers: HeaderList | null): void {
+    this.#downstream.end(trailers);
+    this.#finish();
+  }
+
+  fail(error: ProxyError, isRetried: boolean): void {
+    if (this.#phase === "ended") return;
+    if (this.#phase === "responding") {
+      this.info.addFlag(error.attributes.flag);
+      this.info.details = "upstream_reset_after_response_started";
+      this.info.transportFailure = error.reason === "" ? null : error.reason;
+      this.#downstream.reset(error);
+      this.#finish();
+      return;
+    }
+    this.#answer(toLocalReply(error, isRetried));
+  }
+
+  #answer(reply: LocalReply): void {
+    this.info.details = reply.details;
+    this.info.addFlag(reply.flag);
+    const head = localReplyHead(reply);
+    if (reply.body === "") {
+      this.respond(head, true);
+      return;
+    }
+    this.respond(head, false);
+    this.respondData(Buffer.from(reply.body, "latin1"));
+    this.respondEnd(null);
+  }
+
+  #exchangeResponseMetadata(headers: HeaderList): void {
+    if (this.#owner.direction === "inbound") {
+      if (this.#answersMetadata) addPeerMetadata(headers, this.#policy.ownMetadata);
+      return;
+    }
+    if (!hasPeerMetadata(headers)) return;
+    const told = takePeerMetadata(headers);
+    // What the configuration says of the endpoint goes first; a peer fills in what is not known of it.
+    if (told !== null && (this.info.peer === null || this.info.peer.workload === "unknown")) this.info.peer = told;
+  }
+
+  #finish(): void {
+    this.#phase = "ended";
+    this.#exchange = null;
+    this.#owner.streamEnded(this.info);
+  }
+}

@@ -1,0 +1,258 @@
+import { type AdminPorts, AdminServers } from "./admin/admin-servers.ts";
+import type { AdminSources } from "./admin/admin-sources.ts";
+import type { WorkloadIdentity } from "./config/compile/workload-identity.ts";
+import { clusterStatuses } from "./control/cluster-statuses.ts";
+import { ConfigurationControl } from "./control/configuration-control.ts";
+import { DataThreads } from "./control/data-threads.ts";
+import { systemClock } from "./core/clock.ts";
+import { TimerWheel } from "./core/timer-wheel.ts";
+import type { CapturePorts } from "./data-plane.ts";
+import { IdentityFiles } from "./identity/identity-files.ts";
+import { Drain } from "./lifecycle/drain.ts";
+import { Readiness, type ReadinessToken } from "./lifecycle/readiness.ts";
+import { ConfigMetrics } from "./telemetry/config-metrics.ts";
+import { exposition } from "./telemetry/exposition.ts";
+import { Logger } from "./telemetry/log.ts";
+import { stdoutLogOutput } from "./telemetry/log-output.ts";
+import type { LogFormat, LogLevel } from "./telemetry/log-record.ts";
+import { SeriesReader } from "./telemetry/series-reader.ts";
+import { SeriesWriter } from "./telemetry/series-writer.ts";
+import { ServerMetrics, type ServerState } from "./telemetry/server-metrics.ts";
+import { ThreadMetrics } from "./telemetry/thread-metrics.ts";
+
+/** How the proxy is run; `cli/proxy.ts` reads it from flags and environment. */
+export interface ProxyOptions {
+  readonly version: string;
+  readonly workload: WorkloadIdentity;
+  /** Folders and files. */
+  readonly configPaths: readonly string[];
+  readonly certificateDirectory: string;
+  readonly concurrency: number;
+  readonly bindAddress: string;
+  readonly capturePorts: CapturePorts;
+  readonly adminPorts: AdminPorts;
+  readonly drainSeconds: number;
+  readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
+}
+
+/** Connections open at the same time in one direction of one thread. */
+const MAX_CONNECTIONS = 10_000;
+/** After SIGTERM new connections are served at least this long: it takes a while until nobody sends them. */
+const MINIMUM_DRAIN_MS = 500;
+
+/**
+ * Runs the sidecar until it is told to end; resolves to the exit code. Rejects when it could not start, with a
+ * sentence for the operator.
+ */
+export function runProxy(options: ProxyOptions): Promise<number> {
+  return new ControlThread(options).run();
+}
+
+/**
+ * Composition root of the control thread: it reads and checks everything, tells the data threads, and answers
+ * operators. It may stall without traffic noticing.
+ */
+class ControlThread {
+  readonly #options: ProxyOptions;
+  readonly #timers = new TimerWheel(systemClock);
+  readonly #startedAtMs = systemClock.monotonicMs();
+  readonly #output = stdoutLogOutput(process.stdout);
+  readonly #log: Logger;
+  readonly #reader = new SeriesReader();
+  readonly #readiness = new Readiness(() => this.#onReady());
+  readonly #startUp: Readonly<Record<"listeners" | "configuration" | "certificates", ReadinessToken>>;
+  readonly #threads: DataThreads;
+  readonly #configuration: ConfigurationControl;
+  readonly #identity: IdentityFiles;
+  readonly #drain: Drain;
+  readonly #admin: AdminServers;
+  #ports: Partial<AdminPorts & CapturePorts> = {};
+  #identityProblems: readonly string[] = [];
+  #end: { resolve(code: number): void; reject(error: Error): void } = { resolve: () => undefined, reject: () => undefined };
+
+  constructor(options: ProxyOptions) {
+    this.#options = options;
+    this.#log = new Logger(this.#output, systemClock, this.#timers, { level: options.logLevel, format: options.logFormat });
+    this.#startUp = {
+      configuration: this.#readiness.register("configuration"),
+      certificates: this.#readiness.register("certificates"),
+      listeners: this.#readiness.register("capture listeners"),
+    };
+    this.#threads = this.#makeThreads();
+    this.#configuration = new ConfigurationControl({
+      paths: options.configPaths, workload: options.workload, clock: systemClock, timers: this.#timers, log: this.#log,
+    }, (snapshot) => this.#threads.applySnapshot(snapshot));
+    this.#identity = this.#makeIdentity();
+    this.#drain = new Drain(this.#timers, {
+      draining: () => this.#onDraining(),
+      terminated: (isClean) => this.#onTerminated(isClean),
+    }, { deadlineMs: options.drainSeconds * 1000, minimumMs: Math.min(MINIMUM_DRAIN_MS, options.drainSeconds * 1000) });
+    this.#admin = new AdminServers(this.#adminSources());
+    this.#registerMetrics();
+  }
+
+  async run(): Promise<number> {
+    const ended = new Promise<number>((resolve, reject) => {
+      this.#end = { resolve, reject };
+    });
+    // Who fails before anybody waits must not count as unhandled.
+    ended.catch(() => undefined);
+    try {
+      this.#ports = await this.#admin.listen(this.#options.adminPorts);
+      this.#listenToSignals();
+      this.#threads.start(this.#options.concurrency);
+      this.#identity.start();
+      this.#configuration.start();
+      return await ended;
+    } finally {
+      this.#configuration.stop();
+      this.#identity.stop();
+      await this.#threads.stop();
+      await this.#admin.close();
+    }
+  }
+
+  #makeThreads(): DataThreads {
+    const options = this.#options;
+    const start = {
+      listen: {
+        address: options.bindAddress, outboundPort: options.capturePorts.outbound, inboundPort: options.capturePorts.inbound,
+        reusePort: options.concurrency > 1, maxConnections: MAX_CONNECTIONS,
+      },
+      logLevel: options.logLevel,
+      logFormat: options.logFormat,
+    };
+    return new DataThreads(start, {
+      listening: (ports) => {
+        this.#ports = { ...this.#ports, ...ports };
+        this.#startUp.listeners.drop();
+      },
+      applied: (version, problems) => {
+        this.#configuration.applied(version, problems);
+        this.#startUp.configuration.drop();
+      },
+      series: (thread, batch) => this.#reader.accept(`data-${thread}`, batch),
+      died: (thread, reason) => {
+        this.#reader.detach(`data-${thread}`);
+        this.#log.error("data thread died and is replaced", { thread, reason });
+      },
+      failed: (message) => this.#onThreadFailed(message),
+      log: (line) => this.#output.write(line),
+      inFlight: (total) => this.#drain.setInFlight(total),
+    }, this.#timers);
+  }
+
+  #makeIdentity(): IdentityFiles {
+    return new IdentityFiles({
+      directory: this.#options.certificateDirectory,
+      clock: systemClock,
+      timers: this.#timers,
+      onMaterial: (material) => {
+        this.#threads.applyIdentity(material);
+        this.#configuration.useTrustDomain(material.trustDomain);
+        this.#startUp.certificates.drop();
+        this.#log.info("certificate in force", { identity: material.spiffeId, generation: material.generation, expires: new Date(material.notAfterMs).toISOString() });
+      },
+      onProblems: (problems) => {
+        this.#identityProblems = problems.map(({ file, reason }) => `${file}: ${reason}`);
+        for (const { file, reason } of problems) this.#log.error("certificate problem", { directory: this.#options.certificateDirectory, file, reason });
+      },
+    });
+  }
+
+  /** Before the first listener stands this is a failed start; afterwards what served serves on. */
+  #onThreadFailed(message: string): void {
+    if (this.#ports.inbound === undefined) this.#end.reject(new Error(message));
+    else this.#log.error("data thread failed to obey", { reason: message });
+  }
+
+  #onReady(): void {
+    const { outbound, inbound, admin, status, ready, metrics } = this.#ports;
+    const ms = Math.round(systemClock.monotonicMs() - this.#startedAtMs);
+    this.#output.write(JSON.stringify({ msg: "ready", pid: process.pid, ports: { outbound, inbound, admin, status, ready, metrics }, ms }));
+  }
+
+  #listenToSignals(): void {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      process.on(signal, () => {
+        this.#log.info("asked to end", { signal });
+        this.#drain.request();
+      });
+    }
+    process.on("SIGHUP", () => {
+      this.#configuration.reload();
+      this.#identity.reload();
+    });
+    // Node would open its debugger for whoever may send this signal.
+    process.on("SIGUSR1", () => undefined);
+  }
+
+  #onDraining(): void {
+    this.#readiness.startDraining();
+    this.#threads.drain();
+  }
+
+  #onTerminated(isClean: boolean): void {
+    this.#log.info("ended", { clean: isClean });
+    this.#end.resolve(0);
+  }
+
+  #state(): ServerState {
+    if (this.#drain.state !== "live") return "draining";
+    return this.#readiness.isReady ? "live" : "initializing";
+  }
+
+  #waitingFor(): readonly string[] {
+    return [...this.#readiness.waitingFor(), ...(this.#readiness.isReady ? [] : this.#identityProblems)];
+  }
+
+  #adminSources(): AdminSources {
+    const { workload, version, concurrency } = this.#options;
+    return {
+      version,
+      concurrency,
+      node: workload,
+      uptimeSeconds: () => (systemClock.monotonicMs() - this.#startedAtMs) / 1000,
+      state: () => this.#state(),
+      isReady: () => this.#readiness.isReady,
+      waitingFor: () => this.#waitingFor(),
+      metrics: () => exposition(this.#reader),
+      applicationMetrics: async () => null,
+      snapshot: () => this.#configuration.snapshot,
+      configStatus: () => this.#configuration.status(),
+      clusters: async () => clusterStatuses(await this.#threads.clusterStates()),
+      certificates: () => this.#certificates(),
+      logLevel: () => this.#log.level,
+      setLogLevel: (level) => {
+        this.#log.setLevel(level);
+        this.#threads.setLogLevel(level);
+      },
+    };
+  }
+
+  #certificates(): unknown {
+    const material = this.#identity.material;
+    if (material === null) return { certificates: [], problems: this.#identityProblems };
+    const { spiffeId, generation, notBeforeMs, notAfterMs, certificateChainPem, bundles } = material;
+    return {
+      certificates: [{ spiffeId, generation, validFrom: new Date(notBeforeMs).toISOString(), expires: new Date(notAfterMs).toISOString(), chain: certificateChainPem }],
+      bundles,
+      problems: this.#identityProblems,
+    };
+  }
+
+  #registerMetrics(): void {
+    const writer = new SeriesWriter((batch) => this.#reader.accept("control", batch));
+    const { version, concurrency } = this.#options;
+    new ServerMetrics(this.#reader, writer, {
+      version,
+      concurrency,
+      state: () => this.#state(),
+      certificateExpiries: () => new Map(this.#identity.material === null ? [] : [["default", this.#identity.material.notAfterMs]]),
+      droppedLogLines: () => this.#output.dropped,
+    }, systemClock);
+    new ConfigMetrics(this.#reader, writer, () => this.#configuration.facts(), systemClock);
+    new ThreadMetrics(writer, "control", this.#timers);
+  }
+}

@@ -1,0 +1,74 @@
+import { Clusters } from "./cluster/clusters.ts";
+import { OutboundConnections } from "./connection/outbound-connections.ts";
+import { TcpProxy } from "./connection/tcp-proxy.ts";
+import { FilterChain } from "./filter/filter-chain.ts";
+import { HttpConnectionManager } from "./http/http-connection-manager.ts";
+import { Listener } from "./listener/listener.ts";
+import { ListenerSet } from "./listener/listener-set.ts";
+import { type Direction, isInboundCluster, type Parts } from "./parts.ts";
+import { Router } from "./router/router.ts";
+import { ownPeerMetadata } from "./telemetry/peer-metadata.ts";
+import { Connector } from "./upstream/connector.ts";
+import { Http1Client } from "./upstream/http1-client.ts";
+
+/**
+ * What happens to a connection the application opens, in the order it happens. Each step is handed the next one, so
+ * every arrow below is one hop of the path.
+ */
+export function outbound(parts: Parts): Direction {
+  const { listen } = parts;
+  const captured = new Listener(
+    { ...listen, name: `0.0.0.0_${listen.outboundPort}`, direction: "outbound", port: listen.outboundPort, originalDestination: parts.originalDestination },
+    (socket, remote, destination) => connections.handleCaptured(socket, remote, destination),
+    parts.listenerObserver,
+  );
+  const bound = new ListenerSet(
+    { ...listen, direction: "outbound" },
+    (socket, remote, own, name) => connections.handleBound(socket, remote, own, name),
+    parts.listenerObserver,
+  );
+
+  const connections = new OutboundConnections({
+    http: (socket, firstBytes, facts, routing) => http.serve(socket, firstBytes, facts, routing),
+    opaque: (request) => tcp.forward(request),
+  }, parts.timers, parts.countDetected);
+
+  // Authorization is the callee's: an application may try to call anybody.
+  const filters = new FilterChain([]);
+  const router = new Router((name) => clusters.get(name), parts);
+  const http = new HttpConnectionManager("outbound", filters, router, { ...parts, observers: parts.streamObservers });
+  const tcp = new TcpProxy("outbound", (name) => clusters.get(name), { ...parts, observers: parts.tcpObservers });
+
+  const clusters = new Clusters({
+    ...parts,
+    dial: (target, done) => connector.connect(target, done),
+    openClient: (socket, facts, owner) => new Http1Client(socket, facts, owner),
+    tlsGeneration: () => parts.identity.generation,
+    metrics: parts.clusterMetrics,
+    outliers: parts.outlierObserver,
+  });
+  const connector = new Connector(parts);
+
+  return {
+    async apply(snapshot) {
+      clusters.apply(snapshot.clusters.filter((cluster) => !isInboundCluster(cluster.name)));
+      http.apply({ pathNormalization: snapshot.pathNormalization, ownMetadata: ownPeerMetadata(snapshot.workload) });
+      connections.apply(snapshot.outbound);
+      return bound.apply(snapshot.outbound.listeners.flatMap(({ name, bind }) => (bind === null ? [] : [{ name, bind }])));
+    },
+    listen: () => captured.listen(),
+    identityChanged: () => clusters.closeStale(),
+    drain: () => http.drain(),
+    stopAccepting() {
+      captured.close();
+      bound.close();
+    },
+    destroy() {
+      captured.destroyConnections();
+      bound.destroyConnections();
+      clusters.closeAll();
+    },
+    activeCount: () => http.activeStreamCount + tcp.activeCount,
+    clusterState: () => clusters.state(),
+  };
+}

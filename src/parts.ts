@@ -1,0 +1,75 @@
+import type { ClusterMetrics } from "./cluster/cluster-metrics.ts";
+import type { ClusterState } from "./cluster/cluster-state.ts";
+import type { OutlierObserver } from "./cluster/outlier-detector.ts";
+import type { InboundRefusal } from "./connection/inbound-connections.ts";
+import type { DetectionObserver } from "./connection/outbound-connections.ts";
+import type { Snapshot } from "./config/snapshot.ts";
+import type { Clock } from "./core/clock.ts";
+import type { Random } from "./core/random.ts";
+import type { TimerWheel } from "./core/timer-wheel.ts";
+import type { TlsIdentity } from "./identity/tls-identity.ts";
+import type { ListenerObserver } from "./listener/listener.ts";
+import type { OriginalDestination } from "./listener/original-destination.ts";
+import type { StreamObserver, TcpObserver } from "./message/stream-info.ts";
+import type { Logger } from "./telemetry/log.ts";
+
+/** How a data thread listens. */
+export interface ListenOptions {
+  /** Address of the capture listeners. */
+  readonly address: string;
+  /** 0: any free port. */
+  readonly outboundPort: number;
+  readonly inboundPort: number;
+  /** More than one data thread shares the ports. */
+  readonly reusePort: boolean;
+  /** Connections open at the same time in one direction of one thread. */
+  readonly maxConnections: number;
+}
+
+/** What both directions are made of, handed down by the composition root of the thread. */
+export interface Parts {
+  readonly clock: Clock;
+  readonly timers: TimerWheel;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly identity: TlsIdentity;
+  /** Trust domains of the snapshot in force. */
+  readonly trustDomains: () => readonly string[];
+  readonly originalDestination: OriginalDestination;
+  readonly listen: ListenOptions;
+  /** Told of every stream and opaque connection at its end. */
+  readonly streamObservers: readonly StreamObserver[];
+  readonly tcpObservers: readonly TcpObserver[];
+  readonly listenerObserver: ListenerObserver;
+  readonly clusterMetrics: (cluster: string) => ClusterMetrics;
+  readonly outlierObserver: OutlierObserver;
+  /** Logs and counts a connection that was accepted and then refused. */
+  readonly refused: (direction: "inbound" | "outbound", refusal: InboundRefusal) => void;
+  /** Counts an outcome of protocol detection. */
+  readonly countDetected: DetectionObserver;
+}
+
+/** One direction of the data plane, assembled. */
+export interface Direction {
+  /** Obeys a snapshot. Resolves with a line for every socket that could not be bound. */
+  apply(snapshot: Snapshot): Promise<string[]>;
+  /** Opens the capture listener; resolves with its port. */
+  listen(): Promise<number>;
+  /** Connections made under an older identity are not used for new requests. */
+  identityChanged(): void;
+  /** Finishes what is under way: responses close their connections. */
+  drain(): void;
+  /** Stops accepting. */
+  stopAccepting(): void;
+  /** Cuts everything. */
+  destroy(): void;
+  /** Streams and opaque connections under way. */
+  activeCount(): number;
+  /** Clusters and endpoints as they are now, plain data for `/clusters`. */
+  clusterState(): readonly ClusterState[];
+}
+
+/** Clusters towards our own application; `spec/00` 0.3. */
+export function isInboundCluster(name: string): boolean {
+  return name.startsWith("inbound|") || name === "InboundPassthroughCluster";
+}
