@@ -8,8 +8,7 @@ const floors: readonly (readonly string[])[] = [
   ["src/main.ts", "src/cli/"],
   // The capture rules are a program of their own, run before the proxy; of `src/` they see `core/`.
   ["init/"],
-  // The control thread's halves: configuration coming in, data threads kept alive.
-  ["src/configuration-control.ts", "src/data-threads.ts"],
+  ["src/control/"],
   ["src/data-thread.ts"],
   ["src/data-plane.ts"],
   ["src/inbound.ts", "src/outbound.ts"],

@@ -1,0 +1,31 @@
+# One image for both containers of a pod: the sidecar, and the init container that installs the capture rules.
+#   sidecar:         outrider proxy             as 1337:1337, the user the rules exempt
+#   init container:  outrider init -b '*' ...   with runAsUser 0 and the capability NET_ADMIN
+
+FROM node:26-slim AS build
+WORKDIR /build
+COPY package.json package-lock.json ./
+RUN npm ci
+COPY tsconfig.json ./
+COPY bin bin
+COPY init init
+COPY src src
+RUN npm run build
+# What the bundle leaves outside it: native code.
+RUN npm ci --omit=dev
+
+FROM node:26-slim
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends iptables iproute2 \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/outrider
+COPY --from=build /build/package.json ./
+COPY --from=build /build/node_modules node_modules
+COPY --from=build /build/dist dist
+COPY LICENSE ./
+RUN ln -s /opt/outrider/dist/outrider.cjs /usr/local/bin/outrider \
+ && chmod 0755 /opt/outrider/dist/outrider.cjs
+ENV NODE_ENV=production
+USER 1337:1337
+ENTRYPOINT ["outrider"]
+CMD ["proxy"]
