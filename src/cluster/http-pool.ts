@@ -225,13 +225,12 @@ export class HttpPool implements LeasePool, PooledConnectionHost, IdleHost {
     if (next !== null) {
       connection.takenAfterMs = 0;
       this.#serve(next, connection);
-    } else if (this.#isRetired) {
-      this.#close(connection);
-    } else {
-      this.#idle.put(connection);
-      // Whoever still waits wants a fresh connection, which may need the place of this one.
-      if (this.#waiting.size > 0) this.#dialAsNeeded();
+      return;
     }
+    if (this.#isRetired) this.#close(connection);
+    else this.#idle.put(connection);
+    // Whoever still waits wants a fresh connection, which may need the place of this one.
+    if (this.#waiting.size > 0) this.#dialAsNeeded();
   }
 
   #mustRetire(connection: PooledConnection): boolean {
@@ -370,6 +369,7 @@ export class HttpPool implements LeasePool, PooledConnectionHost, IdleHost {
     this.#forget(connection, false, hadRequest);
     connection.client.destroy();
     this.#endLease(connection);
+    this.#tellIfEmpty();
   }
 
   #forget(connection: PooledConnection, isByPeer: boolean, hadRequest: boolean): void {

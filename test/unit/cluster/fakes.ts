@@ -104,7 +104,13 @@ export class FakeClient implements PooledClient {
     if (!this.isOpen) throw new Error("a request on a closed connection");
     this.receiver = receiver;
     this.requests++;
-    return { write: () => true, end: () => {}, reset: () => this.close(), pause: () => {}, resume: () => {} };
+    return { write: () => true, end: () => {}, reset: () => this.#cut(), pause: () => {}, resume: () => {} };
+  }
+
+  /** Given up from our side: its receiver hears nothing. */
+  #cut(): void {
+    this.receiver = null;
+    this.close();
   }
 
   /** The response is complete. */
@@ -236,6 +242,8 @@ export class FakeMesh {
   generation = 1;
   /** True: every dial succeeds at once. */
   connectsAtOnce = false;
+  /** True: connections are closed by their peer before their client is made. */
+  closesAtOnce = false;
   readonly clusters: Clusters;
 
   constructor(spec: ClusterSpec) {
@@ -249,9 +257,9 @@ export class FakeMesh {
         if (this.connectsAtOnce) dial.succeed();
         return dial;
       },
-      openClient: (socket, _facts, owner) => {
+      openClient: (_socket, _facts, owner) => {
         const client = new FakeClient(owner);
-        if ((socket as unknown as FakeSocket).isDestroyed) client.close();
+        if (this.closesAtOnce) client.close();
         this.clients.push(client);
         return client;
       },

@@ -188,15 +188,8 @@ describe("waiting", () => {
   it("counts a connection that is closed as soon as it is made as a failed dial", () => {
     const mesh = limited({});
     const request = mesh.acquire();
-    const { succeed } = mesh.dial(0);
-    // The peer closed between the end of the dial and the making of the client.
-    const parts = mesh.cluster.parts as { openClient: unknown };
-    const { openClient } = mesh.cluster.parts;
-    parts.openClient = (socket: { destroy(): void }, facts: never, owner: never) => {
-      socket.destroy();
-      return openClient(socket as never, facts, owner);
-    };
-    succeed.call(mesh.dial(0));
+    mesh.closesAtOnce = true;
+    mesh.dial(0).succeed();
     expect(request.error?.code).toBe("connect_failure");
     expect(mesh.cluster.limits.connections.count).toBe(0);
     expect(mesh.dials.length).toBe(1);
