@@ -9,7 +9,7 @@ const KEYS = [
   "source.ip", "remote.ip", "source.namespace", "source.principal", "source.serviceAccount", "source.trustDomain",
   "request.auth.principal", "request.auth.audiences", "request.auth.presenter", "destination.ip", "destination.port", "connection.sni",
 ] as const;
-const PARAMETERISED = /^(?:request\.headers\[[^\[\]]+\]|request\.auth\.claims(?:\[[^\[\]]+\])+|experimental\.envoy\.filters\.[^\[\]]+\[[^\[\]]+\])$/;
+const PARAMETERISED = /^(?:request\.headers\[[^[\]]+\]|request\.auth\.claims(?:\[[^[\]]+\])+|experimental\.envoy\.filters\.[^[\]]+\[[^[\]]+\])$/;
 const NOT_FOR_CUSTOM = /^(?:source\.(?:namespace|principal|serviceAccount|trustDomain)|request\.auth\.)/;
 
 const isPort = (value: string): boolean => /^[1-9]\d{0,4}$/.test(value) && Number(value) <= 65_535;
@@ -73,7 +73,7 @@ function checkCondition(condition: AuthorizationCondition, path: Path, isCustom:
   for (const field of ["values", "notValues"] as const) {
     condition[field]?.forEach((value, index) => {
       const at = [...path, field, index];
-      if (/\.ip$/.test(key) && !isAddress(value) && !isCidr(value)) report.error(at, `must be an IP address or a CIDR block, not ${JSON.stringify(value)}`);
+      if (key.endsWith(".ip") && !isAddress(value) && !isCidr(value)) report.error(at, `must be an IP address or a CIDR block, not ${JSON.stringify(value)}`);
       if (key === "destination.port" && !isPort(value)) report.error(at, `must be a port number from 1 to 65535, not ${JSON.stringify(value)}`);
     });
   }

@@ -51,7 +51,7 @@ const NO_TOKENS = "SECURITY: tokens (JWT) are not verified, so no request has a 
 
 /** Accepted, and not obeyed yet. */
 export const AUTHORIZATION_POLICY_UNSUPPORTED: readonly UnsupportedField[] = [
-  { path: "action", when: (value) => value === "CUSTOM", consequence: "SECURITY: the external authorizer is not asked; every request a rule of this policy matches must be taken as unauthorized" },
+  { path: "action", when: (value) => value === "CUSTOM", consequence: "SECURITY: the external authorizer is not asked; what the rules of this policy match is denied" },
   { path: "action", when: (value) => value === "AUDIT", consequence: "requests are not marked for the audit log" },
   { path: "targetRef", consequence: "SECURITY: the policy is for a gateway or waypoint; a sidecar does not enforce it" },
   { path: "targetRefs", consequence: "SECURITY: the policy is for a gateway or waypoint; a sidecar does not enforce it" },

@@ -56,6 +56,7 @@ function checkTls(tls: ClientTls | undefined, path: Path, report: Report): void 
   if (tls.mode === "MUTUAL" && !tls.credentialName) {
     for (const field of ["clientCertificate", "privateKey"] as const) if (!tls[field]) report.error([...path, field], "is required with mode MUTUAL");
   }
+  if (tls.insecureSkipVerify === true && tls.caCertificates) report.error([...path, "caCertificates"], "must not stand beside insecureSkipVerify, which checks nothing against it");
   if (tls.insecureSkipVerify === true && tls.subjectAltNames.length > 0) report.error([...path, "subjectAltNames"], "must not stand beside insecureSkipVerify, which checks none of them");
 }
 

@@ -12,7 +12,7 @@ export function quote(value: unknown): string {
   if (value === null) return "an empty value";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a mapping";
-  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  const text = JSON.stringify(value) ?? "something else";
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 

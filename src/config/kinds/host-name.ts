@@ -5,6 +5,8 @@ import { quote, text } from "./field.ts";
 const LABEL = /^[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$/;
 const WILDCARD_LABEL = /^(?:\*|\*-?[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?)$/;
 
+const SERVER_NAME = /^outbound_\.\d{1,5}_\.[-a-zA-Z0-9]*_\.[-a-zA-Z0-9.]{1,220}$/;
+
 /**
  * What is wrong with a host name, or null. Short names (`reviews`), fully qualified ones with or without the final
  * dot, and, when allowed, a wildcard as (the beginning of) the first label: Istio's `ValidateWildcardDomain`.
@@ -29,14 +31,16 @@ function hostSchema(options: { readonly allowsWildcard: boolean; readonly allows
     v.rawCheck(({ dataset, addIssue }) => {
       if (!dataset.typed) return;
       if (options.allowsAddress && isIP(dataset.value) !== 0) return;
+      // The server names of east-west traffic hold an underscore, `outbound_.15010_._.istiod.istio-system...`.
+      if (options.allowsAddress && SERVER_NAME.test(dataset.value)) return;
       const fault = hostNameFault(dataset.value, options);
       if (fault !== null) addIssue({ message: fault });
     }),
   );
 }
 
-/** A service's host without wildcard: where traffic is sent. */
-export const destinationHost = hostSchema({ allowsWildcard: false, allowsAddress: true });
+/** A service's host: where traffic is sent. Some services have a wildcard for their name, but none is called `*`. */
+export const destinationHost = v.pipe(hostSchema({ allowsWildcard: true, allowsAddress: true }), v.check((host) => host !== "*", "must not be the wildcard '*'"));
 /** A host a rule applies to: a name, a wildcard, or an address. */
 export const matchHost = hostSchema({ allowsWildcard: true, allowsAddress: true });
 /** A host of a ServiceEntry or DestinationRule: a name or a wildcard. */

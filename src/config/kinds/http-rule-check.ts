@@ -2,10 +2,15 @@ import type { Path } from "../resource.ts";
 import { isHeaderName, isHeaderValue } from "./header-rules.ts";
 import type { Report } from "./kind-definition.ts";
 import { retryOnFault } from "./retry-conditions.ts";
+import { didYouMean } from "./suggestion.ts";
 import type { HttpMatch, HttpRule } from "./virtual-service.ts";
 import { checkWeights } from "./weights.ts";
 
 const REDIRECT_CODES = [301, 302, 303, 307, 308];
+const GRPC_STATUSES = [
+  "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
+  "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+];
 type HeaderOperations = NonNullable<HttpRule["headers"]>;
 
 /** What a rule does: exactly one of redirect, direct response, route and delegate. */
@@ -38,8 +43,8 @@ function checkRedirect(rule: HttpRule, path: Path, report: Report): void {
   if (!uri && !prefixRewrite && !authority && !scheme && port === undefined && derivePort === undefined) {
     report.error(path, "needs one of uri, prefixRewrite, authority, scheme and port");
   }
-  const isPrefixOnly = rule.match.length > 0 && rule.match.every((match) => match.uri?.prefix !== undefined);
-  if (prefixRewrite && !isPrefixOnly) report.error([...path, "prefixRewrite"], "needs a uri prefix in every match of the rule");
+  const isPrefixOnly = rule.match.every((match) => match.uri === undefined || match.uri.prefix !== undefined);
+  if (prefixRewrite && !isPrefixOnly) report.error([...path, "prefixRewrite"], "does not go with a match of uri by exact or regex");
   if (scheme && scheme !== "http" && scheme !== "https") report.error([...path, "scheme"], `must be http or https, not ${JSON.stringify(scheme)}`);
   if (redirectCode !== undefined && redirectCode !== 0 && !REDIRECT_CODES.includes(redirectCode)) {
     report.error([...path, "redirectCode"], `must be one of ${REDIRECT_CODES.join(", ")}, not ${redirectCode}`);
@@ -88,6 +93,9 @@ function checkFault(rule: HttpRule, path: Path, report: Report): void {
   if (abort === undefined) return;
   const kinds = [abort.httpStatus, abort.grpcStatus, abort.http2Error].filter((value) => value !== undefined);
   if (kinds.length !== 1) report.error([...path, "abort"], "needs exactly one of httpStatus and grpcStatus");
+  if (abort.grpcStatus !== undefined && !GRPC_STATUSES.includes(abort.grpcStatus)) {
+    report.error([...path, "abort", "grpcStatus"], `${JSON.stringify(abort.grpcStatus)} is not the name of a gRPC status${didYouMean(abort.grpcStatus, GRPC_STATUSES)}`);
+  }
   if (abort.httpStatus !== undefined && (abort.httpStatus < 200 || abort.httpStatus > 600)) report.error([...path, "abort", "httpStatus"], `must be an HTTP status from 200 to 599, not ${abort.httpStatus}`);
 }
 

@@ -12,10 +12,12 @@ import { peerAuthentication } from "./peer-authentication.ts";
 import { checkPeerAuthentication } from "./peer-authentication-check.ts";
 import { proxyConfig } from "./proxy-config.ts";
 import { requestAuthentication } from "./request-authentication.ts";
+import { checkRequestAuthentication } from "./request-authentication-check.ts";
 import { SERVICE_ENTRY_UNSUPPORTED, serviceEntry } from "./service-entry.ts";
 import { checkServiceEntry } from "./service-entry-check.ts";
 import { SIDECAR_UNSUPPORTED, sidecar } from "./sidecar.ts";
 import { checkSidecar } from "./sidecar-check.ts";
+import { suggest } from "./suggestion.ts";
 import { telemetry } from "./telemetry.ts";
 import { VIRTUAL_SERVICE_UNSUPPORTED, virtualService } from "./virtual-service.ts";
 import { checkVirtualService } from "./virtual-service-check.ts";
@@ -44,7 +46,7 @@ const DEFINITIONS: { readonly [K in Kind]: KindDefinition<K> } = {
   PeerAuthentication: istio({ kind: "PeerAuthentication", apiVersions: SECURITY, schema: peerAuthentication, check: checkPeerAuthentication }),
   AuthorizationPolicy: istio({ kind: "AuthorizationPolicy", apiVersions: SECURITY, schema: authorizationPolicy, check: checkAuthorizationPolicy, unsupported: AUTHORIZATION_POLICY_UNSUPPORTED }),
   RequestAuthentication: istio({
-    kind: "RequestAuthentication", apiVersions: SECURITY, schema: requestAuthentication,
+    kind: "RequestAuthentication", apiVersions: SECURITY, schema: requestAuthentication, check: checkRequestAuthentication,
     unsupportedKind: "SECURITY: tokens (JWT) are not verified; requests with a forged, expired or missing token pass this object, and policies on request principals or claims see none",
   }),
   Telemetry: istio({
@@ -76,4 +78,24 @@ export const KINDS = Object.keys(DEFINITIONS) as readonly Kind[];
 /** The definition of a kind by its name, or null. */
 export function findKind(kind: string): KindDefinition | null {
   return Object.hasOwn(DEFINITIONS, kind) ? (DEFINITIONS[kind as Kind] as unknown as KindDefinition) : null;
+}
+
+const groupOf = (apiVersion: string): string => (apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.indexOf("/")) : "");
+const GROUPS = [...new Set(KINDS.flatMap((kind) => DEFINITIONS[kind].apiVersions.map(groupOf)))];
+const ISTIO_GROUPS = GROUPS.filter((group) => group.endsWith(".istio.io"));
+/** Kinds of Istio's groups that are no concern of a sidecar. */
+const NOT_FOR_SIDECARS = ["WorkloadGroup", "WasmPlugin", "IstioOperator"];
+
+/**
+ * True for an object that Outrider must understand or refuse; false for one that belongs to somebody else, as a
+ * Deployment does, or a `Gateway` of another API group. In doubt it is ours: a policy with a misspelt kind or group
+ * must not pass for a stranger.
+ */
+export function isOurs(kind: string | null, apiVersion: string | null): boolean {
+  if (kind === null || apiVersion === null) return kind === null || findKind(kind) !== null;
+  const group = groupOf(apiVersion);
+  const definition = findKind(kind);
+  if (definition === null) return ISTIO_GROUPS.includes(group) && !NOT_FOR_SIDECARS.includes(kind);
+  const isOwnGroup = definition.apiVersions.some((version) => groupOf(version) === group) || GROUPS.includes(group);
+  return isOwnGroup || suggest(group, ISTIO_GROUPS) !== null;
 }

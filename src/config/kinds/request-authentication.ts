@@ -4,7 +4,7 @@ import { filledText, flag, list, object, text } from "./field.ts";
 import { policyTarget } from "./policy-target.ts";
 
 const jwtRule = object({
-  issuer: filledText,
+  issuer: v.optional(text, ""),
   audiences: list(filledText),
   jwksUri: v.optional(filledText),
   jwks: v.optional(text),

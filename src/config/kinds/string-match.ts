@@ -17,11 +17,12 @@ export function regexFault(pattern: string): string | null {
   }
 }
 
-function regexSchema(options: { readonly allowsStar: boolean }) {
+function regexSchema(options: { readonly isForPresence: boolean }) {
   return v.pipe(
     text,
     v.rawCheck(({ dataset, addIssue }) => {
-      if (!dataset.typed || (options.allowsStar && dataset.value === "*")) return;
+      if (!dataset.typed || (options.isForPresence && dataset.value === "*")) return;
+      if (options.isForPresence && dataset.value === "") return addIssue({ message: "must not be empty" });
       const fault = regexFault(dataset.value);
       if (fault !== null) addIssue({ message: fault });
     }),
@@ -29,7 +30,7 @@ function regexSchema(options: { readonly allowsStar: boolean }) {
 }
 
 /** An RE2 regular expression. */
-export const regex = regexSchema({ allowsStar: false });
+export const regex = regexSchema({ isForPresence: false });
 
 const hasOneKind = v.check(
   (input: { exact?: string | undefined; prefix?: string | undefined; regex?: string | undefined }) =>
@@ -45,7 +46,7 @@ export const uriMatch = v.pipe(object({ exact: v.optional(text), prefix: v.optio
  * way of saying so, asks for presence.
  */
 export const stringMatch = v.pipe(
-  object({ exact: v.optional(filledText), prefix: v.optional(filledText), regex: v.optional(regexSchema({ allowsStar: true })) }),
+  object({ exact: v.optional(filledText), prefix: v.optional(filledText), regex: v.optional(regexSchema({ isForPresence: true })) }),
   hasOneKind,
 );
 /** At most one of the three is set; none, or `regex: "*"`, asks for presence. */

@@ -4,6 +4,8 @@ import type { Report } from "./kind-definition.ts";
 import type { HttpRule, TcpRule, TlsRule, VirtualServiceSpec } from "./virtual-service.ts";
 import { checkWeights } from "./weights.ts";
 
+const GATEWAY = /^(?:[a-z0-9][-a-z0-9]*\/)?[a-zA-Z0-9](?:[-a-zA-Z0-9.]*[a-zA-Z0-9])?$/;
+
 /** True when every name that `inner` stands for is one `outer` stands for (`spec/00` 0.3). */
 function covers(outer: string, inner: string): boolean {
   if (outer === inner) return true;
@@ -28,6 +30,19 @@ function checkDelegate(spec: VirtualServiceSpec, report: Report): void {
   if (spec.http.length === 0) report.error(["hosts"], "is required");
 }
 
+function checkGateways(spec: VirtualServiceSpec, report: Report): void {
+  spec.gateways?.forEach((gateway, index) => {
+    if (!GATEWAY.test(gateway)) report.error(["gateways", index], `${JSON.stringify(gateway)} is neither "mesh" nor the name of a Gateway (name, or namespace/name)`);
+  });
+  if (spec.gateways !== undefined && spec.gateways.some((gateway) => gateway !== "mesh")) return;
+  spec.http.forEach((rule, index) => rule.match.forEach((match, at) => {
+    for (const field of ["headers", "withoutHeaders"] as const) {
+      const claim = Object.keys(match[field] ?? {}).find((name) => name.startsWith("@request.auth.claims"));
+      if (claim !== undefined) report.error(["http", index, "match", at, field, claim], "routing by the claims of a token works at gateways only");
+    }
+  }));
+}
+
 function checkTls(rule: TlsRule, index: number, spec: VirtualServiceSpec, report: Report): void {
   if (rule.route.length === 0) report.error(["tls", index, "route"], "is required");
   checkWeights(rule.route, ["tls", index, "route"], report);
@@ -42,12 +57,16 @@ function checkTcp(rule: TcpRule, index: number, report: Report): void {
   checkWeights(rule.route, ["tcp", index, "route"], report);
 }
 
+/** Fields of a match that restrict nothing, or are looked at on their own. */
+const NO_CONDITIONS = ["uri", "name", "statPrefix", "ignoreUriCase"];
+
 /** True for a rule that every request fits: what stands below it can never be reached. */
 function isUnconditional(rule: HttpRule): boolean {
   return rule.match.length === 0 || rule.match.some((match) => {
-    const { uri, name: _name, statPrefix: _statPrefix, ignoreUriCase: _case, ...others } = match;
+    const { uri } = match;
     const isAnyPath = uri === undefined || uri.prefix === "/" || uri.regex === ".*";
-    return isAnyPath && Object.values(others).every((value) => value === undefined || (Array.isArray(value) && value.length === 0));
+    const conditions = Object.entries(match).filter(([field]) => !NO_CONDITIONS.includes(field));
+    return isAnyPath && conditions.every(([, value]) => value === undefined || (Array.isArray(value) && value.length === 0));
   });
 }
 
@@ -56,6 +75,7 @@ export function checkVirtualService(spec: VirtualServiceSpec, report: Report): v
   if (spec.hosts.length === 0) checkDelegate(spec, report);
   else if (spec.http.length + spec.tls.length + spec.tcp.length === 0) report.error([], "must have at least one of http, tls and tcp");
   checkHosts(spec, report);
+  checkGateways(spec, report);
   checkExportTo(spec.exportTo, report, { allowsNone: false });
   spec.http.forEach((rule, index) => checkHttpRule(rule, ["http", index], { isDelegate: spec.hosts.length === 0 }, report));
   spec.tls.forEach((rule, index) => checkTls(rule, index, spec, report));

@@ -1,7 +1,7 @@
 import { isMap, isScalar, isSeq } from "yaml";
 import type { Document, LineCounter, Node } from "yaml";
 import { parseMetadata } from "../kinds/metadata.ts";
-import { findKind } from "../kinds/registry.ts";
+import { findKind, isOurs } from "../kinds/registry.ts";
 import type { Problem } from "../problem.ts";
 import { MESH_CONFIG_IDENTITY, meshConfigOf } from "./mesh-config-map.ts";
 import { parseObject, refuse } from "./parse-object.ts";
@@ -59,9 +59,9 @@ class FileParser {
     if (kind !== null && /^(?:[A-Z][A-Za-z]*)?List$/.test(kind)) return this.#takeList(node, document, lines, line, col);
     const isMesh = kind === null && this.#isMeshFile;
     const apiVersion = fieldText(node, "apiVersion");
-    const isOwn = isMesh || kind === null || kind === "ConfigMap" || findKind(kind) !== null || /^[a-z]+\.istio\.io\//.test(apiVersion ?? "");
-    if (!isOwn) {
-      this.skipped.push({ kind, file: this.#file, line });
+    if (!isMesh && kind !== "ConfigMap" && !isOurs(kind, apiVersion)) {
+      const name = findKind(kind ?? "") === null ? `${kind}` : `${kind} (${apiVersion})`;
+      this.skipped.push({ kind: name, file: this.#file, line });
       return;
     }
     const raw: RawObject = { file: this.#file, line, col, ...toValue(node, document, lines) };

@@ -1,6 +1,6 @@
 import { parseMetadata } from "../kinds/metadata.ts";
 import { findKind, KINDS } from "../kinds/registry.ts";
-import { didYouMean } from "../kinds/suggestion.ts";
+import { didYouMean, suggest } from "../kinds/suggestion.ts";
 import { validate } from "../kinds/validate.ts";
 import type { Problem } from "../problem.ts";
 import { formatPath, positionOf } from "../resource.ts";
@@ -20,7 +20,7 @@ export interface RawObject extends YamlValue {
 /** An object that cannot even be told which it is. */
 export function refuse(file: string, line: number, col: number, message: string): ParsedObject {
   const problem: Problem = { severity: "error", file, line, col, resource: null, field: null, message };
-  return { identity: null, resource: null, selector: null, file, line, problems: [problem] };
+  return { identity: null, kind: null, namespace: null, resource: null, selector: null, file, line, problems: [problem] };
 }
 
 function isLabels(value: unknown): value is Record<string, string> {
@@ -62,7 +62,7 @@ function identifyKind(value: Readonly<Record<string, unknown>>, findings: Findin
   const kind = value["kind"];
   const apiVersion = value["apiVersion"];
   const definition = typeof kind === "string" ? findKind(kind) : null;
-  if (kind === undefined) findings.error([], "has no kind");
+  if (kind === undefined) findings.error([], "is no Kubernetes object: it has no kind");
   else if (definition === null) findings.error(["kind"], `${JSON.stringify(kind)} is no kind of this API${typeof kind === "string" ? didYouMean(kind, KINDS) : ""}`);
   if (definition !== null && (typeof apiVersion !== "string" || !definition.apiVersions.includes(apiVersion))) {
     const what = apiVersion === undefined ? "is required" : `${JSON.stringify(apiVersion)} is not a version of ${definition.kind}`;
@@ -88,13 +88,16 @@ export function parseObject(raw: RawObject): ParsedObject {
   const findings = new Findings(raw, kindName === null ? null : `${kindName} ${metadata.namespace}/${metadata.name}`);
   const { definition, apiVersion } = identifyKind(head, findings);
   for (const fault of raw.faults) findings.error(fault.path, fault.message, fault);
-  for (const fault of faults) findings.error(fault.path, fault.message);
+  if (head.kind !== undefined) for (const fault of faults) findings.error(fault.path, fault.message);
   const isNamespaceSound = !faults.some(({ path }) => path[1] === "namespace");
   const identity = identityOf(raw, definition?.kind, metadata, isNamespaceSound);
   const selector = readSelector(value);
+  const kind = definition?.kind ?? (typeof head.kind === "string" ? suggest(head.kind, KINDS) : null);
+  const namespace = isNamespaceSound ? metadata.namespace : null;
+  const common = { identity, kind, namespace, selector, file, line };
   if (definition === null || identity === null || findings.problems.length > 0) {
-    return { identity, resource: null, selector, file, line, problems: findings.problems };
+    return { ...common, resource: null, problems: findings.problems };
   }
   const validated = validate({ definition, apiVersion, metadata, value, file, line, positions });
-  return { identity, resource: validated.resource, selector, file, line, problems: validated.problems };
+  return { ...common, resource: validated.resource, problems: validated.problems };
 }

@@ -12,6 +12,10 @@ export interface ObjectIdentity {
 export interface ParsedObject {
   /** Null where kind or name could not be made out; the store then deletes nothing this file used to hold. */
   readonly identity: ObjectIdentity | null;
+  /** The kind it is, or seems to be meant as; null where nothing tells. */
+  readonly kind: string | null;
+  /** Its namespace; null where it cannot be made out. */
+  readonly namespace: string | null;
   /** Null: refused, and `problems` has the errors. */
   readonly resource: AnyResource | null;
   /**

@@ -101,6 +101,7 @@ export function parseStream(text: string): YamlStream {
   const lines = new LineCounter();
   const documents: Document.Parsed[] = [];
   if (countLines(text) > MAX_LINES) return { documents, lines, faults: [{ message: `the file has more than ${MAX_LINES} lines`, line: 0, col: 0 }] };
+  lines.addNewLine(0);
   const screen = new Screen();
   const parser = new Parser(lines.addNewLine);
   const composer = new Composer({ version: "1.2", schema: "core", merge: false, uniqueKeys: false, prettyErrors: false, logLevel: "silent", lineCounter: lines });

@@ -74,11 +74,11 @@ class Conversion {
   }
 
   #key(node: unknown): string | null {
-    if (!isScalar(node) || node.value === null || typeof node.value === "object") {
+    if (!isScalar(node) || node.value === null || (typeof node.value !== "string" && node.source === undefined)) {
       this.#fault(node as Node | null, "a key must be a plain word or a string");
       return null;
     }
-    const key = typeof node.value === "string" ? node.value : (node.source ?? String(node.value));
+    const key = typeof node.value === "string" ? node.value : (node.source ?? "");
     if (key === "<<" && node.type === "PLAIN") this.#fault(node, "merge keys (<<) are not supported; write the fields out");
     else if (FORBIDDEN_KEYS.has(key)) this.#fault(node, `the key ${JSON.stringify(key)} is not allowed`);
     else if (node.type === "PLAIN" && AMBIGUOUS.test(key)) this.#fault(node, ambiguity(key));

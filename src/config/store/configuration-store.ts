@@ -8,6 +8,9 @@ import type { ObjectIdentity, ParsedFile, ParsedObject, ParsedResources } from "
 export interface RejectedObject {
   /** Null where the file does not even tell which object it is. */
   readonly identity: ObjectIdentity | null;
+  /** As far as they can be told, also without identity. */
+  readonly kind: string | null;
+  readonly namespace: string | null;
   readonly file: string;
   readonly line: number;
   /** See `ParsedObject.selector`. */
@@ -100,9 +103,10 @@ class Generation {
 
   #takeObject(object: ParsedObject): void {
     this.problems.push(...object.problems);
-    const { identity, resource, file, line, selector } = object;
+    const { identity, kind, namespace, resource, file, line, selector } = object;
     if (identity === null) {
-      this.rejected.push({ identity, file, line, selector, hasLastGood: false });
+      const hasLastGood = [...this.#last.values()].some((last) => last.file === file && (kind === null || last.kind === kind));
+      this.rejected.push({ identity, kind, namespace, file, line, selector, hasLastGood });
       this.statuses.push({ identity, state: "rejected", file, line });
       return;
     }
@@ -121,7 +125,7 @@ class Generation {
       this.good.set(key, last);
       this.problems.push({ severity: "warning", file, line, col: 1, resource: key, field: null, message: `its last good version, from ${last.file}:${last.line}, stays in force` });
     }
-    this.rejected.push({ identity, file, line, selector, hasLastGood: last !== undefined });
+    this.rejected.push({ identity, kind, namespace, file, line, selector, hasLastGood: last !== undefined });
     this.statuses.push({ identity, state: last === undefined ? "rejected" : "quarantined", file, line });
   }
 

@@ -1,0 +1,80 @@
+import { statSync } from "node:fs";
+import { compile } from "../config/compile/compile.ts";
+import type { WorkloadIdentity } from "../config/compile/workload-identity.ts";
+import type { AnyResource } from "../config/kinds/kind-specs.ts";
+import { ofKind } from "../config/kinds/kind-specs.ts";
+import { formatProblem } from "../config/problem.ts";
+import type { Problem } from "../config/problem.ts";
+import { FolderSource } from "../config/source/folder-source.ts";
+import { ConfigurationStore } from "../config/store/configuration-store.ts";
+import { rejectedPolicies } from "../config/store/rejected-policies.ts";
+import { systemClock } from "../core/clock.ts";
+import { TimerWheel } from "../core/timer-wheel.ts";
+import { describeFlags, readFlags, UsageError } from "./command-flags.ts";
+import type { Flag } from "./command-flags.ts";
+
+const FLAGS: readonly Flag[] = [
+  { name: "output", short: "o", kind: "text", environment: null, fallback: "text", value: "FORMAT", help: "text, a line per problem; or json, a list of them" },
+];
+const HELP = `Usage: outrider check PATH... [options]
+
+Lints configuration: folders and files as \`outrider proxy --config\` reads them. Prints a line per problem,
+file:line:col: error|warning: Kind ns/name: field.path: message
+Exit code 0: no error. 1: errors. 2: it could not run.
+
+`;
+/** A configuration is compiled as each of its workloads sees it; more of them rarely find more. */
+const MAX_WORKLOADS = 64;
+
+/** `outrider check PATH...`: resolves to the exit code. `write` takes what goes to stdout. */
+export async function check(args: readonly string[], environment: NodeJS.ProcessEnv, write: (text: string) => void = writeOut): Promise<number> {
+  try {
+    const flags = readFlags(FLAGS, args, environment, true);
+    if (flags === null) {
+      write(HELP + describeFlags(FLAGS));
+      return 0;
+    }
+    const format = flags.text("output");
+    if (format !== "text" && format !== "json") throw new UsageError(`--output: ${JSON.stringify(format)} is neither text nor json`);
+    if (flags.positionals.length === 0) throw new UsageError("names no folder or file to check");
+    for (const path of flags.positionals) statSync(path);
+    const problems = checkPaths(flags.positionals);
+    write(format === "json" ? `${JSON.stringify(problems, null, 2)}\n` : problems.map((problem) => `${formatProblem(problem)}\n`).join(""));
+    return problems.some((problem) => problem.severity === "error") ? 1 : 0;
+  } catch (error) {
+    process.stderr.write(`outrider check: ${(error as Error).message}\n`);
+    return 2;
+  }
+}
+
+function writeOut(text: string): void {
+  process.stdout.write(text);
+}
+
+/** Every problem of the configuration below the paths, by file and line, each once. */
+export function checkPaths(paths: readonly string[]): Problem[] {
+  const source = new FolderSource({ paths, clock: systemClock, timers: new TimerWheel(systemClock) });
+  const update = new ConfigurationStore().update(source.read());
+  const found = new Map(update.problems.map((problem) => [formatProblem(problem), problem]));
+  for (const workload of workloadsOf(update.resources)) {
+    const { problems } = compile({ resources: update.resources, workload, rejectedPolicies: rejectedPolicies(update, workload.namespace), version: 1 });
+    for (const problem of problems) found.set(formatProblem(problem), problem);
+  }
+  const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+  return [...found.values()].sort((a, b) => compareText(a.file, b.file) || a.line - b.line || a.col - b.col);
+}
+
+/** Those whose view the configuration describes: its Pods, and one without labels in every namespace it names. */
+function workloadsOf(resources: readonly AnyResource[]): WorkloadIdentity[] {
+  const pods = ofKind(resources, "Pod").map((pod): WorkloadIdentity => ({
+    podName: pod.metadata.name,
+    namespace: pod.metadata.namespace,
+    serviceAccount: pod.spec.spec.serviceAccountName,
+    addresses: [pod.spec.status.podIP, ...pod.spec.status.podIPs.map(({ ip }) => ip)].filter((ip): ip is string => ip !== undefined),
+    labels: pod.metadata.labels,
+    trustDomain: null,
+  }));
+  const namespaces = [...new Set(resources.map((resource) => resource.metadata.namespace))];
+  const anyone = namespaces.map((namespace): WorkloadIdentity => ({ podName: "any", namespace, serviceAccount: "default", addresses: [], labels: {}, trustDomain: null }));
+  return [...anyone, ...pods].slice(0, MAX_WORKLOADS);
+}

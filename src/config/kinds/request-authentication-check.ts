@@ -1,0 +1,33 @@
+import type { Metadata } from "../resource.ts";
+import { isHeaderName } from "./header-rules.ts";
+import type { Report } from "./kind-definition.ts";
+import type { RequestAuthenticationSpec } from "./request-authentication.ts";
+
+/** The rules over several fields of a RequestAuthentication (Istio's `ValidateRequestAuthentication`). */
+export function checkRequestAuthentication(spec: RequestAuthenticationSpec, report: Report, metadata: Metadata): void {
+  const targets = [spec.selector !== undefined, spec.targetRef !== undefined, spec.targetRefs.length > 0].filter(Boolean);
+  if (targets.length > 1) report.error([], "set only one of selector, targetRef and targetRefs");
+  if (metadata.annotations["istio.io/dry-run"] !== undefined) report.error([], "the annotation istio.io/dry-run does not apply to this kind");
+  spec.jwtRules.forEach((rule, index) => {
+    const path = ["jwtRules", index];
+    if (!rule.issuer && rule.jwksUri === undefined && rule.jwks === undefined) report.error([...path, "issuer"], "is required without jwksUri or jwks");
+    if (rule.jwksUri !== undefined && rule.jwks !== undefined) report.error([...path, "jwks"], "must not stand beside jwksUri");
+    if (rule.jwksUri !== undefined && !(/^https?:/.test(rule.jwksUri) && URL.canParse(rule.jwksUri))) report.error([...path, "jwksUri"], "must be a URL of http or https");
+    if (rule.jwks !== undefined && !isKeySet(rule.jwks)) report.error([...path, "jwks"], "must be a JSON Web Key Set");
+    rule.fromHeaders.forEach(({ name }, at) => {
+      if (!isHeaderName(name)) report.error([...path, "fromHeaders", at, "name"], `${JSON.stringify(name)} is not a header name`);
+    });
+    rule.outputClaimToHeaders.forEach(({ header }, at) => {
+      if (!/^[-_A-Za-z0-9]+$/.test(header)) report.error([...path, "outputClaimToHeaders", at, "header"], `${JSON.stringify(header)} is not a header name`);
+    });
+  });
+}
+
+function isKeySet(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && "keys" in value && Array.isArray(value.keys);
+  } catch {
+    return false;
+  }
+}
