@@ -50,7 +50,7 @@ const MAX_KEPT_LENGTH = 64;
  * and the table never holds more than SLOTS * MAX_KEPT_LENGTH characters. It spares a string, a lower-casing and a
  * map lookup per field.
  */
-const slots: (FieldName | null)[] = new Array<FieldName | null>(SLOTS).fill(null);
+const slots: (FieldName | null)[] = Array.from({ length: SLOTS }, () => null);
 
 /** The name in `bytes[start, end)`, all of it token characters. `hash` is any function of those bytes. */
 export function fieldName(bytes: Buffer, start: number, end: number, hash: number): FieldName {

@@ -9,7 +9,7 @@ export const HTAB = 9;
 export const TOKEN = tableOf("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
 
 /** 1 at every character allowed in a host that is a name or an IPv4 address. */
-export const HOST_CHARACTER = tableOf("-._~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+export const HOST_CHARACTER = tableOf("-._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
 
 /** A table over the bytes with 1 at each character of `characters`. */
 function tableOf(characters: string): Uint8Array {

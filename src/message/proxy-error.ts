@@ -26,6 +26,7 @@ const ATTRIBUTES = {
   transfer_encoding: { source: "downstream", status: 501, flag: "DPE", details: "http1.invalid_transfer_encoding", body: "Not Implemented" },
   http_version: { source: "downstream", status: 505, flag: "DPE", details: "http_version_not_supported", body: "HTTP Version Not Supported" },
   method_not_allowed: { source: "downstream", status: 405, flag: "DPE", details: "method_not_allowed", body: "Method Not Allowed" },
+  method_unknown: { source: "downstream", status: 501, flag: "DPE", details: "method_unknown", body: "Not Implemented" },
   expectation_failed: { source: "downstream", status: 417, flag: "DPE", details: "expectation_failed", body: "Expectation Failed" },
   header_timeout: { source: "downstream", status: 408, flag: "SI", details: "request_header_timeout", body: "Request Timeout" },
   body_rate: { source: "downstream", status: 408, flag: "SI", details: "request_body_too_slow", body: "Request Timeout" },
