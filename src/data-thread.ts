@@ -12,9 +12,12 @@ import { LogBatches } from "./telemetry/log-batch.ts";
 import type { LogFormat, LogLevel } from "./telemetry/log-record.ts";
 import type { SeriesBatch } from "./telemetry/series-batch.ts";
 import { SeriesWriter } from "./telemetry/series-writer.ts";
+import { ThreadMetrics } from "./telemetry/thread-metrics.ts";
 
 /** How a data thread is started. */
 export interface DataThreadStart {
+  /** `data-0`, `data-1`, ...: in metrics. */
+  readonly name: string;
   readonly listen: ListenOptions;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
@@ -56,9 +59,10 @@ class DataThread {
   constructor(port: MessagePort, start: DataThreadStart) {
     this.#port = port;
     this.#start = start;
-    this.#logLines = new LogBatches((lines) => this.#send({ type: "log", lines }), this.#timers);
+    this.#logLines = new LogBatches((lines) => this.#sendLog(lines), this.#timers);
     this.#log = new Logger(this.#logLines, systemClock, this.#timers, { level: start.logLevel, format: start.logFormat });
     this.#series = new SeriesWriter((batch) => this.#send({ type: "series", batch }));
+    new ThreadMetrics(this.#series, start.name, this.#timers);
   }
 
   run(): void {
@@ -118,6 +122,12 @@ class DataThread {
     this.#send({ type: "in-flight", count: this.#dataPlane?.activeCount() ?? 0 });
     this.#logLines.flush();
     this.#timers.schedule(IN_FLIGHT_REPORT_MS, () => this.#reportInFlight());
+  }
+
+  #sendLog(lines: readonly string[]): void {
+    const dropped = this.#series.counter("outrider_log_dropped_lines_total");
+    dropped.add(this.#logLines.dropped - dropped.value);
+    this.#send({ type: "log", lines });
   }
 
   #send(message: FromDataThread): void {

@@ -47,7 +47,7 @@ class DataThread {
  * and replaced when one dies. The newest snapshot and identity are kept for a replacement.
  */
 export class DataThreads {
-  readonly #start: DataThreadStart;
+  readonly #start: Omit<DataThreadStart, "name">;
   readonly #listener: DataThreadsListener;
   readonly #timers: TimerWheel;
   readonly #threads = new Set<DataThread>();
@@ -60,7 +60,7 @@ export class DataThreads {
   #nextQuestion = 0;
   #isStopping = false;
 
-  constructor(start: DataThreadStart, listener: DataThreadsListener, timers: TimerWheel) {
+  constructor(start: Omit<DataThreadStart, "name">, listener: DataThreadsListener, timers: TimerWheel) {
     this.#start = start;
     this.#listener = listener;
     this.#timers = timers;
@@ -110,9 +110,10 @@ export class DataThreads {
     // The ports stay the same for a replacement, also where "any free port" was asked for.
     const { listen } = this.#start;
     const ports = this.#ports;
-    const workerData: DataThreadStart = ports === null ? this.#start
-      : { ...this.#start, listen: { ...listen, outboundPort: ports.outbound, inboundPort: ports.inbound } };
-    const thread = new DataThread(id, new Worker(dataThreadFile(), { workerData, name: `data-${id}` }));
+    const name = `data-${id}`;
+    const workerData: DataThreadStart = ports === null ? { ...this.#start, name }
+      : { ...this.#start, name, listen: { ...listen, outboundPort: ports.outbound, inboundPort: ports.inbound } };
+    const thread = new DataThread(id, new Worker(dataThreadFile(), { workerData, name }));
     this.#threads.add(thread);
     thread.worker.on("message", (message: FromDataThread) => this.#onMessage(thread, message));
     thread.worker.on("error", (error) => this.#listener.died(id, error instanceof Error ? (error.stack ?? error.message) : String(error)));
