@@ -37,6 +37,17 @@ describe("reuse", () => {
     expect(mesh.client(1).receiver).not.toBeNull();
   });
 
+  it("never gives one connection to two requests, even if its client says twice that it is idle", () => {
+    const mesh = limited({});
+    mesh.connectsAtOnce = true;
+    mesh.acquire();
+    mesh.client(0).finish();
+    mesh.client(0).owner.idle(mesh.client(0));
+    mesh.acquire();
+    mesh.acquire();
+    expect(mesh.clients.map((client) => client.receiver !== null)).toEqual([true, true]);
+  });
+
   it("puts back a connection that was never written to", () => {
     const mesh = limited({});
     const request = new FakeRequest();

@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import type { Endpoint } from "../../../src/cluster/endpoint.ts";
+import { EndpointPools } from "../../../src/cluster/endpoint-pools.ts";
 import { IdleLimit } from "../../../src/cluster/idle-limit.ts";
 import { clusterSpec, endpointSpec, FakeMesh, NO_LIMITS } from "./fakes.ts";
 
@@ -204,6 +206,15 @@ describe("identity rotation", () => {
     mesh.client(0).finish();
     expect(mesh.acquire({ alpn: ["istio"] }).lease?.isReused).toBe(false);
     expect(mesh.acquire({ alpn: ["istio-http/1.1", "istio"] }).lease?.isReused).toBe(true);
+  });
+
+  it("never shares a pool between TLS and plaintext, nor between two TLS specs", () => {
+    const mesh = secure();
+    const pools = new EndpointPools(mesh.cluster);
+    const endpoint = mesh.cluster.endpoints[0] as Endpoint;
+    const made = [pools.of(endpoint, null, []), pools.of(endpoint, tls, []), pools.of(endpoint, { ...tls, serverName: "other" }, [])];
+    expect(new Set(made).size).toBe(3);
+    expect(pools.of(endpoint, tls, [])).toBe(made[1]);
   });
 
   it.each([
