@@ -7,6 +7,9 @@ export const KEY_USAGE = { digitalSignature: 1 << 0, keyCertSign: 1 << 5, cRLSig
 /** Tags of GeneralName (RFC 5280 section 4.2.1.6). */
 export const GENERAL_NAME = { dns: 0x82, directory: 0xa4, uri: 0x86 } as const;
 
+/** The kinds of GeneralName that occur: otherName, rfc822Name, dNSName, directoryName, URI, iPAddress, registeredID. */
+const GENERAL_NAMES: ReadonlySet<number> = new Set([0xa0, 0x81, 0x82, 0xa4, 0x86, 0x87, 0x88]);
+
 /** One constraint of a CA on the names below it: `tag` says of which kind, `value` is the host or suffix. */
 export interface NameConstraint {
   readonly tag: number;
@@ -109,6 +112,12 @@ function readExtensions(extensions: DerReader, facts: Writable): void {
 /** Reads one extension; false when it is none of those we know. */
 function readExtension(oid: string, value: DerReader, isCritical: boolean, facts: Writable): boolean {
   switch (oid) {
+    case "2.5.29.14":
+      value.bytes(DER.octetString);
+      return true;
+    case "2.5.29.35":
+      value.bytes(DER.sequence);
+      return true;
     case "2.5.29.15":
       facts.keyUsage = readKeyUsage(value.bytes(DER.bitString));
       facts.isKeyUsageCritical = isCritical;
@@ -136,6 +145,8 @@ function readExtension(oid: string, value: DerReader, isCritical: boolean, facts
 function readKeyUsage(bits: Buffer): number {
   const unused = bits[0];
   if (unused === undefined || unused > 7 || bits.length < 2 || bits.length > 3) throw new MalformedDer("bad keyUsage");
+  // Bits that do not count must be zero (X.690 section 11.2.1): readers disagree about those that are not.
+  if (((bits[bits.length - 1] as number) & ((1 << unused) - 1)) !== 0) throw new MalformedDer("keyUsage is not DER");
   const first = bits[1] as number;
   let usage = 0;
   for (let bit = 0; bit < 8; bit++) if ((first & (0x80 >> bit)) !== 0) usage |= 1 << bit;
@@ -155,14 +166,34 @@ function readAlternativeNames(names: DerReader, facts: Writable): void {
   while (!names.isAtEnd) {
     const { tag } = names;
     const content = names.bytes(tag);
+    if (!GENERAL_NAMES.has(tag)) throw new BadSubjectAlternativeName(`name of unknown kind ${tag}`);
     if (tags.length === MAX_NAMES) throw new BadSubjectAlternativeName(`more than ${MAX_NAMES} names`);
     tags.push(tag);
-    if (tag === GENERAL_NAME.uri) uris.push(readName(content));
+    if (tag === 0xa0) readOtherName(new DerReader(content));
+    else if (tag === GENERAL_NAME.directory) readDirectoryName(new DerReader(content));
+    else if (tag === GENERAL_NAME.uri) uris.push(readName(content));
     else if (tag === GENERAL_NAME.dns) dnsNames.push(readName(content));
   }
   facts.uris = uris;
   facts.dnsNames = dnsNames;
   facts.nameTags = tags;
+}
+
+/*
+ * Names of these kinds mean nothing to us, but one that is broken makes other readers drop the names beside it, and
+ * then two readers of one certificate see two peers.
+ */
+function readOtherName(name: DerReader): void {
+  name.oid();
+  const value = name.read(0xa0);
+  value.skip();
+  value.expectEnd();
+  name.expectEnd();
+}
+
+function readDirectoryName(name: DerReader): void {
+  readDistinguishedName(name.read(DER.sequence));
+  name.expectEnd();
 }
 
 /** An IA5String that stands for a host or a URI: visible ASCII and nothing else, so neither NUL nor a line end. */
@@ -185,6 +216,7 @@ function readSubtrees(trees: DerReader | null): NameConstraint[] {
   while (trees !== null && !trees.isAtEnd) {
     const tree = trees.read(DER.sequence);
     const { tag } = tree;
+    if (!GENERAL_NAMES.has(tag)) throw new MalformedDer(`constraint of unknown kind ${tag}`);
     constraints.push({ tag, value: tree.bytes(tag).toString("latin1").toLowerCase() });
     // minimum and maximum: RFC 5280 section 4.2.1.10 allows neither.
     tree.expectEnd();
