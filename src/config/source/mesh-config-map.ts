@@ -12,13 +12,14 @@ const MESH = { kind: "MeshConfig", apiVersion: "mesh.istio.io/v1alpha1" } as con
 /** What a file named `mesh.yaml` holds: the same object as the ConfigMap `istio` of the root namespace. */
 export const MESH_CONFIG_IDENTITY = { envelope: { ...MESH, namespace: "istio-system", name: "istio" } } as const;
 
-/** Where the text of a scalar begins, and by how many columns its lines are indented. */
-function origin(scalar: Scalar, lines: LineCounter, text: string): { line: number; col: number } {
-  const place = lines.linePos(scalar.range?.[0] ?? 0);
+/** Where the text of a scalar begins, and by how many columns its lines are indented in the file's text. */
+function origin(scalar: Scalar, lines: LineCounter, fileText: string): { line: number; col: number } {
+  const start = scalar.range?.[0] ?? 0;
+  const place = lines.linePos(start);
   if (scalar.type !== "BLOCK_LITERAL") return { line: place.line, col: 0 };
-  // The indicator `|` ends its own line; the text begins on the next, indented as the source has it.
-  const source = scalar.source ?? text;
-  const indent = /^[ ]*/.exec(source)?.[0].length ?? 0;
+  // The indicator `|` ends its own line; the text begins on the next, and its first line that is not blank tells.
+  const block = fileText.slice(fileText.indexOf("\n", start) + 1, scalar.range?.[1]);
+  const indent = /^(?:[ ]*\r?\n)*([ ]*)/.exec(block)?.[1]?.length ?? 0;
   return { line: place.line + 1, col: indent };
 }
 
@@ -26,14 +27,14 @@ function origin(scalar: Scalar, lines: LineCounter, text: string): { line: numbe
  * The MeshConfig inside a ConfigMap named `istio`: the text of its key `mesh`, with the places in the outer file where
  * the text is a literal block, and that of the key otherwise. Null when the ConfigMap has no such key.
  */
-export function meshConfigOf(raw: RawObject, metadata: Metadata, node: YAMLMap, lines: LineCounter): ParsedObject | null {
+export function meshConfigOf(raw: RawObject, metadata: Metadata, node: YAMLMap, lines: LineCounter, fileText: string): ParsedObject | null {
   const data = node.get("data", true);
   const scalar = isMap(data) ? data.get("mesh", true) : undefined;
   if (scalar === undefined) return null;
   const { file } = raw;
   if (!isScalar(scalar) || typeof scalar.value !== "string") return refuse(file, raw.line, raw.col, "data.mesh of the ConfigMap istio must be a text");
   const isBlock = scalar.type === "BLOCK_LITERAL";
-  const start = origin(scalar, lines, scalar.value);
+  const start = origin(scalar, lines, fileText);
   const shift = (place: { line: number; col: number }) => (isBlock
     ? { line: start.line + place.line - 1, col: start.col + place.col }
     : { line: start.line, col: 1 });

@@ -40,9 +40,11 @@ class FileParser {
   readonly objects: ParsedObject[] = [];
   readonly skipped: SkippedObject[] = [];
   readonly #file: string;
+  readonly #text: string;
   readonly #isMeshFile: boolean;
 
-  constructor(file: string) {
+  constructor(file: string, text: string) {
+    this.#text = text;
     this.#file = file;
     this.#isMeshFile = /(?:^|\/)mesh\.ya?ml$/.test(file);
   }
@@ -80,7 +82,7 @@ class FileParser {
   #takeConfigMap(raw: RawObject, node: Node, lines: LineCounter): void {
     const { metadata } = parseMetadata((raw.value as Record<string, unknown> | undefined)?.["metadata"]);
     if (metadata.name === "istio" && isMap(node)) {
-      const found = meshConfigOf(raw, metadata, node, lines);
+      const found = meshConfigOf(raw, metadata, node, lines, this.#text);
       if (found !== null) {
         this.objects.push(found);
         return;
@@ -99,7 +101,7 @@ export function parseFile(file: string, bytes: Uint8Array): FileContent {
   if (typeof text !== "string") return unreadable(file, [text]);
   const stream = parseStream(text);
   if (stream.faults.length > 0) return unreadable(file, stream.faults);
-  const parser = new FileParser(file);
+  const parser = new FileParser(file, text);
   for (const document of stream.documents) parser.take(document.contents as Node | null, document, stream.lines);
   return { parsed: { file, isReadable: true, isEmpty: text.trim() === "", objects: parser.objects, problems: [] }, skipped: parser.skipped };
 }
