@@ -14,7 +14,7 @@ const REFUSAL_MS = 5000;
 /** Nothing is measured that does not work: throws with what is wrong with the answers of an arrangement. */
 export async function checkRoute(route: Route, certificates: string): Promise<void> {
   const { response, body } = await fetchCheck(route.port);
-  if (response.statusCode !== 200) throw new Error(`status ${response.statusCode}, body ${JSON.stringify(body.slice(0, 120))}`);
+  if (response.statusCode !== 200) throw new Error(`status ${response.statusCode}, body ${JSON.stringify(body.slice(0, 300))}`);
   if (body !== BODY) throw new Error(`the body has ${body.length} bytes and is not the application's`);
   expectField(response, ECHOED[PROBE] as string, PROBE_VALUE);
   expectField(response, "content-type", "text/plain");

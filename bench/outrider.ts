@@ -8,7 +8,7 @@ import type { Arrangement, Context, Peer, Route } from "./peer.ts";
 /** The bundle, as users run it. */
 export const BUNDLE = join(import.meta.dirname, "..", "dist", "outrider.cjs");
 
-/** A caller's sidecar: a listener of its own that routes by Host to the service, over mutual TLS if `isMesh`. */
+/** A caller's sidecar: a listener of its own that routes by Host to the service, over mutual TLS if the endpoint has an identity. */
 function outboundResources(listenPort: number, endpointPort: number, isMesh: boolean): string {
   return `apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -21,9 +21,8 @@ spec:
   endpoints:
   - address: 127.0.0.1
     ports: { http: ${endpointPort} }
-    serviceAccount: server
-    labels: { app: server${isMesh ? ", security.istio.io/tlsMode: istio" : ""} }
----
+    labels: { app: server }
+${isMesh ? "    serviceAccount: server\n" : ""}---
 apiVersion: networking.istio.io/v1
 kind: Sidecar
 metadata: { name: client, namespace: bench }
