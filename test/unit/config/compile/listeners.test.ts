@@ -1,0 +1,164 @@
+import { describe, expect, test } from "vitest";
+import { REVIEWS, compileYaml, listenerOf, routesOf, tableOf, targetsOf } from "./compile-yaml.ts";
+
+const HOST = "reviews.default.svc.cluster.local";
+
+const service = (name: string, port: string, clusterIP: string, created = "2024-01-01T00:00:00Z"): string => `
+---
+apiVersion: v1
+kind: Service
+metadata: { name: ${name}, namespace: default, creationTimestamp: "${created}" }
+spec: { clusterIP: ${clusterIP}, ports: [${port}] }
+`;
+const entry = (name: string, spec: string): string => `
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: ${name}, namespace: default }
+spec: ${spec}
+`;
+const sidecar = (spec: string, metadata = "name: s, namespace: default"): string => `
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: { ${metadata} }
+spec: ${spec}
+`;
+const outbound = (yaml: string, workload = {}) => compileYaml(yaml, workload).snapshot.outbound;
+const names = (yaml: string, workload = {}): string[] => outbound(yaml, workload).listeners.map((listener) => listener.name);
+
+describe("captured", () => {
+  test("HTTP services share a wildcard listener, TCP ones have one per VIP, undeclared ones are sniffed at theirs", () => {
+    const { snapshot } = compileYaml(REVIEWS
+      + service("db", "{ name: tcp-db, port: 3306 }", "10.0.0.2")
+      + service("auto", "{ name: whatever, port: 9080 }", "10.0.0.3"));
+    expect(snapshot.outbound.listeners).toEqual([
+      { name: "10.0.0.2_3306", address: "10.0.0.2", port: 3306, bind: null, protocol: "tcp", routeTable: null, tcp: [{ name: "outbound|3306||db.default.svc.cluster.local", weight: 1 }] },
+      { name: "0.0.0.0_9080", address: null, port: 9080, bind: null, protocol: "http", routeTable: "9080", tcp: null },
+      { name: "10.0.0.3_9080", address: "10.0.0.3", port: 9080, bind: null, protocol: "auto", routeTable: "auto.default.svc.cluster.local:9080", tcp: [{ name: "outbound|9080||auto.default.svc.cluster.local", weight: 1 }] },
+    ]);
+    expect(tableOf(snapshot, "auto.default.svc.cluster.local:9080").virtualHosts).toMatchObject([{ domains: ["*"] }]);
+    expect(tableOf(snapshot, "9080").virtualHosts.map((host) => host.name)).toEqual([`${HOST}:9080`, "auto.default.svc.cluster.local:9080", "allow_any"]);
+  });
+
+  test.each([
+    ["{ port: 3306, name: db }", "tcp"], ["{ port: 80, name: grpc-web-x }", "http"], ["{ port: 80, name: http, appProtocol: foo }", "auto"],
+    ["{ port: 80, appProtocol: kubernetes.io/h2c }", "http"], ["{ port: 443, name: https }", "tcp"], ["{ port: 80, name: redis }", "tcp"],
+  ])("port %s is %s", (port, protocol) => {
+    expect(outbound(service("x", port, "10.0.0.2")).listeners[0]?.protocol).toBe(protocol);
+  });
+
+  test("UDP has no listener", () => {
+    expect(names(service("dns", "{ port: 53, protocol: UDP }", "10.0.0.2"))).toEqual([]);
+  });
+
+  test("a headless TCP service has a listener for each pod but our own, a headless HTTP one the shared", () => {
+    const headless = REVIEWS.replace("clusterIP: 10.0.0.9", "clusterIP: None");
+    expect(names(headless)).toEqual(["0.0.0.0_9080"]);
+    expect(tableOf(compileYaml(headless).snapshot, "9080").virtualHosts[0]?.domains).toContain("*.reviews.default");
+    const tcp = headless.replaceAll("name: http, port", "name: tcp, port");
+    expect(names(tcp)).toEqual(["10.1.0.11_9080", "10.1.0.12_9080"]);
+    expect(names(tcp, { addresses: ["10.1.0.12"] })).toEqual(["10.1.0.11_9080"]);
+  });
+
+  test("TCP without address takes the whole port; the older of two wins; with HTTP beside it the port is sniffed", () => {
+    const tcp = (name: string): string => entry(name, `{ hosts: [${name}.com], resolution: DNS, ports: [{ number: 9080, name: tcp }] }`);
+    const { snapshot, problems } = compileYaml(tcp("b") + tcp("a") + REVIEWS.replace(/^/, "\n---"));
+    expect(listenerOf(snapshot, "0.0.0.0_9080")).toMatchObject({ protocol: "auto", routeTable: "9080", tcp: [{ name: "outbound|9080||a.com", weight: 1 }] });
+    expect(problems).toEqual([expect.stringContaining("ServiceEntry default/b: spec.ports: b.com port 9080 is not reachable")]);
+  });
+
+  test("two services at one VIP: the older has it", () => {
+    const young = service("a", "{ name: tcp, port: 1 }", "10.0.0.2", "2025-01-01T00:00:00Z");
+    const { snapshot, problems } = compileYaml(young + service("z", "{ name: tcp, port: 1 }", "10.0.0.2"));
+    expect(listenerOf(snapshot, "10.0.0.2_1").tcp).toEqual([{ name: "outbound|1||z.default.svc.cluster.local", weight: 1 }]);
+    expect(problems).toEqual([expect.stringContaining("Service default/a: spec.ports: a.default.svc.cluster.local port 1 is not reachable")]);
+  });
+
+  test("TLS told apart only by server name is not routed, and loudly so where it is refused", () => {
+    const https = entry("e", "{ hosts: [a.com], resolution: DNS, ports: [{ number: 443, name: https }] }");
+    expect(compileYaml(https)).toMatchObject({ snapshot: { outbound: { listeners: [] } }, problems: [expect.stringMatching(/^warning: .*pass through/)] });
+    expect(compileYaml(https + sidecar("{ outboundTrafficPolicy: { mode: REGISTRY_ONLY } }")).problems).toEqual([expect.stringMatching(/^error: .*REGISTRY_ONLY/)]);
+  });
+
+  test("TCP routes of a VirtualService: weights, port and source", () => {
+    const tcp = REVIEWS.replaceAll("name: http, port", "name: tcp, port");
+    const { snapshot } = compileYaml(`${tcp}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: reviews, namespace: default }
+spec:
+  hosts: [reviews]
+  tcp:
+  - { match: [{ port: 1 }], route: [{ destination: { host: nowhere } }] }
+  - { match: [{ sourceLabels: { app: other } }], route: [{ destination: { host: nowhere } }] }
+  - { match: [{ port: 9080, sourceNamespace: default }], route: [{ destination: { host: reviews, subset: v1 }, weight: 30 }, { destination: { host: reviews, subset: v2 }, weight: 70 }] }
+`);
+    expect(listenerOf(snapshot, "10.0.0.9_9080").tcp).toEqual([{ name: `outbound|9080|v1|${HOST}`, weight: 30 }, { name: `outbound|9080|v2|${HOST}`, weight: 70 }]);
+  });
+});
+
+describe("Sidecar", () => {
+  const world = REVIEWS + service("db", "{ name: tcp-db, port: 3306 }", "10.0.0.2") + REVIEWS.replace(/^/, "\n---").replaceAll("namespace: default", "namespace: far").replaceAll("10.0.0.9", "10.0.0.8");
+  const hosts = (list: string, workload = {}): string[] => {
+    const { snapshot } = compileYaml(world + sidecar(`{ egress: [{ hosts: ${list} }] }`), workload);
+    return snapshot.clusters.map((cluster) => cluster.name).filter((name) => name.startsWith("outbound|")).map((name) => name.split("|")[3] as string);
+  };
+  const [db, near, far] = ["db.default.svc.cluster.local", HOST, "reviews.far.svc.cluster.local"];
+
+  test.each([
+    ['["./*"]', [db, near]], ['["*/*"]', [db, near, far]], ['["far/*"]', [far]], ['["~/*"]', []],
+    [`["*/${HOST}"]`, [near]], ['["*/*.far.svc.cluster.local"]', [far]], ['["*/*", "~far/*"]', [db, near]],
+  ])("imports %s", (list, expected) => {
+    expect(hosts(list).toSorted()).toEqual(expected.toSorted());
+  });
+
+  test("workload before namespace before root, one only", () => {
+    const mode = (yaml: string): string => outbound(world + yaml).catchAll;
+    const of = (metadata: string, spec: string): string => sidecar(`{ ${spec} }`, metadata);
+    const root = of("name: r, namespace: istio-system", "outboundTrafficPolicy: { mode: REGISTRY_ONLY }");
+    expect(mode(root)).toBe("REGISTRY_ONLY");
+    expect(mode(root + of("name: plain, namespace: default", "outboundTrafficPolicy: { mode: ALLOW_ANY }"))).toBe("ALLOW_ANY");
+    const workload = (app: string): string => of("name: w, namespace: default", `workloadSelector: { labels: { app: ${app} } }, outboundTrafficPolicy: { mode: REGISTRY_ONLY }`);
+    expect(mode(of("name: plain, namespace: default", "outboundTrafficPolicy: { mode: ALLOW_ANY }") + workload("productpage"))).toBe("REGISTRY_ONLY");
+    expect(mode(root + workload("other"))).toBe("REGISTRY_ONLY");
+  });
+
+  test("services that an imported VirtualService sends to have clusters, but no listener", () => {
+    const { snapshot } = compileYaml(`${world}${sidecar(`{ egress: [{ hosts: ["*/${HOST}"] }] }`)}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: reviews, namespace: default }
+spec: { hosts: [reviews], http: [{ route: [{ destination: { host: reviews.far.svc.cluster.local } }] }] }
+`);
+    expect(snapshot.clusters.map((cluster) => cluster.name)).toContain(`outbound|9080||${far}`);
+    expect(targetsOf(routesOf(snapshot, "9080", `${HOST}:9080`)[0])).toEqual([`outbound|9080||${far}=1`]);
+    expect(tableOf(snapshot, "9080").virtualHosts.map((host) => host.name)).toEqual([`${HOST}:9080`, "allow_any"]);
+  });
+
+  test("captureMode NONE: a socket of its own, limited to its hosts, and nothing passes through it", () => {
+    const { snapshot, problems } = compileYaml(world + sidecar(`
+  egress:
+  - { port: { number: 9080, name: http, protocol: HTTP }, bind: 127.0.0.1, captureMode: NONE, hosts: ["./reviews.default.svc.cluster.local"] }
+  - { port: { number: 13306, name: tcp, protocol: TCP }, captureMode: NONE, hosts: ["./db.default.svc.cluster.local"] }
+`));
+    expect(problems).toEqual([]);
+    expect(snapshot.outbound.listeners).toEqual([
+      { name: "127.0.0.1_9080", address: "127.0.0.1", port: 9080, bind: { address: "127.0.0.1", port: 9080 }, protocol: "http", routeTable: "127.0.0.1:9080", tcp: [{ name: "BlackHoleCluster", weight: 1 }] },
+      { name: "127.0.0.1_13306", address: "127.0.0.1", port: 13306, bind: { address: "127.0.0.1", port: 13306 }, protocol: "tcp", routeTable: null, tcp: [{ name: "outbound|3306||db.default.svc.cluster.local", weight: 1 }] },
+    ]);
+    expect(tableOf(snapshot, "127.0.0.1:9080").virtualHosts.map((host) => host.name)).toEqual([`${HOST}:9080`, "block_all"]);
+  });
+
+  test("an entry with a port claims it for its hosts", () => {
+    const { snapshot } = compileYaml(world + sidecar(`
+  egress:
+  - { port: { number: 9080, protocol: HTTP, name: http }, hosts: ["far/*"] }
+  - { hosts: ["*/*"] }
+`));
+    expect(snapshot.outbound.listeners.map((listener) => listener.name)).toEqual(["10.0.0.2_3306", "0.0.0.0_9080"]);
+    expect(tableOf(snapshot, "9080").virtualHosts.map((host) => host.name)).toEqual([`${far}:9080`, "allow_any"]);
+  });
+});
