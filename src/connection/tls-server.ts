@@ -48,6 +48,10 @@ export function terminateTls(socket: Socket, options: TerminateOptions, done: Te
   return handshake;
 }
 
+function ignore(): void {
+  // The connection's owner hears of its end by `close`.
+}
+
 class Handshake implements Terminating {
   readonly #socket: Socket;
   readonly #options: TerminateOptions;
@@ -152,9 +156,11 @@ class Handshake implements Terminating {
     this.#isOver = true;
     this.#timer?.cancel();
     for (const emitter of this.#tls === null ? [this.#socket] : [this.#socket, this.#tls]) {
+      // No socket is ever without a listener for errors; this one does not keep the handshake in memory.
+      emitter.on("error", ignore);
+      emitter.off("error", this.#onError);
       emitter.off("close", this.#onClose);
       emitter.off("end", this.#onClose);
-      // The listener for errors stays: with `#isOver` it does nothing, and no socket is ever without one.
     }
     this.#tls?.off("secure", this.#onSecure);
     if (this.#hasEntered) this.#options.handshakes.leave(this.#start);

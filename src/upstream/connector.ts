@@ -75,6 +75,10 @@ export class Connector {
   }
 }
 
+function ignore(): void {
+  // The connection's owner hears of its end by `close`.
+}
+
 class Dial implements Dialing {
   readonly #target: ConnectTarget;
   readonly #parts: ConnectorParts;
@@ -192,11 +196,13 @@ class Dial implements Dialing {
     this.#timer?.cancel();
     const socket = this.#socket;
     if (socket !== null) {
+      // No socket is ever without a listener for errors; this one does not keep the dial in memory.
+      socket.on("error", ignore);
+      socket.off("error", this.#onError);
       socket.off("close", this.#onClose);
       socket.off("end", this.#onClose);
       socket.off("connect", this.#onConnect);
       socket.off("secureConnect", this.#onSecure);
-      // The listener for errors stays, so that no socket is ever without one; with `#isOver` it does nothing.
     }
     return true;
   }
