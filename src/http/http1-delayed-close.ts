@@ -22,12 +22,18 @@ export class Http1DelayedClose {
     this.#deadline = deadline;
   }
 
-  /** Sends FIN. The owner destroys the socket when the deadline expires. */
+  /** Sends FIN. The owner calls `finish` when the deadline expires. */
   begin(): void {
     this.#deadline.set(FLUSH_MS);
     this.#socket.end(() => {
       if (!this.#socket.destroyed) this.#deadline.set(LINGER_MS);
     });
+  }
+
+  /** Waits no longer. A peer that has not taken all we sent must not take it for all there was. */
+  finish(): void {
+    if (this.#socket.writableFinished) this.#socket.destroy();
+    else resetConnection(this.#socket);
   }
 
   /** Counts what came and is not wanted; a peer that goes on sending is no longer read. */

@@ -76,12 +76,9 @@ export class Http1ServerStream implements DownstreamStream {
     return this.#phase === "waiting";
   }
 
-  get isTunnel(): boolean {
-    return this.#phase === "tunnel";
-  }
-
-  get isUpgrade(): boolean {
-    return this.#upgrade !== null;
+  /** True when nothing more is written. */
+  get isDone(): boolean {
+    return this.#phase === "done";
   }
 
   /** True while the peer waits for `100 Continue` before it sends its body. */

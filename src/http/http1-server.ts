@@ -102,9 +102,10 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     if (this.#hasStarted && this.#isIdle) this.#linger();
   }
 
-  /** Closes the connection at once. */
+  /** Closes the connection at once; a response under way is cut. */
   destroy(): void {
-    this.#socket.destroy();
+    if (this.#stream === null) this.#socket.destroy();
+    else resetConnection(this.#socket);
   }
 
   // === The socket ===
@@ -136,6 +137,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
 
   #onClose(): void {
     if (this.#phase === "closed") return;
+    const hasEndedInOrder = this.#phase === "tunnel" && this.#hasPeerEnded && (this.#stream?.isDone ?? false);
     this.#phase = "closed";
     this.#parser.stop();
     this.#deadline.dispose();
@@ -144,7 +146,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     const stream = this.#stream;
     this.#stream = null;
     this.#guard(() => {
-      if (stream !== null) {
+      if (stream !== null && !hasEndedInOrder) {
         stream.detach();
         stream.receiver?.reset(new ProxyError("downstream_disconnect"));
       }
@@ -267,7 +269,6 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
 
   openTunnel(): void {
     this.#phase = "tunnel";
-    this.#parser.stop();
     const held = this.#held;
     this.#held = [];
     this.#heldBytes = 0;
@@ -309,7 +310,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
 
   #onDeadline(): void {
     this.#guard(() => {
-      if (this.#phase === "lingering") this.#socket.destroy();
+      if (this.#phase === "lingering") this.#close.finish();
       else if (this.#awaitsHead) this.onMalformed(new ProxyError("header_timeout"));
       else this.#linger();
     });
@@ -375,7 +376,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     this.#stream = null;
     stream?.detach();
     this.#parser.stop();
-    this.#socket.destroy();
+    resetConnection(this.#socket);
     this.#handler.malformed(new ProxyError("internal", String(cause), { cause }), this.connection);
   }
 }
