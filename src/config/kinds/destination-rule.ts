@@ -38,7 +38,7 @@ const loadBalancer = object({
   warmup: v.optional(object({
     duration,
     minimumPercent: v.optional(percentage),
-    aggression: v.optional(v.number()),
+    aggression: v.optional(v.pipe(v.number(), v.minValue(1, "must be at least 1"))),
   })),
 });
 

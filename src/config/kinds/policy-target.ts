@@ -5,10 +5,10 @@ import { filledText, labels, list, object, text } from "./field.ts";
 export const selector = object({ matchLabels: v.optional(labels, {}) });
 
 const targetRef = object({
-  group: v.optional(text),
-  kind: filledText,
+  group: v.optional(v.pipe(text, v.regex(/^(?:[a-z0-9][-a-z0-9.]*)?$/, "must be an API group, such as gateway.networking.k8s.io"))),
+  kind: v.pipe(text, v.regex(/^[a-zA-Z](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?$/, "must be the name of a kind")),
   name: filledText,
-  namespace: v.optional(text),
+  namespace: v.optional(v.literal("", "must be left out: a policy and its target are in one namespace")),
 });
 
 /** How a policy says whom it applies to. `targetRef` and `targetRefs` are for gateways and waypoints. */

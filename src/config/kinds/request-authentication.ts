@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { duration } from "./duration.ts";
-import { filledText, flag, list, object, text } from "./field.ts";
+import { filledText, flag, list, object, oneOf, text } from "./field.ts";
 import { policyTarget } from "./policy-target.ts";
 
 const jwtRule = object({
@@ -16,6 +16,7 @@ const jwtRule = object({
   outputClaimToHeaders: list(object({ header: filledText, claim: filledText })),
   spaceDelimitedClaims: list(filledText),
   timeout: v.optional(duration),
+  presence: v.optional(oneOf("PRESENCE_UNSPECIFIED", "OPTIONAL", "REQUIRED")),
 });
 
 export const requestAuthentication = object({ ...policyTarget, jwtRules: list(jwtRule) });

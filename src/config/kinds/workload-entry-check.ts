@@ -4,9 +4,14 @@ import { hostNameFault } from "./host-name.ts";
 import type { Report } from "./kind-definition.ts";
 import type { WorkloadEntrySpec } from "./workload-entry.ts";
 
+const PORT_NAME = /^[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,60}[a-zA-Z0-9])?$/;
+
 /** A WorkloadEntry, or one of `ServiceEntry.endpoints`; `path` is its place in the spec. */
 export function checkEndpoint(entry: WorkloadEntrySpec, path: Path, report: Report): void {
   const address = entry.address ?? "";
+  for (const name of Object.keys(entry.ports ?? {})) {
+    if (!PORT_NAME.test(name)) report.error([...path, "ports", name], `${JSON.stringify(name)} is not a port name (letters, digits and '-')`);
+  }
   if (address === "") {
     if (!entry.network) report.error([...path, "address"], "is required");
     return;

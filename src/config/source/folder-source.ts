@@ -69,7 +69,7 @@ export class FolderSource implements ConfigurationSource {
     // Taken before the bytes are, so that a change while reading shows as a change afterwards.
     this.#signature = signatureOfWalk(walk);
     const cache = new Map<string, CachedFile>();
-    const files: ParsedFile[] = walk.unreadable.map((entry) => ({ file: entry.file, isReadable: false, isEmpty: false, objects: [], problems: [entry] }));
+    const files: ParsedFile[] = walk.unreadable.map(({ problem, isMissing }) => ({ file: problem.file, isReadable: false, isMissing, isEmpty: false, objects: [], problems: [problem] }));
     const skipped: SkippedObject[] = [];
     for (const { path } of walk.files) {
       const file = this.#readFile(path, cache);
@@ -102,7 +102,7 @@ export class FolderSource implements ConfigurationSource {
       bytes = readBytes(path);
     } catch (error) {
       const problem: Problem = { severity: "error", file: path, line: 0, col: 0, resource: null, field: null, message: describeSystemError(error) };
-      return { parsed: { file: path, isReadable: false, isEmpty: false, objects: [], problems: [problem] }, skipped: [] };
+      return { parsed: { file: path, isReadable: false, isMissing: false, isEmpty: false, objects: [], problems: [problem] }, skipped: [] };
     }
     const digest = createHash("sha256").update(bytes).digest("base64");
     const previous = this.#cache.get(path);

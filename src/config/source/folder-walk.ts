@@ -13,22 +13,31 @@ export interface FoundFile {
   readonly signature: string;
 }
 
+/** A path that could not be looked at. */
+export interface UnreadablePath {
+  readonly problem: Problem;
+  readonly isMissing: boolean;
+}
+
 /** What lies below the configured paths. */
 export interface Walk {
   readonly files: readonly FoundFile[];
   /** Folders that were visited, to be watched. */
   readonly folders: readonly string[];
   /** Paths that could not be looked at: what was last read from them, or from below, is kept. */
-  readonly unreadable: readonly Problem[];
+  readonly unreadable: readonly UnreadablePath[];
 }
 
-function problem(path: string, message: string): Problem {
-  return { severity: "error", file: path, line: 0, col: 0, resource: null, field: null, message };
+function obstacle(path: string, message: string, isMissing = false): UnreadablePath {
+  return { isMissing, problem: { severity: "error", file: path, line: 0, col: 0, resource: null, field: null, message } };
 }
+
+const failure = (path: string, error: unknown): UnreadablePath => obstacle(path, describeSystemError(error), codeOf(error) === "ENOENT");
+const codeOf = (error: unknown): string => (error instanceof Error && "code" in error ? String(error.code) : "unknown error");
 
 /** `EACCES` as a person reads it. */
 export function describeSystemError(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
+  const code = codeOf(error);
   const texts: Readonly<Record<string, string>> = {
     ENOENT: "does not exist", EACCES: "may not be read (permission denied)", EPERM: "may not be read (permission denied)",
     ELOOP: "is a loop of symbolic links", ENOTDIR: "is not a folder",
@@ -43,7 +52,7 @@ function signatureOf(stat: BigIntStats): string {
 class Walker {
   readonly files = new Map<string, FoundFile>();
   readonly folders: string[] = [];
-  readonly unreadable: Problem[] = [];
+  readonly unreadable: UnreadablePath[] = [];
   readonly #visited = new Set<string>();
 
   root(path: string): void {
@@ -51,14 +60,14 @@ class Walker {
     if (stat === null) return;
     if (stat.isDirectory()) this.#folder(path, 0);
     else if (stat.isFile()) this.files.set(path, { path, signature: signatureOf(stat) });
-    else this.unreadable.push(problem(path, "is neither a file nor a folder"));
+    else this.unreadable.push(obstacle(path, "is neither a file nor a folder"));
   }
 
   #stat(path: string): BigIntStats | null {
     try {
       return statSync(path, { bigint: true });
     } catch (error) {
-      this.unreadable.push(problem(path, describeSystemError(error)));
+      this.unreadable.push(failure(path, error));
       return null;
     }
   }
@@ -72,10 +81,10 @@ class Walker {
       this.#visited.add(real);
       names = readdirSync(path).sort();
     } catch (error) {
-      this.unreadable.push(problem(path, describeSystemError(error)));
+      this.unreadable.push(failure(path, error));
       return;
     }
-    if (depth > MAX_FOLDER_DEPTH) return void this.unreadable.push(problem(path, `is more than ${MAX_FOLDER_DEPTH} folders deep and is not read`));
+    if (depth > MAX_FOLDER_DEPTH) return void this.unreadable.push(obstacle(path, `is more than ${MAX_FOLDER_DEPTH} folders deep and is not read`));
     this.folders.push(path);
     // `..data` and the folders it points to are Kubernetes' own; the links beside them lead to the same files.
     for (const name of names) if (!name.startsWith(".")) this.#entry(join(path, name), depth);
@@ -88,15 +97,15 @@ class Walker {
       stat = statSync(path, { bigint: true });
     } catch (error) {
       // A name that is gone between listing and looking was deleted; a link without target is somebody's mistake.
-      const isGone = error instanceof Error && "code" in error && error.code === "ENOENT";
-      if (isConfiguration || !isGone) this.unreadable.push(problem(path, describeSystemError(error)));
+      const isGone = codeOf(error) === "ENOENT";
+      if (isConfiguration || !isGone) this.unreadable.push(failure(path, error));
       return;
     }
     if (stat.isDirectory()) return this.#folder(path, depth + 1);
     if (!isConfiguration) return;
-    if (!stat.isFile()) return void this.unreadable.push(problem(path, "is not a regular file and is not read"));
+    if (!stat.isFile()) return void this.unreadable.push(obstacle(path, "is not a regular file and is not read"));
     if (this.files.size >= MAX_FILES) {
-      if (this.files.size === MAX_FILES) this.unreadable.push(problem(path, `is one of more than ${MAX_FILES} files and is not read`));
+      if (this.files.size === MAX_FILES) this.unreadable.push(obstacle(path, `is one of more than ${MAX_FILES} files and is not read`));
       return;
     }
     this.files.set(path, { path, signature: signatureOf(stat) });
@@ -116,5 +125,5 @@ export function walkFolders(paths: readonly string[]): Walk {
 /** One text that changes when anything below the paths does. */
 export function signatureOfWalk(walk: Walk): string {
   const files = walk.files.map((file) => `${file.path}=${file.signature}`);
-  return [...files, ...walk.folders, ...walk.unreadable.map((entry) => `${entry.file}!${entry.message}`)].join("\n");
+  return [...files, ...walk.folders, ...walk.unreadable.map(({ problem }) => `${problem.file}!${problem.message}`)].join("\n");
 }

@@ -27,7 +27,7 @@ export interface FileContent {
 
 function unreadable(file: string, faults: readonly TextFault[]): FileContent {
   const problems = faults.map((fault): Problem => ({ severity: "error", file, line: fault.line, col: fault.col, resource: null, field: null, message: fault.message }));
-  return { parsed: { file, isReadable: false, isEmpty: false, objects: [], problems }, skipped: [] };
+  return { parsed: { file, isReadable: false, isMissing: false, isEmpty: false, objects: [], problems }, skipped: [] };
 }
 
 /** The text of a scalar field of a mapping node. */
@@ -103,5 +103,5 @@ export function parseFile(file: string, bytes: Uint8Array): FileContent {
   if (stream.faults.length > 0) return unreadable(file, stream.faults);
   const parser = new FileParser(file, text);
   for (const document of stream.documents) parser.take(document.contents as Node | null, document, stream.lines);
-  return { parsed: { file, isReadable: true, isEmpty: text.trim() === "", objects: parser.objects, problems: [] }, skipped: parser.skipped };
+  return { parsed: { file, isReadable: true, isMissing: false, isEmpty: text.trim() === "", objects: parser.objects, problems: [] }, skipped: parser.skipped };
 }

@@ -38,6 +38,13 @@ function readSelector(value: Readonly<Record<string, unknown>>): Readonly<Record
   return isLabels(matchLabels) ? matchLabels : null;
 }
 
+/** What an object without a known kind is probably meant as. In the group of the policies it is taken for one, to be safe. */
+function probableKind(kind: unknown, apiVersion: unknown): string | null {
+  const suggestion = typeof kind === "string" ? suggest(kind, KINDS) : null;
+  const isSecurity = typeof apiVersion === "string" && apiVersion.startsWith("security.");
+  return suggestion ?? (isSecurity ? "AuthorizationPolicy" : null);
+}
+
 class Findings {
   readonly problems: Problem[] = [];
   readonly #raw: RawObject;
@@ -92,7 +99,7 @@ export function parseObject(raw: RawObject): ParsedObject {
   const isNamespaceSound = !faults.some(({ path }) => path[1] === "namespace");
   const identity = identityOf(raw, definition?.kind, metadata, isNamespaceSound);
   const selector = readSelector(value);
-  const kind = definition?.kind ?? (typeof head.kind === "string" ? suggest(head.kind, KINDS) : null);
+  const kind = definition?.kind ?? probableKind(head.kind, head.apiVersion);
   const namespace = isNamespaceSound ? metadata.namespace : null;
   const common = { identity, kind, namespace, selector, file, line };
   if (definition === null || identity === null || findings.problems.length > 0) {

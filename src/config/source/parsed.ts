@@ -34,6 +34,8 @@ export interface ParsedFile {
   readonly file: string;
   /** False: not YAML, too large, unreadable; the store keeps what it last read from this path, or from below it. */
   readonly isReadable: boolean;
+  /** There is no such path: unlike a broken file, it hides nothing. */
+  readonly isMissing: boolean;
   /** Nothing but white space in it, as a file has while it is being written anew. */
   readonly isEmpty: boolean;
   readonly objects: readonly ParsedObject[];

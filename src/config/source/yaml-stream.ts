@@ -8,7 +8,6 @@ const MAX_INDENT = 512;
 const MAX_LEXEMES = 1_500_000;
 const MAX_DOCUMENTS = 10_000;
 const MAX_LINES = 250_000;
-const MAX_FAULTS = 5;
 
 /** A parsed file: its documents and the means to place a node, or what is wrong with its syntax. */
 export interface YamlStream {
@@ -118,7 +117,8 @@ export function parseStream(text: string): YamlStream {
     const at = lines.linePos(screen.offset);
     return { documents: [], lines, faults: [{ message, line: Math.max(at.line, 1), col: Math.max(at.col, 1) }] };
   }
-  const errors = documents.flatMap((document) => document.errors).slice(0, MAX_FAULTS);
+  // Whatever follows the first error is mostly its echo.
+  const errors = documents.flatMap((document) => document.errors).slice(0, 1);
   const faults = errors.map((error) => ({ message: error.message.replaceAll(/\s+/g, " "), ...lines.linePos(Math.min(error.pos[0], text.length)) }));
   return { documents, lines, faults };
 }

@@ -37,6 +37,8 @@ export interface UnreadableFile {
   readonly file: string;
   /** True: objects read from it earlier are still in force. False: nobody knows what it holds. */
   readonly hasLastGood: boolean;
+  /** True: there is no such path, so it hides nothing. */
+  readonly isMissing: boolean;
 }
 
 /** What is in force after an update. */
@@ -84,7 +86,7 @@ class Generation {
     for (const file of files) {
       if (file.isReadable) continue;
       const hasLastGood = [...this.#last.values()].some((resource) => isBelow(resource.file, file.file));
-      this.unreadable.push({ file: file.file, hasLastGood });
+      this.unreadable.push({ file: file.file, hasLastGood, isMissing: file.isMissing });
     }
     for (const [key, resource] of this.#last) {
       if (this.good.has(key) || this.#taken.has(key)) continue;

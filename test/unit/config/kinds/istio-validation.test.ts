@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { findKind } from "../../../../src/config/kinds/registry.ts";
+import { parseFile } from "../../../../src/config/source/parse-file.ts";
 import { validate } from "../../../../src/config/kinds/validate.ts";
 
 /*
@@ -76,5 +77,22 @@ describe.skipIf(cases.length === 0)("Istio's validation tables (../shared/corpor
     const wanted = entry.expect.valid ?? false;
     const difference = DIFFERENCES[`${entry.test}: ${entry.name}`];
     expect(errors.length === 0, `${difference ?? "as Istio"}\n${errors.join("\n")}\n${JSON.stringify(entry.input)}`).toBe(difference === undefined ? wanted : !wanted);
+  });
+});
+
+const CRDS = join(CORPUS, "../pkg/config/validation/testdata/crds");
+const documents = globSync("*.yaml", { cwd: CRDS }).sort().flatMap((file) =>
+  readFileSync(join(CRDS, file), "utf8").split(/^---$/m)
+    .filter((text) => /^kind:/m.test(text))
+    .map((text, index) => [`${file} document ${index}: ${/^ {2}name: (.*)$/m.exec(text)?.[1]}`, file.includes("invalid"), text.replace(/^_err:.*\n/m, "")] as const));
+
+describe.skipIf(documents.length === 0)("Istio's CRD test data", () => {
+  it.each(documents)("%s", (title, isWrong, text) => {
+    // The entries of a Telemetry are not read, so what is wrong inside them is not found.
+    if (isWrong && title.startsWith("telemetry")) return;
+    const { parsed } = parseFile("f.yaml", new TextEncoder().encode(text));
+    const errors = parsed.objects.flatMap((object) => object.problems).filter((problem) => problem.severity === "error");
+    expect(parsed.isReadable).toBe(true);
+    expect(errors.length > 0, errors.map((problem) => `${problem.field}: ${problem.message}`).join("\n")).toBe(isWrong);
   });
 });

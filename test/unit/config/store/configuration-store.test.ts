@@ -12,7 +12,7 @@ function folder(files: Readonly<Record<string, string>>): ParsedResources {
 }
 
 const unreadable = (file: string): ParsedFile => ({
-  file, isReadable: false, isEmpty: false, objects: [],
+  file, isReadable: false, isMissing: false, isEmpty: false, objects: [],
   problems: [{ severity: "error", file, line: 0, col: 0, resource: null, field: null, message: "may not be read" }],
 });
 
@@ -64,7 +64,7 @@ describe("the configuration store", () => {
     const broken = store.update(folder({ "a.yaml": "spec: [", "b.yaml": rule("b", "two") }));
     expect(hosts(broken)).toEqual(["a=one", "b=two"]);
     expect(states(broken)).toContain("a quarantined");
-    expect(broken.unreadable).toEqual([{ file: "a.yaml", hasLastGood: true }]);
+    expect(broken.unreadable).toEqual([{ file: "a.yaml", hasLastGood: true, isMissing: false }]);
     expect(hosts(store.update(folder({ "b.yaml": rule("b", "two") })))).toEqual(["b=two"]);
   });
 
@@ -113,6 +113,9 @@ describe("the configuration store", () => {
     expect(rejected(policy("p", "DENY"))).toEqual([]);
     expect(rejected(policy("p", "DENY").replace("kind: AuthorizationPolicy", "kind: AuthorizationPolcy"))).toMatchObject([{ namespace: "default", name: "unnamed" }]);
     expect(rejected(policy("p", "DENY").replace("name: p", "name: p, namespace: 'N S'"))).toMatchObject([{ namespace: "own" }]);
+    expect(rejected(policy("p", "DENY").replace("kind: AuthorizationPolicy\n", ""))).toMatchObject([{ name: "unnamed" }]);
     expect(rejected(rule("a", "'no host'"))).toEqual([]);
+    expect(rejected(rule("a", "one").replace("name: a", "nmae: a"))).toEqual([]);
+    expect(rejected("replicas: 1")).toEqual([]);
   });
 });

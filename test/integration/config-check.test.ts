@@ -1,0 +1,65 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { check } from "../../src/cli/check.ts";
+
+/* `outrider check`: its lines and its exit codes, as the contract with scripts has them. */
+
+let folder = "";
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "outrider-check-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+async function run(...args: string[]): Promise<{ code: number; text: string }> {
+  let text = "";
+  const code = await check(args, {}, (part) => (text += part));
+  return { code, text };
+}
+
+const SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: reviews, namespace: shop}\nspec: {clusterIP: 10.0.0.1, ports: [{name: http, port: 80}]}\n";
+const rule = (timeout: string): string =>
+  `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: reviews, namespace: shop}\nspec:\n  hosts: [reviews]\n  http:\n  - route: [{destination: {host: reviews}}]\n    ${timeout}\n`;
+
+describe("outrider check", () => {
+  it("is silent and 0 for good configuration", async () => {
+    writeFileSync(join(folder, "a.yaml"), `${SERVICE}---\n${rule("timeout: 2s")}`);
+    expect(await run(folder)).toEqual({ code: 0, text: "" });
+  });
+
+  it("prints a line for a warning, and is 0 still", async () => {
+    const file = join(folder, "a.yaml");
+    writeFileSync(file, `${SERVICE}---\n${rule("fault: {abort: {httpStatus: 503}}")}`);
+    expect(await run(folder)).toEqual({ code: 0, text: `${file}:13:5: warning: VirtualService shop/reviews: spec.http[0].fault: unsupported: no delay and no abort is injected\n` });
+  });
+
+  it("prints a line for an error, and is 1", async () => {
+    const file = join(folder, "a.yaml");
+    writeFileSync(file, `${SERVICE}---\n${rule("tiemout: 2s")}`);
+    expect(await run(file)).toEqual({ code: 1, text: `${file}:13:5: error: VirtualService shop/reviews: spec.http[0].tiemout: unknown field; did you mean "timeout"?\n` });
+  });
+
+  it("prints JSON", async () => {
+    const file = join(folder, "a.yaml");
+    writeFileSync(file, "spec: [");
+    const { code, text } = await run("-o", "json", folder);
+    expect(code).toBe(1);
+    expect(JSON.parse(text)).toMatchObject([{ severity: "error", file, line: 1, resource: null, field: null }]);
+  });
+
+  it("finds what only the whole configuration shows", async () => {
+    writeFileSync(join(folder, "a.yaml"), `${SERVICE}---\n${rule("timeout: 2s").replace("{host: reviews}", "{host: reviews, subset: v9}")}`);
+    const { text } = await run(folder);
+    expect(text).toContain("VirtualService shop/reviews");
+    expect(text).toContain("v9");
+  });
+
+  it("is 2 when it cannot run", async () => {
+    expect((await run()).code).toBe(2);
+    expect((await run(join(folder, "missing"))).code).toBe(2);
+    expect((await run(folder, "-o", "xml")).code).toBe(2);
+    expect((await run("--unknown")).code).toBe(2);
+    expect((await run("--help")).code).toBe(0);
+  });
+});
