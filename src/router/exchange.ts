@@ -11,7 +11,7 @@ import type { ResponseReceiver, UpstreamConnection, UpstreamStream } from "../me
 import type { StreamInfo } from "../message/stream-info.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
 import { type Retry, type RetryDecision, RetryState } from "./retry-policy.ts";
-import type { RouterParts } from "./router.ts";
+import type { RouterParts } from "./router-parts.ts";
 
 /** What the router may do to the stream it serves. */
 export interface RoutedStream {

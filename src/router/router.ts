@@ -1,17 +1,9 @@
 import type { Cluster } from "../cluster/cluster.ts";
 import type { ForwardSpec } from "../config/snapshot.ts";
-import type { Clock } from "../core/clock.ts";
-import type { Random } from "../core/random.ts";
-import type { TimerWheel } from "../core/timer-wheel.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import { Exchange, type RoutedStream } from "./exchange.ts";
 import { chooseCluster } from "./route-match.ts";
-
-export interface RouterParts {
-  readonly clock: Clock;
-  readonly timers: TimerWheel;
-  readonly random: Random;
-}
+import type { RouterParts } from "./router-parts.ts";
 
 /** Carries a request out as its route says: draws the cluster once, then lets an exchange make the attempts. */
 export class Router {

@@ -1,0 +1,10 @@
+import type { Clock } from "../core/clock.ts";
+import type { Random } from "../core/random.ts";
+import type { TimerWheel } from "../core/timer-wheel.ts";
+
+/** What every exchange needs besides its stream and its cluster. */
+export interface RouterParts {
+  readonly clock: Clock;
+  readonly timers: TimerWheel;
+  readonly random: Random;
+}
