@@ -36,6 +36,8 @@ export class TimerWheel {
   #currentTick: number;
   #count = 0;
   #hostTimer: NodeJS.Timeout | null = null;
+  /** Tick the host timer is set for. */
+  #wakeTick = 0;
   readonly #isDriven: boolean;
 
   /** `isDriven: true` starts no host timer: the owner (a test) calls `advance()` after moving its clock. */
@@ -64,7 +66,7 @@ export class TimerWheel {
     head.previous.next = entry;
     head.previous = entry;
     this.#count++;
-    this.#arm();
+    this.#wakeAt(entry.dueTick);
     return entry;
   }
 
@@ -103,15 +105,29 @@ export class TimerWheel {
     }
   }
 
-  #arm(): void {
-    if (this.#isDriven || this.#hostTimer !== null) return;
-    this.#hostTimer = setInterval(() => {
-      this.advance();
-      if (this.#count === 0 && this.#hostTimer !== null) {
-        clearInterval(this.#hostTimer);
-        this.#hostTimer = null;
-      }
-    }, TICK_MS);
+  #wakeAt(tick: number): void {
+    if (this.#isDriven) return;
+    if (this.#hostTimer !== null) {
+      if (this.#wakeTick <= tick) return;
+      clearTimeout(this.#hostTimer);
+    }
+    this.#wakeTick = tick;
+    this.#hostTimer = setTimeout(() => this.#onWake(), Math.max(1, tick * TICK_MS - this.#clock.monotonicMs()));
     this.#hostTimer.unref();
+  }
+
+  #onWake(): void {
+    this.#hostTimer = null;
+    this.advance();
+    if (this.#count > 0) this.#wakeAt(this.#nextTick());
+  }
+
+  /** The next tick whose slot is not empty; what is in it may be due a turn of the wheel later. */
+  #nextTick(): number {
+    for (let tick = this.#currentTick + 1; tick < this.#currentTick + SLOTS; tick++) {
+      const head = this.#slots[tick % SLOTS] as Entry;
+      if (head.next !== head) return tick;
+    }
+    return this.#currentTick + SLOTS;
   }
 }

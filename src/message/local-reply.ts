@@ -29,7 +29,7 @@ export interface LocalReply {
  */
 export function toLocalReply(error: ProxyError, isRetried = false): LocalReply {
   const { status, flag, details, body } = error.attributes;
-  const text = body.replace("{}", error.reason);
+  const text = body.replace("{}", () => error.reason);
   const retried = isRetried ? text.replace("headers. reset reason", "headers. retried and the latest reset reason") : text;
   const headers: [string, string][] = [["x-outrider-error", error.code]];
   if (error.code === "overflow") headers.push(["x-envoy-overloaded", "true"]);
