@@ -15,7 +15,7 @@ class ManualClock implements Clock {
   }
 }
 
-function wheelAt(startMs = 0): { clock: ManualClock; wheel: TimerWheel; passTo(ms: number): void } {
+function wheelAt(startMs = 0): { clock: ManualClock; wheel: TimerWheel; readonly passTo: (ms: number) => void } {
   const clock = new ManualClock();
   clock.nowMs = startMs;
   const wheel = new TimerWheel(clock, { isDriven: true });
