@@ -1,10 +1,12 @@
 import { HeaderList } from "../message/header-list.ts";
 import { Http1Fields } from "./http1-fields.ts";
 import type { Http1HeadBuffer } from "./http1-head-buffer.ts";
+import { syntaxError } from "./http1-syntax.ts";
 
 /**
  * Fields that frame, route, authenticate or control a message may not come after it (RFC 9110 section 6.5.1; A23):
- * whatever was decided from the head would not hold. They are dropped, with everything a proxy vouches for.
+ * whatever was decided from the head would not hold. They are dropped, with everything a proxy vouches for; those that
+ * could frame the message once more void it.
  */
 const FORBIDDEN: ReadonlySet<string> = new Set([
   "authorization", "proxy-authorization", "proxy-authenticate", "www-authenticate", "cookie", "set-cookie", "age", "cache-control",
@@ -17,12 +19,13 @@ const FORBIDDEN_PREFIXES: readonly string[] = ["x-outrider-", "x-envoy-", "x-ist
 /**
  * The trailer fields that `found` holds, without those that may not be there; null when none is left.
  *
- * @throws ProxyError `codec_error` when a line is no field.
+ * @throws ProxyError `codec_error` when a line is no field, or is Content-Length, Transfer-Encoding or Host.
  */
 export function parseTrailers(found: Http1HeadBuffer): HeaderList | null {
   if (found.lines === 0) return null;
   const fields = new Http1Fields();
   fields.parse(found.bytes, found.bytes.toString("latin1", found.start, found.end), found.start, 0, found.lines);
+  if (fields.contentLength !== null || fields.transferEncoding !== null || fields.host !== null) throw syntaxError("framing field in trailers");
   const kept = new HeaderList();
   const { names, keys, values } = fields.headers;
   for (let index = 0; index < keys.length; index++) {

@@ -131,6 +131,7 @@ describe("request bodies that are refused", () => {
     ["A26 LF only behind the last chunk", `${CHUNKED}0\r\n\n`],
     ["trailer line without colon", `${CHUNKED}0\r\nnonsense\r\n\r\n`],
     ["trailers of 9 KiB", `${CHUNKED}0\r\na: ${"x".repeat(9 * 1024)}\r\n\r\n`],
+    ...["Content-Length: 5", "Host: evil", "Transfer-Encoding: chunked"].map((field): [string, string] => [`A23 trailer ${field}`, `${CHUNKED}0\r\n${field}\r\n\r\n`]),
     ["folded trailer", `${CHUNKED}0\r\na: b\r\n c\r\n\r\n`],
   ])("%s -> aborted", (_name, bytes) => {
     const { error, messages } = parseRequests(bytes);
@@ -176,8 +177,8 @@ describe("requests that are taken", () => {
     expect(recorder.dataEvents).toBe(2);
   });
 
-  test("A23 trailers that frame, route or vouch are dropped", () => {
-    const { trailers } = one(`${CHUNKED}0\r\nContent-Length: 5\r\nHost: evil\r\nAuthorization: x\r\nX-Outrider-Y: z\r\nX-Forwarded-For: 1\r\nX-Sum: 7\r\n\r\n`);
+  test("A23 trailers that authenticate or vouch are dropped", () => {
+    const { trailers } = one(`${CHUNKED}0\r\nAuthorization: x\r\nX-Outrider-Y: z\r\nX-Forwarded-For: 1\r\nX-Sum: 7\r\n\r\n`);
     expect(trailers).toEqual([["X-Sum", "7"]]);
   });
 

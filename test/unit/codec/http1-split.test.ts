@@ -5,7 +5,7 @@ import { RequestRecorder, ResponseRecorder } from "./http1-recording.ts";
 /** What is sent may reach us in any pieces: the same bytes must mean the same whatever the cuts. */
 const REQUESTS: readonly string[] = [
   "GET / HTTP/1.1\r\nHost: a.test\r\nX-A:  b \r\n\r\nPOST /2 HTTP/1.1\r\nhost: b.test\r\nContent-Length: 5\r\n\r\nhelloGET /3 HTTP/1.1\r\nHost: c.test\r\n\r\n",
-  "\r\nPOST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\"b\\\"c\"\r\nhello\r\n00a\r\n0123456789\r\n0\r\nX-Sum: 1\r\nHost: x\r\n\r\nGET /2 HTTP/1.0\r\n\r\n",
+  "\r\nPOST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\"b\\\"c\"\r\nhello\r\n00a\r\n0123456789\r\n0\r\nX-Sum: 1\r\nCookie: x\r\n\r\nGET /2 HTTP/1.0\r\n\r\n",
   "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n0\r\n\r\n",
   "GET / HTTP/1.1\r\nHost: a.test\r\n\rX: y\r\n\r\n",
   "GET / HTTP/1.1\r\nHost: a.test\r\nX: y\n\r\n\r\n",
