@@ -1,0 +1,148 @@
+import type { Socket } from "node:net";
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { seededRandom } from "../contract/load-balancer.ts";
+import { networking, type Resource, service, yamlOf } from "./mesh-resources.ts";
+import { PatientWriter } from "./patient-writer.ts";
+import { eventually, exchange, ProxyUnderTest, rawServer } from "./proxy-under-test.ts";
+
+/* Opaque connections outbound: spec/02 2.5, faults F05 and F44. */
+
+const VIP = { address: "10.96.0.11", port: 6379 };
+
+describe("TCP routing", () => {
+  const servers: Awaited<ReturnType<typeof rawServer>>[] = [];
+  let proxy: ProxyUnderTest;
+
+  const database = (ports: readonly number[], ...rules: readonly Resource[]): string => yamlOf(
+    service({ name: "db", clusterIP: VIP.address, port: VIP.port, portName: "tcp", endpoints: ports.map((port, index) => ({ port, labels: { version: `v${index + 1}` } })) }),
+    networking("DestinationRule", "db", { host: "db", subsets: ["v1", "v2"].map((version) => ({ name: version, labels: { version } })) }),
+    ...rules,
+  );
+
+  beforeAll(async () => {
+    for (const name of ["one", "two"]) {
+      // The server speaks first, as many databases do.
+      servers.push(await rawServer((socket) => {
+        socket.write(`${name}:`);
+        socket.pipe(socket);
+      }));
+    }
+    proxy = await ProxyUnderTest.start({ yaml: database(servers.map(({ port }) => port)), random: seededRandom(3) });
+  });
+
+  afterAll(() => {
+    proxy.stop();
+    for (const server of servers) server.close();
+  });
+
+  const talk = (): Promise<string> => exchange(proxy.connectOutbound(VIP), "ping\n", (received) => received.endsWith("ping\n"));
+
+  it("goes to the endpoints of the service, whoever speaks first", async () => {
+    const seen = new Set<string>();
+    for (let round = 0; round < 20; round++) seen.add(await talk());
+    expect([...seen].toSorted()).toEqual(["one:ping\n", "two:ping\n"]);
+    await eventually(() => proxy.activeCount() === 0, "connections were given up");
+    expect(proxy.accessLog.at(-1)).toMatchObject({ upstream_cluster: "outbound|6379||db.default.svc.cluster.local", method: null });
+  });
+
+  it("draws the destination by weight for each connection", async () => {
+    const route = ["v1", "v2"].map((subset, index) => ({ destination: { host: "db", subset }, weight: index === 0 ? 90 : 10 }));
+    await proxy.apply(database(servers.map(({ port }) => port), networking("VirtualService", "db", { hosts: ["db"], tcp: [{ route }] })));
+    const counts: Record<string, number> = {};
+    for (let round = 0; round < 200; round++) {
+      const answer = await talk();
+      counts[answer] = (counts[answer] ?? 0) + 1;
+    }
+    // Seeded; three standard deviations of 200 draws are 13.
+    expect(Math.abs((counts["two:ping\n"] ?? 0) - 20)).toBeLessThan(13);
+    expect((counts["one:ping\n"] ?? 0) + (counts["two:ping\n"] ?? 0)).toBe(200);
+  });
+
+  it("tries another endpoint when one refuses, before a byte was sent", async () => {
+    const refusing = await rawServer(() => undefined);
+    refusing.close();
+    await proxy.apply(database([refusing.port, servers[0]?.port ?? 0]));
+    for (let round = 0; round < 10; round++) expect(await talk()).toBe("one:ping\n");
+  });
+
+  it("closes without a byte when no endpoint can be had, and says why", async () => {
+    const refusing = await rawServer(() => undefined);
+    refusing.close();
+    await proxy.apply(database([refusing.port]));
+    expect(await talk()).toBe("");
+    await eventually(() => proxy.accessLog.at(-1)?.["response_flags"] === "UF", "the failure was logged");
+    await proxy.apply(database([]));
+    expect(await talk()).toBe("");
+    await eventually(() => proxy.accessLog.at(-1)?.["response_flags"] === "UH", "the failure was logged");
+  });
+
+  it("passes each half's end on by itself, in both directions", async () => {
+    const waiting = await rawServer((socket) => {
+      let received = "";
+      socket.on("data", (chunk: Buffer) => (received += chunk.toString()));
+      // It answers only after the client has ended: the client's FIN must come through, and ours must not cut it.
+      socket.on("end", () => socket.end(`got ${received.length}`));
+    });
+    await proxy.apply(database([waiting.port]));
+    const socket = proxy.connectOutbound(VIP);
+    const answer = exchange(socket, "x".repeat(100_000));
+    socket.end();
+    expect(await answer).toBe("got 100000");
+
+    const first = await rawServer((down) => {
+      down.end("bye");
+      down.on("data", (chunk: Buffer) => heard.push(chunk));
+      down.on("end", () => heard.push(Buffer.from("end")));
+    });
+    const heard: Buffer[] = [];
+    await proxy.apply(database([first.port]));
+    const talker = proxy.connectOutbound(VIP);
+    await new Promise((resolve) => {
+      talker.once("end", resolve);
+      talker.resume();
+    });
+    talker.write("still talking,");
+    talker.end();
+    await eventually(() => Buffer.concat(heard).toString() === "still talking,end", "the server heard all of it");
+    await eventually(() => proxy.activeCount() === 0, "the connection was given up");
+    waiting.close();
+    first.close();
+  });
+
+  it("passes a reset on as a reset", async () => {
+    const cutting = await rawServer((socket) => {
+      socket.write("half");
+      socket.once("data", () => socket.resetAndDestroy());
+    });
+    await proxy.apply(database([cutting.port]));
+    const socket = proxy.connectOutbound(VIP);
+    const error = new Promise<string>((resolve) => {
+      socket.on("error", (cause: NodeJS.ErrnoException) => resolve(cause.code ?? ""));
+      socket.on("end", () => resolve("a clean end"));
+    });
+    socket.once("data", () => socket.write("go on"));
+    expect(await error).toBe("ECONNRESET");
+    await eventually(() => proxy.accessLog.at(-1)?.["response_flags"] === "UC", "the cut was logged");
+    cutting.close();
+  });
+
+  it("holds the writer back when the reader is slow", async () => {
+    const total = 40 * 1024 * 1024;
+    let taken = 0;
+    let reader: Socket | null = null;
+    const slow = await rawServer((socket) => {
+      reader = socket.pause();
+      socket.on("data", (chunk: Buffer) => (taken += chunk.length));
+    });
+    await proxy.apply(database([slow.port]));
+    const writer = new PatientWriter(proxy.connectOutbound(VIP), total);
+    await writer.stalled();
+    // The kernel's buffers of both connections and ours; without back-pressure it would be all there is.
+    expect(writer.taken).toBeLessThan(total / 2);
+    (reader as Socket | null)?.resume();
+    await eventually(() => taken === total, "all of it came through");
+    slow.close();
+  });
+});
