@@ -1,7 +1,7 @@
 import type { Metadata, Path } from "../resource.ts";
 import type { AuthorizationCondition, AuthorizationOperation, AuthorizationPolicySpec, AuthorizationSource } from "./authorization-policy.ts";
 import { isAddress, isCidr } from "./ip-block.ts";
-import type { Report } from "./kind-definition.ts";
+import type { Report } from "./report.ts";
 import { didYouMean } from "./suggestion.ts";
 
 /** `spec/05` 5.5, "when keys" without the parameterised ones. */

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { filledList, filledText, list, object, oneOf } from "./field.ts";
 import { addressOrCidr } from "./ip-block.ts";
 import { policyTarget } from "./policy-target.ts";
-import type { UnsupportedField } from "./kind-definition.ts";
+import type { UnsupportedField } from "./unsupported-fields.ts";
 
 /* `security.istio.io AuthorizationPolicy`, the structure alone; `authorization-policy-check.ts` holds its meaning. */
 

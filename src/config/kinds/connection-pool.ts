@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { duration, durationOrZero } from "./duration.ts";
 import { flag, integer, object, oneOf, uint32 } from "./field.ts";
-import type { UnsupportedField } from "./kind-definition.ts";
+import type { UnsupportedField } from "./unsupported-fields.ts";
 
 const limit = integer(0, 2_147_483_647);
 

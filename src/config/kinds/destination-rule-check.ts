@@ -2,7 +2,7 @@ import type { Path } from "../resource.ts";
 import type { ConnectionPool } from "./connection-pool.ts";
 import type { ClientTls, DestinationRuleSpec, LoadBalancer, PortTrafficPolicy, TrafficPolicy } from "./destination-rule.ts";
 import { checkExportTo } from "./export-to.ts";
-import type { Report } from "./kind-definition.ts";
+import type { Report } from "./report.ts";
 
 const SUBSET_NAME = /^[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$/;
 

@@ -3,7 +3,7 @@ import { connectionPool, connectionPoolUnsupported } from "./connection-pool.ts"
 import { duration, durationOrZero } from "./duration.ts";
 import { anything, filledList, filledText, flag, integer, int32, labels, list, object, oneOf, percentage, portNumber, text, uint32 } from "./field.ts";
 import { serviceHost } from "./host-name.ts";
-import type { UnsupportedField } from "./kind-definition.ts";
+import type { UnsupportedField } from "./unsupported-fields.ts";
 
 /* `networking.istio.io DestinationRule`, the structure alone; `destination-rule-check.ts` holds its meaning. */
 

@@ -1,4 +1,4 @@
-import type { Report } from "./kind-definition.ts";
+import type { Report } from "./report.ts";
 
 /** `exportTo`: `*`, `.`, `~` and namespaces, where `*` and `~` stand alone, and nothing is named twice. */
 export function checkExportTo(exportTo: readonly string[] | undefined, report: Report, options: { readonly allowsNone: boolean }): void {

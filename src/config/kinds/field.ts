@@ -23,9 +23,7 @@ const expected = (what: string) => (issue: { readonly input: unknown }) => `must
  * that is silently ignored is a policy that is silently not in force.
  */
 export function object<const T extends v.ObjectEntries>(entries: T) {
-  // Without a prototype, so that a field named `toString` is as unknown as any other.
-  const known: T = Object.assign(Object.create(null), entries);
-  return v.strictObject(known, (issue) => {
+  return v.strictObject(entries, (issue) => {
     if (issue.expected === "Object") return `must be a mapping, not ${quote(issue.input)}`;
     if (issue.expected !== "never") return "is required";
     return `unknown field${didYouMean(String(issue.input), Object.keys(entries))}`;

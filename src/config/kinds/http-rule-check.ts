@@ -1,6 +1,6 @@
 import type { Path } from "../resource.ts";
 import { isHeaderName, isHeaderValue } from "./header-rules.ts";
-import type { Report } from "./kind-definition.ts";
+import type { Report } from "./report.ts";
 import { retryOnFault } from "./retry-conditions.ts";
 import { didYouMean } from "./suggestion.ts";
 import type { HttpMatch, HttpRule } from "./virtual-service.ts";

@@ -1,22 +1,8 @@
 import type { GenericSchema } from "valibot";
-import type { Metadata, Path } from "../resource.ts";
+import type { Metadata } from "../resource.ts";
 import type { Kind, KindSpecs } from "./kind-specs.ts";
-
-/** Takes what a check finds; paths are relative to the spec. */
-export interface Report {
-  error(path: Path, message: string): void;
-  warn(path: Path, message: string): void;
-}
-
-/** A field that is valid, and that Outrider does not obey. */
-export interface UnsupportedField {
-  /** From the spec: `http[].fault`; `[]` is any list entry, `*` any key. */
-  readonly path: string;
-  /** What happens instead, as the user is told. */
-  readonly consequence: string;
-  /** Only when the value as written answers true; absent: whenever the field is there. */
-  readonly when?: (value: unknown) => boolean;
-}
+import type { Report } from "./report.ts";
+import type { UnsupportedField } from "./unsupported-fields.ts";
 
 /** How one kind is recognised, validated and understood. */
 export interface KindDefinition<K extends Kind = Kind> {

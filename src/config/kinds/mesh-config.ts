@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { duration, durationOrZero } from "./duration.ts";
 import { anything, anyMapping, filledText, flag, integer, list, object, oneOf, text } from "./field.ts";
-import type { UnsupportedField } from "./kind-definition.ts";
+import type { UnsupportedField } from "./unsupported-fields.ts";
 
 /*
  * MeshConfig (`mesh.istio.io/v1alpha1`): a file named `mesh.yaml`, or the key `mesh` of the ConfigMap `istio`. Every

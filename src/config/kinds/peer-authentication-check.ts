@@ -1,4 +1,4 @@
-import type { Report } from "./kind-definition.ts";
+import type { Report } from "./report.ts";
 import type { PeerAuthenticationSpec } from "./peer-authentication.ts";
 
 /** `spec/05` 5.2: modes by port need a selector, and are keyed by workload port. */

@@ -1,6 +1,6 @@
 import type { Metadata } from "../resource.ts";
 import { isHeaderName } from "./header-rules.ts";
-import type { Report } from "./kind-definition.ts";
+import type { Report } from "./report.ts";
 import type { RequestAuthenticationSpec } from "./request-authentication.ts";
 
 /** The rules over several fields of a RequestAuthentication (Istio's `ValidateRequestAuthentication`). */

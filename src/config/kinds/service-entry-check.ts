@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { checkExportTo } from "./export-to.ts";
-import type { Report } from "./kind-definition.ts";
+import type { Report } from "./report.ts";
 import type { ServiceEntrySpec } from "./service-entry.ts";
 import { checkEndpoint } from "./workload-entry-check.ts";
 

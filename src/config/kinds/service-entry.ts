@@ -3,7 +3,7 @@ import { filledList, filledText, labels, list, object, oneOf, portNumber, text }
 import { serviceHost } from "./host-name.ts";
 import { addressOrCidr } from "./ip-block.ts";
 import { WORKLOAD_ENTRY_UNSUPPORTED, workloadEntry } from "./workload-entry.ts";
-import type { UnsupportedField } from "./kind-definition.ts";
+import type { UnsupportedField } from "./unsupported-fields.ts";
 
 /* `networking.istio.io ServiceEntry`, the structure alone; `service-entry-check.ts` holds its meaning. */
 

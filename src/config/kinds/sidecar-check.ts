@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import type { Path } from "../resource.ts";
 import { checkConnectionPool } from "./destination-rule-check.ts";
 import { hostNameFault } from "./host-name.ts";
-import type { Report } from "./kind-definition.ts";
+import type { Report } from "./report.ts";
 import type { SidecarEgress, SidecarIngress, SidecarSpec } from "./sidecar.ts";
 
 const NAMESPACE = /^(?:[*.~]|~?[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)$/;

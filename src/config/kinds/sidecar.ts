@@ -3,7 +3,7 @@ import { connectionPool, connectionPoolUnsupported } from "./connection-pool.ts"
 import { filledText, labels, list, object, oneOf, portNumber, text } from "./field.ts";
 import { serverTls } from "./server-tls.ts";
 import { destination } from "./virtual-service.ts";
-import type { UnsupportedField } from "./kind-definition.ts";
+import type { UnsupportedField } from "./unsupported-fields.ts";
 
 /* `networking.istio.io Sidecar`, the structure alone; `sidecar-check.ts` holds its meaning. */
 

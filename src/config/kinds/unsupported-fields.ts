@@ -1,5 +1,14 @@
 import type { Path } from "../resource.ts";
-import type { UnsupportedField } from "./kind-definition.ts";
+
+/** A field that is valid, and that Outrider does not obey. */
+export interface UnsupportedField {
+  /** From the spec: `http[].fault`; `[]` is any list entry, `*` any key. */
+  readonly path: string;
+  /** What happens instead, as the user is told. */
+  readonly consequence: string;
+  /** Only when the value as written answers true; absent: whenever the field is there. */
+  readonly when?: (value: unknown) => boolean;
+}
 
 /** The places in a spec, as written, that a field pattern fits. */
 function findAll(value: unknown, segments: readonly string[], path: Path, found: { path: Path; value: unknown }[]): void {

@@ -1,6 +1,6 @@
 import { checkExportTo } from "./export-to.ts";
 import { checkHttpRule } from "./http-rule-check.ts";
-import type { Report } from "./kind-definition.ts";
+import type { Report } from "./report.ts";
 import type { HttpRule, TcpRule, TlsRule, VirtualServiceSpec } from "./virtual-service.ts";
 import { checkWeights } from "./weights.ts";
 

@@ -4,7 +4,7 @@ import { filledList, filledText, flag, int32, integer, labels, list, mapOf, obje
 import { destinationHost, matchHost } from "./host-name.ts";
 import { addressOrCidr } from "./ip-block.ts";
 import { regex, stringMatch, uriMatch } from "./string-match.ts";
-import type { UnsupportedField } from "./kind-definition.ts";
+import type { UnsupportedField } from "./unsupported-fields.ts";
 
 /* `networking.istio.io VirtualService`, the structure alone; `virtual-service-check.ts` holds its meaning. */
 

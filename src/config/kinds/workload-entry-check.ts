@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import type { Path } from "../resource.ts";
 import { hostNameFault } from "./host-name.ts";
-import type { Report } from "./kind-definition.ts";
+import type { Report } from "./report.ts";
 import type { WorkloadEntrySpec } from "./workload-entry.ts";
 
 const PORT_NAME = /^[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,60}[a-zA-Z0-9])?$/;

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { labels, mapOf, object, portNumber, text, uint32 } from "./field.ts";
-import type { UnsupportedField } from "./kind-definition.ts";
+import type { UnsupportedField } from "./unsupported-fields.ts";
 
 const maxText = (length: number) => v.pipe(text, v.maxLength(length, `must be at most ${length} characters long`));
 
