@@ -6,6 +6,8 @@ import type { Import } from "./imports.ts";
  */
 const floors: readonly (readonly string[])[] = [
   ["src/main.ts", "src/cli/"],
+  // The demonstration runs the commands as other programs.
+  ["src/demo/"],
   // The capture rules are a program of their own, run before the proxy; of `src/` they see `core/`.
   ["init/"],
   ["src/control/"],
