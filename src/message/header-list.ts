@@ -4,11 +4,17 @@
  *
  * `keys` are the lower-case names that every lookup uses (RFC 9110 section 5.1: names are case-insensitive); a value
  * is a latin1 string without surrounding white space. Lookups scan: a head has a dozen fields.
+ *
+ * What a parser read was checked byte by byte and goes in by `appendKeyed`. What comes from anywhere else
+ * (configuration, tokens, certificates) goes in by `append` and `set` and is remembered in `unvetted`, for the codec to
+ * check before it writes (CVE-2023-27493): only that, since most fields are passed on as they came.
  */
 export class HeaderList {
   readonly names: string[] = [];
   readonly keys: string[] = [];
   readonly values: string[] = [];
+  /** Names and values nobody has checked for characters that cannot be written; null when there are none. */
+  unvetted: string[] | null = null;
 
   /** Builds a list from `[name, value]` pairs. */
   static of(...fields: readonly (readonly [string, string])[]): HeaderList {
@@ -56,10 +62,14 @@ export class HeaderList {
 
   /** Adds a field at the end. */
   append(name: string, value: string): void {
+    this.#remember(name, value);
     this.appendKeyed(name, name.toLowerCase(), value);
   }
 
-  /** Adds a field whose lower-case name the caller already has. */
+  /**
+   * Adds a field whose lower-case name the caller already has, and of which it knows that every character can be
+   * written: it was parsed, or it is made of constants.
+   */
   appendKeyed(name: string, key: string, value: string): void {
     this.names.push(name);
     this.keys.push(key);
@@ -71,9 +81,10 @@ export class HeaderList {
     const key = name.toLowerCase();
     const index = this.keys.indexOf(key);
     if (index < 0) {
-      this.appendKeyed(name, key, value);
+      this.append(name, value);
       return;
     }
+    this.#remember(name, value);
     this.values[index] = value;
     if (this.keys.indexOf(key, index + 1) >= 0) this.#removeFrom(key, index + 1);
   }
@@ -87,6 +98,7 @@ export class HeaderList {
   /** An independent copy, for an attempt that may be repeated. */
   clone(): HeaderList {
     const copy = new HeaderList();
+    copy.unvetted = this.unvetted === null ? null : [...this.unvetted];
     for (let index = 0; index < this.keys.length; index++) {
       copy.appendKeyed(this.names[index] as string, this.keys[index] as string, this.values[index] as string);
     }
@@ -96,6 +108,11 @@ export class HeaderList {
   /** The fields as `[name, value]` pairs, for logs and tests. */
   toPairs(): [string, string][] {
     return this.names.map((name, index) => [name, this.values[index] as string]);
+  }
+
+  #remember(name: string, value: string): void {
+    if (this.unvetted === null) this.unvetted = [name, value];
+    else this.unvetted.push(name, value);
   }
 
   #removeFrom(key: string, start: number): void {
