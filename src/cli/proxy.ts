@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { hostname } from "node:os";
 import { type ProxyOptions, runProxy } from "../main.ts";
 import { isLogLevel } from "../telemetry/log.ts";
@@ -34,12 +35,15 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
   const port = (name: string): number => flags.number(name, 0, MAX_PORT);
   const logLevel = flags.text("log-level");
   const logFormat = flags.text("log-format");
+  const configPaths = flags.list("config");
+  const missing = configPaths.find((path) => !existsSync(path));
+  if (missing !== undefined) throw new UsageError(`--config: ${missing} does not exist`);
   if (!isLogLevel(logLevel)) throw new UsageError(`--log-level: ${JSON.stringify(logLevel)} is not debug, info, warn or error`);
   if (logFormat !== "json" && logFormat !== "text") throw new UsageError(`--log-format: ${JSON.stringify(logFormat)} is neither json nor text`);
   return {
     version: VERSION,
     workload: workloadFromEnvironment(environment, hostname()),
-    configPaths: flags.list("config"),
+    configPaths,
     certificateDirectory: flags.text("certs"),
     concurrency: flags.number("concurrency", 1, 64),
     bindAddress: flags.text("bind"),

@@ -5,6 +5,7 @@ import { formatProblem, type Problem } from "../config/problem.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { FolderSource } from "../config/source/folder-source.ts";
 import { ConfigurationStore, type StoreUpdate } from "../config/store/configuration-store.ts";
+import { rejectedPolicies } from "../config/store/rejected-policies.ts";
 import type { Clock } from "../core/clock.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { ConfigFacts } from "../telemetry/config-metrics.ts";
@@ -27,8 +28,6 @@ export interface ConfigurationStatus {
   /** Sockets the configuration asks for and did not get. */
   readonly listenerProblems: readonly string[];
 }
-
-const POLICY = "AuthorizationPolicy";
 
 /**
  * From folder to snapshot, on the control thread: reads what settled, keeps the last good version of what is broken,
@@ -133,13 +132,10 @@ export class ConfigurationControl {
    * have ruled. A file that was never readable may hold one, and nobody knows for whom.
    */
   #closedPolicies(update: StoreUpdate): RejectedPolicy[] {
-    const refused = update.rejected.flatMap(({ identity, selector, file, line, hasLastGood }) => {
-      if (hasLastGood || (identity !== null && identity.kind !== POLICY)) return [];
-      return [{ namespace: identity?.namespace ?? this.#workload.namespace, name: identity?.name ?? "unreadable-object", selector, file, line }];
-    });
-    const unreadable = update.unreadable.filter(({ hasLastGood }) => !hasLastGood)
-      .map(({ file }) => ({ namespace: this.#workload.namespace, name: "unreadable-file", selector: null, file, line: 1 }));
-    return [...refused, ...unreadable];
+    const { namespace } = this.#workload;
+    const unreadable = update.unreadable.filter(({ hasLastGood, isMissing }) => !hasLastGood && !isMissing)
+      .map(({ file }) => ({ kind: "AuthorizationPolicy" as const, namespace, name: "unreadable-file", selector: null, file, line: 1 }));
+    return [...rejectedPolicies(update, namespace), ...unreadable];
   }
 
   #compiledProblems(update: StoreUpdate): readonly Problem[] {

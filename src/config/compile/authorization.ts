@@ -16,6 +16,7 @@ type Policy = ResourceOf<"AuthorizationPolicy">;
 
 /** An AuthorizationPolicy that validation refused. Until it is mended, the workloads it selects are closed. */
 export interface RejectedPolicy {
+  readonly kind: "AuthorizationPolicy" | "PeerAuthentication";
   readonly namespace: string;
   readonly name: string;
   /** Null where it has none, or where it could not be read: then the whole scope of its namespace. */
@@ -40,7 +41,7 @@ export function compileAuthorization(
   problems: ProblemList,
 ): AuthorizationSpec {
   const deny: PolicySpec[] = rejected
-    .filter((policy) => applies(policy.namespace, policy.selector ?? undefined, workload, mesh))
+    .filter((policy) => policy.kind === "AuthorizationPolicy" && applies(policy.namespace, policy.selector ?? undefined, workload, mesh))
     .toSorted((a, b) => compareText(`${a.namespace}/${a.name}`, `${b.namespace}/${b.name}`) || compareText(a.file, b.file) || a.line - b.line)
     .map(closed);
   const allow: PolicySpec[] = [];

@@ -55,7 +55,7 @@ export function compile(input: CompileInput): CompileOutput {
   const pods = new PodIndex(oldestFirst(resources, "Pod"));
   const registry = serviceRegistry(resources, pods, problems);
   const scope = sidecarScope(resources, registry, identity, mesh, problems);
-  const policies = new PeerAuthentications(resources, mesh.rootNamespace, problems);
+  const policies = new PeerAuthentications(resources, input.rejectedPolicies ?? [], mesh.rootNamespace, problems);
   const rules = new DestinationRules(resources, identity, mesh, problems);
   const lookup = new ScopeLookup(scope, registry.aliases);
   const outbound = compileOutbound(scope, {

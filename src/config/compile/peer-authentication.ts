@@ -1,5 +1,6 @@
 import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
 import type { MtlsMode } from "../snapshot.ts";
+import type { RejectedPolicy } from "./authorization.ts";
 import { selects } from "./export-to.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { oldestFirst } from "./resource-order.ts";
@@ -9,11 +10,16 @@ type Labels = Readonly<Record<string, string>>;
 
 /** Which mutual TLS mode a workload demands on which of its ports (spec/05 5.2). */
 export class PeerAuthentications {
+  readonly #rejected: readonly RejectedPolicy[];
+  readonly #rootNamespace: string;
   readonly #mesh: PeerAuthentication | null;
   readonly #namespaces = new Map<string, PeerAuthentication>();
   readonly #workloads = new Map<string, PeerAuthentication[]>();
 
-  constructor(resources: readonly AnyResource[], rootNamespace: string, problems: ProblemList) {
+  /** `rejected`: those that validation refused; what they may have closed is closed (STRICT). */
+  constructor(resources: readonly AnyResource[], rejected: readonly RejectedPolicy[], rootNamespace: string, problems: ProblemList) {
+    this.#rejected = rejected.filter(({ kind }) => kind === "PeerAuthentication");
+    this.#rootNamespace = rootNamespace;
     for (const resource of oldestFirst(resources, "PeerAuthentication")) {
       const { namespace } = resource.metadata;
       if (hasSelector(resource)) {
@@ -38,6 +44,7 @@ export class PeerAuthentications {
 
   /** The mode in force on a port of the workload itself, not of a service. */
   modeOf(namespace: string, labels: Labels, port: number): MtlsMode {
+    if (this.#rejected.some((policy) => this.#covers(policy, namespace, labels))) return "STRICT";
     const workload = this.#ofWorkload(namespace, labels);
     const modes = [
       workload?.spec.portLevelMtls?.[String(port)]?.mode,
@@ -52,6 +59,11 @@ export class PeerAuthentications {
   portsOf(namespace: string, labels: Labels): number[] {
     const ports = Object.keys(this.#ofWorkload(namespace, labels)?.spec.portLevelMtls ?? {}).map(Number);
     return ports.filter((port) => Number.isInteger(port) && port > 0).toSorted((a, b) => a - b);
+  }
+
+  #covers(policy: RejectedPolicy, namespace: string, labels: Labels): boolean {
+    const isInScope = policy.namespace === namespace || policy.namespace === this.#rootNamespace;
+    return isInScope && selects(policy.selector ?? undefined, labels);
   }
 
   #ofWorkload(namespace: string, labels: Labels): PeerAuthentication | null {

@@ -1,7 +1,11 @@
 import type { StoreUpdate } from "./configuration-store.ts";
 
-/** An AuthorizationPolicy nothing stands for; the compiler closes what it would have selected. */
+/** Kinds whose absence would let somebody in. */
+type PolicyKind = "AuthorizationPolicy" | "PeerAuthentication";
+
+/** A policy nothing stands for; the compiler closes what it would have selected. */
 interface RejectedPolicy {
+  readonly kind: PolicyKind;
   readonly namespace: string;
   readonly name: string;
   /** Null: it could not be read, so the whole scope of the namespace. */
@@ -11,13 +15,16 @@ interface RejectedPolicy {
 }
 
 /**
- * The refused AuthorizationPolicies without a good version, for `compile`: to leave them out would let in what they
- * were written to keep out. One whose namespace cannot be told counts for `ownNamespace`, that of the workload.
+ * The refused policies without a good version, for `compile`: to leave them out would let in what they were written to
+ * keep out. One whose namespace cannot be told counts for `ownNamespace`, that of the workload.
  */
 export function rejectedPolicies(update: Pick<StoreUpdate, "rejected">, ownNamespace: string): RejectedPolicy[] {
-  return update.rejected
-    .filter((object) => object.kind === "AuthorizationPolicy" && !object.hasLastGood)
-    .map(({ identity, namespace, selector, file, line }) => ({
-      namespace: namespace ?? ownNamespace, name: identity?.name ?? "unnamed", selector, file, line,
-    }));
+  return update.rejected.flatMap(({ kind, hasLastGood, identity, namespace, selector, file, line }) => {
+    if (hasLastGood || !isPolicyKind(kind)) return [];
+    return [{ kind, namespace: namespace ?? ownNamespace, name: identity?.name ?? "unnamed", selector, file, line }];
+  });
+}
+
+function isPolicyKind(kind: string | null): kind is PolicyKind {
+  return kind === "AuthorizationPolicy" || kind === "PeerAuthentication";
 }

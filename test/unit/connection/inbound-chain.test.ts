@@ -14,19 +14,19 @@ const opaque: Observed = { kind: "opaque" };
 const names = new Map<Observed, string>([[mesh1, "mesh HTTP/1"], [mesh2, "mesh HTTP/2"], [meshTcp, "mesh TCP"], [otherTls, "other TLS"], [bareTls, "bare TLS"], [http, "HTTP"], [opaque, "bytes"]]);
 
 /** Every cell of the matrix of `spec/02` 2.7: T terminate, P plaintext, with the protocol; R refused. */
-const matrix: readonly (readonly [MtlsMode, ProtocolSpec, ReadonlyMap<Observed, string>])[] = [
-  ["PERMISSIVE", "http", new Map([[mesh1, "T http"], [mesh2, "T http"], [meshTcp, "T http"], [otherTls, "R tls_without_mesh_alpn"], [bareTls, "R tls_without_mesh_alpn"], [http, "P http"], [opaque, "P http"]])],
-  ["PERMISSIVE", "tcp", new Map([[mesh1, "T tcp"], [mesh2, "T tcp"], [meshTcp, "T tcp"], [otherTls, "P tcp"], [bareTls, "P tcp"], [http, "P tcp"], [opaque, "P tcp"]])],
-  ["PERMISSIVE", "auto", new Map([[mesh1, "T http"], [mesh2, "T http"], [meshTcp, "T tcp"], [otherTls, "P tcp"], [bareTls, "P tcp"], [http, "P http"], [opaque, "P tcp"]])],
-  ["STRICT", "http", new Map([[mesh1, "T http"], [mesh2, "T http"], [meshTcp, "T http"], [otherTls, "T http"], [bareTls, "T http"], [http, "R plaintext_on_strict_port"], [opaque, "R plaintext_on_strict_port"]])],
-  ["STRICT", "tcp", new Map([[mesh1, "T tcp"], [mesh2, "T tcp"], [meshTcp, "T tcp"], [otherTls, "T tcp"], [bareTls, "T tcp"], [http, "R plaintext_on_strict_port"], [opaque, "R plaintext_on_strict_port"]])],
-  ["STRICT", "auto", new Map([[mesh1, "T http"], [mesh2, "T http"], [meshTcp, "T tcp"], [otherTls, "T tcp"], [bareTls, "T tcp"], [http, "R plaintext_on_strict_port"], [opaque, "R plaintext_on_strict_port"]])],
-  ["DISABLE", "http", new Map([[mesh1, "P http"], [otherTls, "P http"], [http, "P http"], [opaque, "P http"]])],
-  ["DISABLE", "tcp", new Map([[mesh1, "P tcp"], [otherTls, "P tcp"], [http, "P tcp"], [opaque, "P tcp"]])],
-  ["DISABLE", "auto", new Map([[mesh1, "P tcp"], [otherTls, "P tcp"], [http, "P http"], [opaque, "P tcp"]])],
+const matrix: readonly (readonly [MtlsMode, ProtocolSpec, readonly (readonly [Observed, string])[]])[] = [
+  ["PERMISSIVE", "http", [[mesh1, "T http"], [mesh2, "T http"], [meshTcp, "T http"], [otherTls, "R tls_without_mesh_alpn"], [bareTls, "R tls_without_mesh_alpn"], [http, "P http"], [opaque, "P http"]]],
+  ["PERMISSIVE", "tcp", [[mesh1, "T tcp"], [mesh2, "T tcp"], [meshTcp, "T tcp"], [otherTls, "P tcp"], [bareTls, "P tcp"], [http, "P tcp"], [opaque, "P tcp"]]],
+  ["PERMISSIVE", "auto", [[mesh1, "T http"], [mesh2, "T http"], [meshTcp, "T tcp"], [otherTls, "P tcp"], [bareTls, "P tcp"], [http, "P http"], [opaque, "P tcp"]]],
+  ["STRICT", "http", [[mesh1, "T http"], [mesh2, "T http"], [meshTcp, "T http"], [otherTls, "T http"], [bareTls, "T http"], [http, "R plaintext_on_strict_port"], [opaque, "R plaintext_on_strict_port"]]],
+  ["STRICT", "tcp", [[mesh1, "T tcp"], [mesh2, "T tcp"], [meshTcp, "T tcp"], [otherTls, "T tcp"], [bareTls, "T tcp"], [http, "R plaintext_on_strict_port"], [opaque, "R plaintext_on_strict_port"]]],
+  ["STRICT", "auto", [[mesh1, "T http"], [mesh2, "T http"], [meshTcp, "T tcp"], [otherTls, "T tcp"], [bareTls, "T tcp"], [http, "R plaintext_on_strict_port"], [opaque, "R plaintext_on_strict_port"]]],
+  ["DISABLE", "http", [[mesh1, "P http"], [otherTls, "P http"], [http, "P http"], [opaque, "P http"]]],
+  ["DISABLE", "tcp", [[mesh1, "P tcp"], [otherTls, "P tcp"], [http, "P tcp"], [opaque, "P tcp"]]],
+  ["DISABLE", "auto", [[mesh1, "P tcp"], [otherTls, "P tcp"], [http, "P http"], [opaque, "P tcp"]]],
 ];
 
-const cells = matrix.flatMap(([mode, protocol, row]) => [...row].map(([observed, expected]) => [mode, protocol, names.get(observed) ?? "", observed, expected] as const));
+const cells = matrix.flatMap(([mode, protocol, row]) => row.map(([observed, expected]) => [mode, protocol, names.get(observed) ?? "", observed, expected] as const));
 
 describe("chooseInboundChain", () => {
   it.each(cells)("%s %s, %s", (mode, protocol, _name, observed, expected) => {
