@@ -58,15 +58,18 @@ export class Demo {
     try {
       return await Promise.race([this.#tell(), this.#workspace.failure, interrupted]);
     } finally {
-      await this.#workspace.close(this.#options.isFolderKept);
-      this.#network?.destroy();
+      await this.#workspace.stop();
+      this.abandon();
     }
   }
 
   /** Ends everything at once. */
   abandon(): void {
-    this.#workspace.removeAtOnce(this.#options.isFolderKept);
-    this.#network?.destroy();
+    try {
+      this.#network?.destroy();
+    } finally {
+      this.#workspace.remove(this.#options.isFolderKept);
+    }
   }
 
   async #tell(): Promise<boolean> {

@@ -1,3 +1,4 @@
+import { chmodSync } from "node:fs";
 import { join } from "node:path";
 
 import { Caller } from "./caller.ts";
@@ -49,6 +50,8 @@ export async function startMesh(workspace: Workspace, network: Network): Promise
   const certificates = workspace.path("certs");
   copyConfiguration([join(examples, "mesh"), join(examples, network.examples)], configuration, network.substitutions);
   await Promise.all([issueCertificates(workspace, certificates, [...new Set(Object.values(ACCOUNTS))], "1h"), network.capture()]);
+  // In namespaces the sidecars run as a user of their own, who must find the folders; the keys in them stay closed.
+  if (!network.isShared) for (const folder of [workspace.folder, configuration, certificates]) chmodSync(folder, 0o755);
   const [v1, v2, productpage, visitor, outsider, ...sidecars] = await Promise.all([
     startReviews(workspace, network, "v1"),
     startReviews(workspace, network, "v2"),

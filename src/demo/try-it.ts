@@ -26,11 +26,11 @@ The mesh stays up until Ctrl-C. Try, in another terminal:
    ${page("productpage", "admin", "/clusters")}
    ${network.shell("reviews-v2")}curl -sS -X POST ${application}/work
  look into a sidecar
-   ${page("productpage", "metrics", "/stats/prometheus")}
-   ${page("reviews-v1", "metrics", "/stats/prometheus")}
+   ${page("productpage", "metrics", "/stats/prometheus")} | grep istio_requests_total
+   ${page("reviews-v1", "metrics", "/stats/prometheus")} | grep istio_requests_total
    ${page("productpage", "admin", "/config_dump")}
    ${page("productpage", "admin", "/certs")}
-${network.isShared ? `   in a browser: http://127.0.0.1:${sidecars.productpage.ports.admin}/\n` : ""} edit the configuration, in force within a second
+${network.isShared ? `   in a browser: http://127.0.0.1:${sidecars.productpage.ports.admin}/\n` : ""} edit the YAML, in force within a second
    ${configuration}
  logs, an access log line for each request
    ${workspace.path("logs")}

@@ -63,20 +63,18 @@ export class Workspace {
     if (ending.code !== 0) throw new Error(`${name} failed: ${describeEnding(ending)}`);
   }
 
-  /** Ends every program, the ones last started first so that nobody calls what is already gone, and removes the folder. */
-  async close(isFolderKept: boolean): Promise<void> {
+  /** Asks every program to end, and waits until it has. */
+  async stop(): Promise<void> {
     this.#isClosing = true;
-    const sidecarsAndApplications = [...this.#programs];
-    await Promise.all(sidecarsAndApplications.map((program) => program.stop(STOP_GRACE_MS)));
-    this.removeAtOnce(isFolderKept);
-    this.guard.done();
+    await Promise.all([...this.#programs].map((program) => program.stop(STOP_GRACE_MS)));
   }
 
-  /** The same without waiting. */
-  removeAtOnce(isFolderKept: boolean): void {
+  /** Ends what still runs at once, and removes the folder. Nothing can be started any more. */
+  remove(isFolderKept: boolean): void {
     this.#isClosing = true;
     for (const program of this.#programs) program.kill();
     if (!isFolderKept) rmSync(this.folder, { recursive: true, force: true });
+    this.guard.done();
   }
 
   #start(name: string, words: readonly string[], environment: Readonly<Record<string, string>>): Program {
