@@ -17,8 +17,8 @@ export async function identityChapter(story: Story, { callers, network }: Mesh):
   });
   await story.check("plain HTTP sent straight to reviews' pod is refused", async () => {
     const tally = await callers.outsider.ask({ url: `${network.directUrl}/`, headers: HOST });
-    const error = tally.last?.error;
-    // Refused at once would mean that nobody listens there at all.
-    return { holds: error !== undefined && error !== "ECONNREFUSED", seen: error === "ECONNRESET" ? "connection reset" : describeCounts(tally.outcomes) };
+    // Closed without a word. ECONNREFUSED would mean that nobody listens there at all, and silence is no refusal.
+    const isClosed = tally.last?.error === "ECONNRESET";
+    return { holds: isClosed, seen: isClosed ? "connection closed without an answer" : describeCounts(tally.outcomes) };
   });
 }
