@@ -105,6 +105,12 @@ export class DataPlane {
     return { outbound: this.#directions[0].clusterState(), inbound: this.#directions[1].clusterState() };
   }
 
+  /** Counts and logs an exception nobody expected; see `DefectObserver`. */
+  defect(where: string, cause: unknown): void {
+    this.#options.series.counter("outrider_defects_total", { where }, "Exceptions nobody expected, each of which may have cost a connection").add(1);
+    this.#options.log.limited("error", "unexpected exception", { where, error: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause) });
+  }
+
   /** Stops listening and cuts what is open. */
   destroy(): void {
     for (const direction of this.#directions) {
@@ -132,6 +138,7 @@ export class DataPlane {
       outlierObserver: { outlier: (event) => options.log.info("outlier detection", { ...event }) },
       refused: (direction, refusal) => this.#onRefused(direction, refusal, listeners),
       countDetected: (outcome) => listeners.detected(outcome),
+      defect: (where, cause) => this.defect(where, cause),
     };
   }
 

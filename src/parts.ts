@@ -5,6 +5,7 @@ import type { InboundRefusal } from "./connection/inbound-connections.ts";
 import type { DetectionObserver } from "./connection/outbound-connections.ts";
 import type { Snapshot } from "./config/snapshot.ts";
 import type { Clock } from "./core/clock.ts";
+import type { DefectObserver } from "./core/defect.ts";
 import type { Random } from "./core/random.ts";
 import type { TimerWheel } from "./core/timer-wheel.ts";
 import type { TlsIdentity } from "./identity/tls-identity.ts";
@@ -47,6 +48,7 @@ export interface Parts {
   readonly refused: (direction: "inbound" | "outbound", refusal: InboundRefusal) => void;
   /** Counts an outcome of protocol detection. */
   readonly countDetected: DetectionObserver;
+  readonly defect: DefectObserver;
 }
 
 /** One direction of the data plane, assembled. */

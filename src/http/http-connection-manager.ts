@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../core/clock.ts";
+import type { DefectObserver } from "../core/defect.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { FilterChain } from "../filter/filter-chain.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
@@ -17,6 +18,7 @@ export interface HttpParts {
   readonly clock: Clock;
   readonly timers: TimerWheel;
   readonly observers: readonly StreamObserver[];
+  readonly defect: DefectObserver;
 }
 
 /**
@@ -83,8 +85,18 @@ export class HttpConnectionManager implements StreamOwner {
     this.#observe(info);
   }
 
+  /** An exception of ours ended a stream or a connection. */
+  defect(cause: unknown): void {
+    this.#parts.defect(`${this.direction}_http`, cause);
+  }
+
   /** A request that never became a stream. */
   malformed(error: ProxyError, connection: ConnectionFacts): void {
+    if (error.code === "internal") {
+      // It was not a request, and what it was is in the log.
+      this.defect(error.cause);
+      return;
+    }
     const info = new StreamInfo(this.direction, connection, this.clock.monotonicMs());
     const reply = toLocalReply(error);
     info.status = reply.status;
@@ -116,9 +128,13 @@ class HttpConnection implements HttpHandler {
   }
 
   request(head: RequestHead, end: boolean, downstream: DownstreamStream): RequestReceiver {
-    this.#manager.streamStarted();
     const stream = new HttpStream(head, end, downstream, this.#manager);
-    stream.start(this.#routing, this.#clientCert);
+    this.#manager.streamStarted();
+    try {
+      stream.start(this.#routing, this.#clientCert);
+    } catch (cause) {
+      stream.breakOff(cause);
+    }
     return stream;
   }
 

@@ -8,7 +8,8 @@ import { type LocalReply, localReplyHead, toLocalReply } from "../message/local-
 import { ProxyError } from "../message/proxy-error.ts";
 import type { DownstreamStream, RequestReceiver } from "../message/stream.ts";
 import { type Direction, type ServiceRef, StreamInfo } from "../message/stream-info.ts";
-import type { Exchange, RoutedStream } from "../router/exchange.ts";
+import type { Exchange } from "../router/exchange.ts";
+import type { RoutedStream } from "../router/routed-stream.ts";
 import type { Router } from "../router/router.ts";
 import type { OwnPeerMetadata } from "../telemetry/peer-metadata.ts";
 import type { ForwardedClientCert } from "./forwarded-client-cert.ts";
@@ -40,6 +41,8 @@ export interface StreamOwner {
   readonly policy: StreamPolicy;
   /** Told once, when the stream is over. */
   streamEnded(info: StreamInfo): void;
+  /** An exception of ours ended the stream. */
+  defect(cause: unknown): void;
 }
 
 /**
@@ -64,6 +67,8 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   #heldBody: Buffer[] | null = null;
   #heldTrailers: HeaderList | null = null;
   #answersMetadata = false;
+  /** The upstream's half of a tunnel has ended. */
+  #responseEnded = false;
 
   constructor(head: RequestHead, requestEnded: boolean, downstream: DownstreamStream, owner: StreamOwner) {
     this.head = head;
@@ -91,6 +96,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     sanitizeRequest(this.head, this.connection, this.info);
     clientCert?.apply(this.head.headers);
     const route = routing.findRoute(this.head);
+    if (route !== null) this.#describeRoute(route);
     const verdict = this.#owner.filters.check(this);
     if (verdict instanceof Promise) this.#awaitVerdict(verdict, route);
     else this.#proceed(verdict, route);
@@ -103,7 +109,15 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     info.path = head.path;
     info.version = head.version;
     info.requestWireBytes = head.wireBytes;
-    info.isGrpc = head.headers.get("content-type")?.startsWith("application/grpc") ?? false;
+    info.isGrpc = isGrpc(head.headers.get("content-type"));
+  }
+
+  /** Told before the filters are asked, so that what they refuse is logged with its route. */
+  #describeRoute({ name, action }: RouteSpec): void {
+    this.info.routeName = name;
+    if (action.kind === "direct-response") this.info.clusterName = action.clusterName;
+    // Of several, one is drawn when the request is forwarded.
+    else if (action.clusters.length === 1) this.info.clusterName = action.clusters[0]?.name ?? null;
   }
 
   /** Inbound, the caller's account of itself is read and kept from the application; outbound, ours is sent along. */
@@ -122,15 +136,12 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   #awaitVerdict(verdict: Promise<LocalReply | undefined>, route: RouteSpec | null): void {
     this.#downstream.pause();
     this.#heldBody = [];
-    verdict.then(
-      (reply) => {
-        // A late answer for a stream that is gone does nothing.
-        if (this.#phase !== "deciding") return;
-        this.#proceed(reply, route);
-        this.#downstream.resume();
-      },
-      (error: unknown) => this.fail(new ProxyError("internal", String(error)), false),
-    );
+    verdict.then((reply) => {
+      // A late answer for a stream that is gone does nothing.
+      if (this.#phase !== "deciding") return;
+      this.#proceed(reply, route);
+      this.#downstream.resume();
+    }).catch((cause: unknown) => this.breakOff(cause));
   }
 
   #proceed(reply: LocalReply | undefined, route: RouteSpec | null): void {
@@ -142,10 +153,8 @@ export class HttpStream implements RequestReceiver, RoutedStream {
       this.fail(new ProxyError("route_not_found", this.head.authority), false);
       return;
     }
-    this.info.routeName = route.name;
     const { action } = route;
     if (action.kind === "direct-response") {
-      this.info.clusterName = action.clusterName;
       this.#answer({ status: action.status, headers: [], body: action.body, flag: "-", details: "direct_response" });
       return;
     }
@@ -178,6 +187,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     this.#requestEnded = true;
     if (this.#heldBody !== null) this.#heldTrailers = trailers;
     else this.#exchange?.requestEnd(trailers);
+    if (this.#responseEnded) this.#finish();
   }
 
   /** The downstream took what was buffered of the response. */
@@ -185,13 +195,22 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     this.#exchange?.downstreamDrained();
   }
 
-  /** The downstream went away or broke the protocol. */
+  /** The downstream went away or broke the protocol; of a broken one, the codec has said so if it still could. */
   reset(error: ProxyError): void {
+    if (error.code === "internal") this.#owner.defect(error.cause);
     if (this.#phase === "ended") return;
     this.#exchange?.abort();
-    this.info.addFlag(error.attributes.flag);
-    this.info.details = error.attributes.details;
+    const { source, status, flag, details } = error.attributes;
+    if (this.#phase !== "responding" && source === "downstream") this.info.status = status;
+    this.info.addFlag(flag);
+    this.info.details = details;
     this.#finish();
+  }
+
+  /** An exception came out of this stream's own code: it ends, its connection and all others go on. */
+  breakOff(cause: unknown): void {
+    this.#exchange?.abort();
+    this.fail(new ProxyError("internal", String(cause), { cause }), false);
   }
 
   pauseRequest(): void {
@@ -213,6 +232,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     const { info } = this;
     info.status = head.status;
     info.responseWireBytes = head.wireBytes;
+    this.#readGrpcStatus(head.headers);
     this.#exchangeResponseMetadata(head.headers);
     sanitizeResponse(head, info, this.#owner.direction, this.#owner.clock);
     this.#downstream.respond(head, end);
@@ -226,11 +246,15 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   }
 
   respondEnd(trailers: HeaderList | null): void {
+    this.#readGrpcStatus(trailers);
     this.#downstream.end(trailers);
-    this.#finish();
+    // Of a tunnel, the downstream's half goes on.
+    this.#responseEnded = this.info.status === 101 && !this.#requestEnded;
+    if (!this.#responseEnded) this.#finish();
   }
 
   fail(error: ProxyError, isRetried: boolean): void {
+    if (error.code === "internal" && error.cause !== undefined) this.#owner.defect(error.cause);
     if (this.#phase === "ended") return;
     if (this.#phase === "responding") {
       this.info.addFlag(error.attributes.flag);
@@ -247,7 +271,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     this.info.details = reply.details;
     this.info.addFlag(reply.flag);
     const head = localReplyHead(reply);
-    if (reply.body === "") {
+    if (reply.body === "" || this.head.method === "HEAD") {
       this.respond(head, true);
       return;
     }
@@ -256,8 +280,16 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     this.respondEnd(null);
   }
 
+  #readGrpcStatus(fields: HeaderList | null): void {
+    if (!this.info.isGrpc) return;
+    const status = fields?.get("grpc-status");
+    if (status !== undefined && /^\d{1,9}$/.test(status)) this.info.grpcStatus = Number(status);
+  }
+
   #exchangeResponseMetadata(headers: HeaderList): void {
     if (this.#owner.direction === "inbound") {
+      // As for a request: an application does not speak in our name.
+      if (hasPeerMetadata(headers)) takePeerMetadata(headers);
       if (this.#answersMetadata) addPeerMetadata(headers, this.#policy.ownMetadata);
       return;
     }
@@ -268,8 +300,17 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   }
 
   #finish(): void {
+    if (this.#phase === "ended") return;
     this.#phase = "ended";
     this.#exchange = null;
+    this.#heldBody = null;
     this.#owner.streamEnded(this.info);
   }
+}
+
+/** `application/grpc` and its message formats (`+proto`); not gRPC-Web, which is a protocol of its own. */
+function isGrpc(contentType: string | undefined): boolean {
+  if (contentType === undefined || !contentType.startsWith("application/grpc")) return false;
+  const next = contentType[16];
+  return next === undefined || next === "+" || next === ";";
 }

@@ -377,7 +377,10 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     stream?.detach();
     this.#parser.stop();
     resetConnection(this.#socket);
-    this.#handler.malformed(new ProxyError("internal", String(cause), { cause }), this.connection);
+    const error = new ProxyError("internal", String(cause), { cause });
+    const receiver = stream?.receiver ?? null;
+    if (receiver === null) this.#handler.malformed(error, this.connection);
+    else receiver.reset(error);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { ConnectionFacts } from "./connection-facts.ts";
+import type { ConnectionFacts, SocketAddress } from "./connection-facts.ts";
 import type { HttpVersion } from "./head.ts";
 
 export type Direction = "inbound" | "outbound";
@@ -59,8 +59,8 @@ export class StreamInfo {
   service: ServiceRef | null = null;
   /** `ip:port` of the endpoint last tried. */
   upstreamHost: string | null = null;
-  /** `ip:port` we dialled it from; null when no connection was made. */
-  upstreamLocalAddress: string | null = null;
+  /** Where we dialled it from; null when no connection was made. */
+  upstreamLocalAddress: SocketAddress | null = null;
   /** SPIFFE ID the upstream proved, null on plaintext. */
   upstreamPrincipal: string | null = null;
   /** Who is at the other end: the caller when inbound, the endpoint when outbound. */
@@ -101,7 +101,7 @@ export class TcpInfo {
   clusterName: string | null = null;
   service: ServiceRef | null = null;
   upstreamHost: string | null = null;
-  upstreamLocalAddress: string | null = null;
+  upstreamLocalAddress: SocketAddress | null = null;
   upstreamPrincipal: string | null = null;
   peer: WorkloadLabels | null = null;
 

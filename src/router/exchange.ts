@@ -1,32 +1,16 @@
 import type { Acquisition, Cluster } from "../cluster/cluster.ts";
 import type { Endpoint } from "../cluster/endpoint.ts";
-import type { RequestLease } from "../cluster/request-lease.ts";
+import type { LeaseReceiver, RequestLease } from "../cluster/request-lease.ts";
 import type { ForwardSpec } from "../config/snapshot.ts";
 import type { Timer } from "../core/timer-wheel.ts";
-import type { ConnectionFacts } from "../message/connection-facts.ts";
-import type { RequestHead, ResponseHead } from "../message/head.ts";
+import type { ResponseHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamStream } from "../message/stream.ts";
-import type { StreamInfo } from "../message/stream-info.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
 import { type Retry, type RetryDecision, RetryState } from "./retry-policy.ts";
+import type { RoutedStream } from "./routed-stream.ts";
 import type { RouterParts } from "./router-parts.ts";
-
-/** What the router may do to the stream it serves. */
-export interface RoutedStream {
-  readonly head: RequestHead;
-  readonly info: StreamInfo;
-  readonly connection: ConnectionFacts;
-  respondInformational(head: ResponseHead): void;
-  respond(head: ResponseHead, end: boolean): void;
-  respondData(chunk: Buffer): boolean;
-  respondEnd(trailers: HeaderList | null): void;
-  /** The exchange failed: a local reply before the response began, a cut after. */
-  fail(error: ProxyError, isRetried: boolean): void;
-  pauseRequest(): void;
-  resumeRequest(): void;
-}
 
 /**
  * - `acquiring`: waiting for a connection to an endpoint.
@@ -44,8 +28,13 @@ const HTTP_ALPN: readonly string[] = ["istio-http/1.1", "istio", "http/1.1"];
  * One request on its way through its attempts: acquires a connection, sends, times, retries, and passes the response
  * on. It is the receiver of every attempt; an attempt given up falls silent first, so its events never mix with
  * those of the next.
+ *
+ * After 101 it is a tunnel: no retries and no time limits, and over when both directions have ended.
+ *
+ * What the upstream side or a timer calls does not throw: a defect of ours ends this exchange and no other, whichever
+ * connection it came in by (promise P5).
  */
-export class Exchange implements ResponseReceiver {
+export class Exchange implements ResponseReceiver, LeaseReceiver {
   readonly #stream: RoutedStream;
   readonly #cluster: Cluster;
   readonly #action: ForwardSpec;
@@ -61,6 +50,8 @@ export class Exchange implements ResponseReceiver {
   #requestTrailers: HeaderList | null = null;
   #requestEndedAtMs = 0;
   #isRequestPaused = false;
+  #isTunnel = false;
+  #responseEnded = false;
   #holdsRetry = false;
   #needsFreshConnection = false;
   #routeTimer: Timer | null = null;
@@ -96,7 +87,13 @@ export class Exchange implements ResponseReceiver {
     this.#requestEnded = true;
     this.#requestTrailers = trailers;
     this.#upstream?.end(trailers);
-    this.#onRequestComplete();
+    if (!this.#isTunnel) {
+      this.#onRequestComplete();
+    } else if (this.#responseEnded) {
+      // Both directions have ended in order: there is nothing to cut.
+      this.#upstream = null;
+      this.#finish();
+    }
   }
 
   /** The downstream took what was buffered of the response. */
@@ -112,16 +109,59 @@ export class Exchange implements ResponseReceiver {
   // === The response, from upstream ===
 
   informational(head: ResponseHead): void {
-    // The downstream has heard of this attempt: another may not follow (`spec/07` 7.6).
-    this.#retries.stop();
-    this.#body.stopKeeping();
-    this.#stream.respondInformational(head);
+    try {
+      // The downstream has heard of this attempt: another may not follow (`spec/07` 7.6).
+      this.#retries.stop();
+      this.#body.stopKeeping();
+      this.#stream.respondInformational(head);
+    } catch (cause) {
+      this.#breakOff(cause);
+    }
   }
 
   head(head: ResponseHead, end: boolean): void {
+    try {
+      this.#onHead(head, end);
+    } catch (cause) {
+      this.#breakOff(cause);
+    }
+  }
+
+  data(chunk: Buffer): void {
+    try {
+      if (!this.#stream.respondData(chunk)) this.#upstream?.pause();
+    } catch (cause) {
+      this.#breakOff(cause);
+    }
+  }
+
+  end(trailers: HeaderList | null): void {
+    try {
+      // Of a tunnel, the other direction goes on.
+      this.#responseEnded = this.#isTunnel && !this.#requestEnded;
+      if (this.#responseEnded) this.#stream.respondEnd(null);
+      else this.#settle(null, trailers);
+    } catch (cause) {
+      this.#breakOff(cause);
+    }
+  }
+
+  drain(): void {
+    this.#resumeRequest();
+  }
+
+  reset(error: ProxyError): void {
+    try {
+      this.#lease?.reportReset(error);
+      this.#attemptFailed(error);
+    } catch (cause) {
+      this.#breakOff(cause);
+    }
+  }
+
+  #onHead(head: ResponseHead, end: boolean): void {
     this.#cancelTryTimer();
     this.#lease?.reportStatus(head.status);
-    this.#stream.info.upstreamServiceMs = this.#requestEnded ? this.#parts.clock.monotonicMs() - this.#requestEndedAtMs : 0;
     const retry = this.#beginRetry(this.#retries.onResponse(head.status, head.headers, this.#body.canReplay));
     if (retry !== null) {
       if (!end) this.#upstream?.reset();
@@ -130,26 +170,11 @@ export class Exchange implements ResponseReceiver {
       return;
     }
     this.#phase = "responding";
+    this.#isTunnel = head.status === 101;
     this.#body.stopKeeping();
+    this.#stream.info.upstreamServiceMs = this.#requestEnded ? this.#parts.clock.monotonicMs() - this.#requestEndedAtMs : 0;
     if (end) this.#settle(head, null);
     else this.#stream.respond(head, false);
-  }
-
-  data(chunk: Buffer): void {
-    if (!this.#stream.respondData(chunk)) this.#upstream?.pause();
-  }
-
-  end(trailers: HeaderList | null): void {
-    this.#settle(null, trailers);
-  }
-
-  drain(): void {
-    this.#resumeRequest();
-  }
-
-  reset(error: ProxyError): void {
-    this.#lease?.reportReset(error);
-    this.#attemptFailed(error);
   }
 
   // === Attempts ===
@@ -159,38 +184,51 @@ export class Exchange implements ResponseReceiver {
     this.#stream.info.attempts++;
     this.#startTryTimer();
     this.#acquisition = null;
-    const { connection } = this.#stream;
+    const { connection, info } = this.#stream;
+    const attempt = info.attempts;
     const acquisition = this.#cluster.acquire({
       originalDestination: connection.isCaptured ? connection.local : null,
       alpn: HTTP_ALPN,
       excludedEndpoints: this.#tried,
       needsFreshConnection: this.#needsFreshConnection,
     }, this);
-    // The answer may have come within the call; only a wait is kept, to be cancelled.
-    if (this.#phase === "acquiring") this.#acquisition = acquisition;
+    // The answer, and the next attempt, may have come within the call; only a wait is kept, to be cancelled.
+    if (this.#phase === "acquiring" && info.attempts === attempt) this.#acquisition = acquisition;
   }
 
   /** A connection is ready: sends the request as far as it has come. */
   ready(connection: UpstreamConnection, lease: RequestLease): void {
     this.#acquisition = null;
     this.#lease = lease;
-    this.#phase = "sending";
-    this.#describeUpstream(lease);
-    const head = this.#stream.head;
-    const hasNoBody = head.contentLength === 0 && this.#requestEnded;
-    this.#upstream = connection.request(head, hasNoBody, this);
-    const upstream = this.#upstream;
-    const isWritable = this.#body.sendAll((chunk) => upstream.write(chunk));
-    if (this.#requestEnded && !hasNoBody) upstream.end(this.#requestTrailers);
-    if (isWritable) this.#resumeRequest();
+    try {
+      this.#send(connection, lease);
+    } catch (cause) {
+      this.#breakOff(cause);
+    }
   }
 
   /** No connection could be had: nothing was sent. */
   failed(error: ProxyError, endpoint: Endpoint | null): void {
     this.#acquisition = null;
-    if (endpoint !== null) this.#stream.info.upstreamHost = endpoint.name;
-    this.#rememberTried(endpoint);
-    this.#attemptFailed(error);
+    try {
+      if (endpoint !== null) this.#describeUpstream(endpoint, null);
+      this.#rememberTried(endpoint);
+      this.#attemptFailed(error);
+    } catch (cause) {
+      this.#breakOff(cause);
+    }
+  }
+
+  #send(connection: UpstreamConnection, lease: RequestLease): void {
+    this.#phase = "sending";
+    this.#describeUpstream(lease.endpoint, lease);
+    const head = this.#stream.head;
+    const hasNoBody = head.contentLength === 0 && this.#requestEnded;
+    const upstream = connection.request(head, hasNoBody, this);
+    this.#upstream = upstream;
+    const isWritable = this.#body.sendAll((chunk) => upstream.write(chunk));
+    if (this.#requestEnded && !hasNoBody) upstream.end(this.#requestTrailers);
+    if (isWritable) this.#resumeRequest();
   }
 
   #attemptFailed(error: ProxyError): void {
@@ -236,7 +274,7 @@ export class Exchange implements ResponseReceiver {
       return;
     }
     this.#phase = "backing-off";
-    this.#tryTimer = this.#parts.timers.schedule(backoffMs, () => {
+    this.#tryTimer = this.#after(backoffMs, () => {
       this.#tryTimer = null;
       this.#attempt();
     });
@@ -265,16 +303,15 @@ export class Exchange implements ResponseReceiver {
   /** The route's time counts from the end of the request (`spec/03` 3.4). */
   #onRequestComplete(): void {
     this.#requestEndedAtMs = this.#parts.clock.monotonicMs();
-    if (this.#action.timeoutMs > 0 && this.#phase !== "done") {
-      this.#routeTimer = this.#parts.timers.schedule(this.#action.timeoutMs, () => this.#onRouteTimeout());
-    }
-    if (this.#tryTimer === null && this.#phase !== "responding") this.#startTryTimer();
+    if (this.#action.timeoutMs > 0) this.#routeTimer = this.#after(this.#action.timeoutMs, () => this.#onRouteTimeout());
+    // The timer of a back-off, which is the same, has to stay.
+    if (this.#tryTimer === null && (this.#phase === "acquiring" || this.#phase === "sending")) this.#startTryTimer();
   }
 
   #startTryTimer(): void {
-    const perTryTimeoutMs = this.#action.retry?.perTryTimeoutMs ?? 0;
-    if (perTryTimeoutMs === 0 || !this.#requestEnded) return;
-    this.#tryTimer = this.#parts.timers.schedule(perTryTimeoutMs, () => this.#onTryTimeout());
+    this.#cancelTryTimer();
+    const { perTryTimeoutMs } = this.#retries;
+    if (perTryTimeoutMs > 0 && this.#requestEnded) this.#tryTimer = this.#after(perTryTimeoutMs, () => this.#onTryTimeout());
   }
 
   #cancelTryTimer(): void {
@@ -283,7 +320,6 @@ export class Exchange implements ResponseReceiver {
   }
 
   #onTryTimeout(): void {
-    this.#tryTimer = null;
     const error = new ProxyError("per_try_timeout");
     this.#lease?.reportReset(error);
     this.#giveUpAttempt();
@@ -296,6 +332,16 @@ export class Exchange implements ResponseReceiver {
     if (this.#phase === "sending") this.#lease?.reportReset(error);
     this.#finish();
     this.#stream.fail(error, false);
+  }
+
+  #after(delayMs: number, step: () => void): Timer {
+    return this.#parts.timers.schedule(delayMs, () => {
+      try {
+        step();
+      } catch (cause) {
+        this.#breakOff(cause);
+      }
+    });
   }
 
   // === The end ===
@@ -338,10 +384,17 @@ export class Exchange implements ResponseReceiver {
     this.#stream.resumeRequest();
   }
 
-  #describeUpstream(lease: RequestLease): void {
+  /** `lease` null: no connection came about. */
+  #describeUpstream(endpoint: Endpoint, lease: RequestLease | null): void {
     const info = this.#stream.info;
-    info.upstreamHost = lease.endpoint.name;
-    info.upstreamPrincipal = lease.peerSpiffeId;
-    if (info.direction === "outbound") info.peer = lease.endpoint.spec.labels;
+    info.upstreamHost = endpoint.name;
+    info.upstreamPrincipal = lease?.peerSpiffeId ?? null;
+    info.upstreamLocalAddress = lease?.facts?.local ?? null;
+    if (info.direction === "outbound") info.peer = endpoint.spec.labels;
+  }
+
+  #breakOff(cause: unknown): void {
+    this.#finish();
+    this.#stream.fail(new ProxyError("internal", String(cause), { cause }), false);
   }
 }

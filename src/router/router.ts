@@ -1,8 +1,9 @@
 import type { Cluster } from "../cluster/cluster.ts";
 import type { ForwardSpec } from "../config/snapshot.ts";
 import { ProxyError } from "../message/proxy-error.ts";
-import { Exchange, type RoutedStream } from "./exchange.ts";
+import { Exchange } from "./exchange.ts";
 import { chooseCluster } from "./route-match.ts";
+import type { RoutedStream } from "./routed-stream.ts";
 import type { RouterParts } from "./router-parts.ts";
 
 /** Carries a request out as its route says: draws the cluster once, then lets an exchange make the attempts. */

@@ -35,7 +35,7 @@ export class AccessLog implements StreamObserver, TcpObserver {
       + `,"x_forwarded_for":${text(info.forwardedFor)},"user_agent":${text(info.userAgent)}`
       + `,"request_id":${text(info.requestId)},"authority":${text(info.authority)}`
       + `,"upstream_host":${text(info.upstreamHost)},"upstream_cluster":${text(info.clusterName)}`
-      + `,"upstream_local_address":${text(info.upstreamLocalAddress)}${connectionKeys(connection)}`
+      + `,"upstream_local_address":${info.upstreamLocalAddress === null ? "null" : address(info.upstreamLocalAddress)}${connectionKeys(connection)}`
       + `,"route_name":${text(info.routeName)},"direction":"${info.direction}"`
       + `,"peer_principal":${text(peerPrincipal(info))},"attempts":${info.attempts}}`,
     );
@@ -58,7 +58,7 @@ export class AccessLog implements StreamObserver, TcpObserver {
       + `,"bytes_received":${info.bytesReceived},"bytes_sent":${info.bytesSent},"duration":${durationMs(info.startedAtMs, endedAtMs)}`
       + `,"upstream_service_time":null,"x_forwarded_for":null,"user_agent":null,"request_id":null,"authority":null`
       + `,"upstream_host":${text(info.upstreamHost)},"upstream_cluster":${text(info.clusterName)}`
-      + `,"upstream_local_address":${text(info.upstreamLocalAddress)}${connectionKeys(info.connection)}`
+      + `,"upstream_local_address":${info.upstreamLocalAddress === null ? "null" : address(info.upstreamLocalAddress)}${connectionKeys(info.connection)}`
       + `,"route_name":null,"direction":"${info.direction}","peer_principal":${text(peerPrincipal(info))},"attempts":null}`,
     );
   }

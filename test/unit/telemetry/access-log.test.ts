@@ -22,7 +22,7 @@ describe("the access log", () => {
     clock.nowMs = 1500;
     log.done(streamInfo("inbound", {
       requestId: "id-1", userAgent: "curl/8", forwardedFor: "10.1.1.1", bytesReceived: 5, bytesSent: 10, upstreamHost: "127.0.0.1:9080",
-      upstreamLocalAddress: "127.0.0.6:5000", routeName: "default", attempts: 1, upstreamServiceMs: 3.4,
+      upstreamLocalAddress: { address: "127.0.0.6", port: 5000 }, routeName: "default", attempts: 1, upstreamServiceMs: 3.4,
     }), 1012.4);
     const line = JSON.parse(lines[0] as string) as Record<string, unknown>;
     expect(Object.keys(line)).toEqual(KEYS);
