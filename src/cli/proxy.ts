@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { hostname } from "node:os";
 import { type ProxyOptions, runProxy } from "../main.ts";
 import { isLogLevel } from "../telemetry/log.ts";
@@ -36,8 +36,7 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
   const logLevel = flags.text("log-level");
   const logFormat = flags.text("log-format");
   const configPaths = flags.list("config");
-  const missing = configPaths.find((path) => !existsSync(path));
-  if (missing !== undefined) throw new UsageError(`--config: ${missing} does not exist`);
+  for (const path of configPaths) requireReachable(path);
   if (!isLogLevel(logLevel)) throw new UsageError(`--log-level: ${JSON.stringify(logLevel)} is not debug, info, warn or error`);
   if (logFormat !== "json" && logFormat !== "text") throw new UsageError(`--log-format: ${JSON.stringify(logFormat)} is neither json nor text`);
   return {
@@ -53,4 +52,14 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
     logLevel,
     logFormat,
   };
+}
+
+/** A path that is not there yet would be an empty configuration, in which everything is allowed. @throws UsageError */
+function requireReachable(path: string): void {
+  try {
+    statSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageError(`--config: ${path} ${code === "ENOENT" ? "does not exist" : `cannot be read (${code ?? "unknown error"})`}`);
+  }
 }

@@ -109,7 +109,7 @@ describe("the configuration store", () => {
 
   it("hands on policies that were refused at first, so that they fail closed", () => {
     const rejected = (text: string) => rejectedPolicies(new ConfigurationStore().update(folder({ "a.yaml": text })), "own");
-    expect(rejected(policy("p", "PERMIT"))).toEqual([{ namespace: "default", name: "p", selector: { app: "web" }, file: "a.yaml", line: 1 }]);
+    expect(rejected(policy("p", "PERMIT"))).toEqual([{ kind: "AuthorizationPolicy", namespace: "default", name: "p", selector: { app: "web" }, file: "a.yaml", line: 1 }]);
     expect(rejected(policy("p", "DENY"))).toEqual([]);
     expect(rejected(policy("p", "DENY").replace("kind: AuthorizationPolicy", "kind: AuthorizationPolcy"))).toMatchObject([{ namespace: "default", name: "unnamed" }]);
     expect(rejected(policy("p", "DENY").replace("name: p", "name: p, namespace: 'N S'"))).toMatchObject([{ namespace: "own" }]);
