@@ -35,8 +35,8 @@ type Phase = "http" | "tunnel" | "lingering" | "closed";
  * unparsed. What is malformed is answered here and the connection closed: in a head, the handler hears `malformed`; in
  * a body, the stream's receiver hears `reset` with the error whose status is sent, and need not answer.
  *
- * A peer that has sent its FIN still gets its response. A response that ends before its request does ends the stream:
- * the receiver hears nothing more, and the connection closes.
+ * A peer that has sent its FIN still gets its response, unless it is a proxy of the mesh. A response that ends before
+ * its request does ends the stream: the receiver hears nothing more, and the connection closes.
  */
 export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySource {
   readonly connection: ConnectionFacts;
@@ -131,8 +131,9 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     }
     if (this.#phase !== "http") return;
     if (this.#stream === null) this.#linger();
-    // A request cut short; Content-Length or the last chunk would have told otherwise.
-    else if (!this.#isRequestEnded) this.#socket.destroy();
+    // A request cut short; Content-Length or the last chunk would have told otherwise. And no proxy closes its half of
+    // a connection to wait for an answer: inside the mesh a FIN says that the caller has given up.
+    else if (!this.#isRequestEnded || this.connection.tls !== null) this.#socket.destroy();
   }
 
   #onClose(): void {
