@@ -20,6 +20,9 @@ export interface Http1ResponseSink extends Http1BodySink {
 const State = { idle: 0, head: 1, body: 2, tunnel: 3, stopped: 4 } as const;
 type State = (typeof State)[keyof typeof State];
 
+/** How every status line begins that we read. */
+const VERSION = Buffer.from("HTTP/1.", "latin1");
+
 /**
  * The client side's parser. It expects one response at a time, after `expect`; bytes while none is expected are not
  * taken, and their being there means that the connection is not to be used again (A57, CVE-2026-48931).
@@ -108,7 +111,10 @@ export class Http1ResponseParser {
     let end: number;
     try {
       end = this.#heads.take(chunk, offset);
-      if (end < 0) return chunk.length;
+      if (end < 0) {
+        checkBeginning(this.#heads.part);
+        return chunk.length;
+      }
       head = this.#headParser.parse(this.#heads, this.#method);
       if (head.status < 200) this.#checkInformational(head.status);
     } catch (error) {
@@ -159,4 +165,13 @@ export class Http1ResponseParser {
     this.stop();
     this.#sink.onMalformed(new ProxyError("upstream_protocol", error.reason === "" ? error.code : error.reason));
   }
+}
+
+/**
+ * Refuses at once what cannot become a status line: a peer of another protocol says its greeting and then waits, and so
+ * would the request.
+ */
+function checkBeginning(part: Buffer): void {
+  const length = Math.min(part.length, VERSION.length);
+  if (part.compare(VERSION, 0, length, 0, length) !== 0) throw syntaxError("invalid version in status line");
 }
