@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
-import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
+
+import { parseResolvConf } from "../src/core/resolv-conf.ts";
 
 /** What the pod itself says about how it should be captured. */
 export interface HostFacts {
@@ -27,10 +28,7 @@ export function readHostFacts(): HostFacts {
 
 /** The `nameserver` lines of resolv.conf (resolv.conf(5)); a scoped IPv6 address is left out, no rule can match it. */
 export function parseDnsServers(text: string): string[] {
-  return text
-    .split("\n")
-    .map((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? "")
-    .filter((server) => isIP(server) !== 0 && !server.includes("%"));
+  return parseResolvConf(text).nameServers.filter((server) => !server.includes("%"));
 }
 
 /** The user number of `istio-proxy` in passwd(5) text, or null. */

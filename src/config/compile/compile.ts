@@ -3,11 +3,14 @@ import type { Problem } from "../problem.ts";
 import type { ClusterSpec, Snapshot, WorkloadSpec } from "../snapshot.ts";
 import { compileAuthorization } from "./authorization.ts";
 import type { RejectedPolicy } from "./authorization.ts";
+import { withAutoAddresses } from "./auto-address.ts";
 import { DestinationRules } from "./destination-rule-index.ts";
 import { compileInbound } from "./inbound.ts";
 import { canonicalAddress } from "./ip-address.ts";
 import { meshSettings } from "./mesh-settings.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
+import { nameTable } from "./name-table.ts";
+import type { NameTable } from "./name-table.ts";
 import { outboundClusters } from "./outbound-cluster.ts";
 import type { ClusterParts } from "./outbound-cluster.ts";
 import { compileOutbound } from "./outbound.ts";
@@ -18,6 +21,7 @@ import { reportReferences } from "./reference-check.ts";
 import { compareText, oldestFirst } from "./resource-order.ts";
 import { reportSelectors } from "./selector-check.ts";
 import { serviceRegistry } from "./service-registry.ts";
+import type { ServiceRegistry } from "./service-registry.ts";
 import { sidecarScope } from "./sidecar-scope.ts";
 import type { SidecarScope } from "./sidecar-scope.ts";
 import { staticClusters } from "./static-cluster.ts";
@@ -33,12 +37,16 @@ export interface CompileInput {
   readonly rejectedPolicies?: readonly RejectedPolicy[];
   /** Number of the snapshot. */
   readonly version: number;
+  /** The workload's DNS queries come to us (spec/01 1.9): ServiceEntries get addresses, and there is a table of names. */
+  readonly dnsCapture?: boolean;
 }
 
 /** What came of a compilation; problems never keep the snapshot from being applied. */
 export interface CompileOutput {
   readonly snapshot: Snapshot;
   readonly problems: readonly Problem[];
+  /** What the local resolver answers from; null without DNS capture. */
+  readonly names: NameTable | null;
 }
 
 /**
@@ -53,7 +61,7 @@ export function compile(input: CompileInput): CompileOutput {
   const identity = { ...input.workload, addresses: input.workload.addresses.map(canonicalAddress) };
   const workload = workloadSpec(identity, mesh);
   const pods = new PodIndex(oldestFirst(resources, "Pod"));
-  const registry = serviceRegistry(resources, pods, problems);
+  const registry = addressedRegistry(input, serviceRegistry(resources, pods, problems), identity.addresses, problems);
   const scope = sidecarScope(resources, registry, identity, mesh, problems);
   const policies = new PeerAuthentications(resources, input.rejectedPolicies ?? [], mesh.rootNamespace, problems);
   const rules = new DestinationRules(resources, identity, mesh, problems);
@@ -75,7 +83,12 @@ export function compile(input: CompileInput): CompileOutput {
     trustDomains: mesh.trustDomains,
     accessLog: mesh.hasAccessLog,
   };
-  return { snapshot, problems: problems.sorted() };
+  return { snapshot, problems: problems.sorted(), names: input.dnsCapture === true ? nameTable(scope.services, identity.namespace) : null };
+}
+
+/** With DNS capture every host that needs an address has one. */
+function addressedRegistry(input: CompileInput, registry: ServiceRegistry, own: readonly string[], problems: ProblemList): ServiceRegistry {
+  return input.dnsCapture === true ? { ...registry, services: withAutoAddresses(registry.services, own, problems) } : registry;
 }
 
 function workloadSpec(identity: WorkloadIdentity, mesh: MeshSettings): WorkloadSpec {

@@ -24,6 +24,7 @@ export function endpointOfPod(
     namespace: podNamespace,
     serviceAccount: pod?.spec.spec.serviceAccountName ?? null,
     takesMeshTls: labels[TLS_MODE_LABEL] === "istio",
+    hostName: null,
     workload: workloadLabels({ labels, namespace: podNamespace, podName: pod?.metadata.name ?? null, workloadName: null }),
   };
 }

@@ -10,6 +10,13 @@ const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
 
 type Reference = { readonly kind?: string | undefined; readonly name?: string | undefined; readonly namespace?: string | undefined };
 
+/** One address of a slice or of Endpoints. */
+interface Listed {
+  readonly ip: string;
+  readonly hostname?: string | undefined;
+  readonly targetRef?: Reference | undefined;
+}
+
 /** Endpoints of Kubernetes services by service and port name. */
 export class EndpointSliceIndex {
   readonly #byPort = new Map<string, Map<string, ServiceEndpoint>>();
@@ -44,7 +51,7 @@ export class EndpointSliceIndex {
         const health = healthOf(endpoint);
         if (health === "gone") continue;
         for (const address of endpoint.addresses) {
-          this.#add(`${namespace}/${service}/${port.name}`, namespace, address, port.port, health === "healthy", endpoint.targetRef);
+          this.#add(`${namespace}/${service}/${port.name}`, namespace, { ...endpoint, ip: address }, port.port, health === "healthy");
         }
       }
     }
@@ -56,20 +63,22 @@ export class EndpointSliceIndex {
       for (const port of subset.ports) {
         if (port.protocol !== "TCP") continue;
         const key = `${namespace}/${name}/${port.name}`;
-        for (const entry of subset.addresses) this.#add(key, namespace, entry.ip, port.port, true, entry.targetRef);
-        for (const entry of subset.notReadyAddresses) this.#add(key, namespace, entry.ip, port.port, false, entry.targetRef);
+        for (const entry of subset.addresses) this.#add(key, namespace, entry, port.port, true);
+        for (const entry of subset.notReadyAddresses) this.#add(key, namespace, entry, port.port, false);
       }
     }
   }
 
-  #add(key: string, namespace: string, text: string, port: number, isHealthy: boolean, reference: Reference | undefined): void {
+  #add(key: string, namespace: string, entry: Listed, port: number, isHealthy: boolean): void {
     let endpoints = this.#byPort.get(key);
     if (endpoints === undefined) this.#byPort.set(key, (endpoints = new Map()));
-    const address = canonicalAddress(text);
+    const address = canonicalAddress(entry.ip);
     const id = `${address} ${port}`;
     // While an endpoint moves from slice to slice it may be in both: ready in either is ready.
     if (endpoints.get(id)?.isHealthy === true) return;
-    endpoints.set(id, endpointOfPod(address, port, isHealthy, namespace, this.#podOf(reference, namespace, address)));
+    const pod = this.#podOf(entry.targetRef, namespace, address);
+    const hostName = entry.hostname === undefined || entry.hostname === "" ? null : entry.hostname.toLowerCase();
+    endpoints.set(id, { ...endpointOfPod(address, port, isHealthy, namespace, pod), hostName });
   }
 
   #podOf(reference: Reference | undefined, namespace: string, address: string): ResourceOf<"Pod"> | null {

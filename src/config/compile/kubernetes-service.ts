@@ -54,6 +54,7 @@ function compileService(resource: ResourceOf<"Service">, host: string, endpoints
     namespace: metadata.namespace,
     resolution: isHeadless ? "none" : "static",
     isHeadless,
+    publishesNotReady: spec.publishNotReadyAddresses,
     isExternal: false,
     isKubernetes: true,
     addresses: isHeadless ? [] : addresses.filter((address) => address !== "" && address !== "None").map(canonicalAddress),

@@ -47,6 +47,7 @@ function compileHost(
     namespace: metadata.namespace,
     resolution,
     isHeadless: false,
+    publishesNotReady: false,
     isExternal: spec.location === "MESH_EXTERNAL",
     isKubernetes: false,
     addresses,
@@ -139,6 +140,7 @@ function ofWorkloadEntry(entry: WorkloadEntrySpec, port: PortSpec, namespace: st
     serviceAccount,
     // Istio's rule for workloads outside Kubernetes: without the label, whoever has an identity takes mTLS.
     takesMeshTls: mode === undefined ? serviceAccount !== null : mode === "istio",
+    hostName: null,
     workload: workloadLabels({ labels: entry.labels, namespace, podName: null, workloadName: name }),
   };
 }

@@ -41,13 +41,14 @@ export function serviceRegistry(resources: readonly AnyResource[], pods: PodInde
   return { services: [...byKey.values()].toSorted((a, b) => compareAge(a.resource, b.resource)), aliases: kubernetes.aliases };
 }
 
-/** Two ServiceEntries of a namespace that name the same host: the older decides, the younger may add ports. */
+/** Two ServiceEntries of a namespace that name the same host: the older decides, the younger may add ports and addresses. */
 function merge(older: Service, younger: Service, problems: ProblemList): Service {
   const added = younger.ports.filter((port) => !older.ports.some((own) => own.number === port.number));
   if (added.length < younger.ports.length) {
     problems.warning(younger.resource, ["spec", "hosts"], `host ${older.host} is already defined by ${older.resource.metadata.name}; the ports both define are taken from there`);
   }
-  return { ...older, ports: [...older.ports, ...added], subjectAltNames: [...new Set([...older.subjectAltNames, ...younger.subjectAltNames])] };
+  const addresses = [...new Set([...older.addresses, ...younger.addresses])];
+  return { ...older, addresses, ports: [...older.ports, ...added], subjectAltNames: [...new Set([...older.subjectAltNames, ...younger.subjectAltNames])] };
 }
 
 /**

@@ -16,6 +16,8 @@ export interface ServiceEndpoint {
   readonly serviceAccount: string | null;
   /** Its label `security.istio.io/tlsMode` says that it takes mesh mTLS. */
   readonly takesMeshTls: boolean;
+  /** Its name below that of its headless service (a StatefulSet's `mysql-0`); null for most. */
+  readonly hostName: string | null;
   readonly workload: WorkloadLabels;
 }
 
@@ -42,6 +44,8 @@ export interface Service {
   readonly resolution: Resolution;
   /** A Kubernetes service without cluster IP: its clients dial the pods. */
   readonly isHeadless: boolean;
+  /** Its DNS name stands for endpoints that are not ready, too. */
+  readonly publishesNotReady: boolean;
   /** Outside the mesh: never mesh mTLS on our own account. */
   readonly isExternal: boolean;
   readonly isKubernetes: boolean;
