@@ -16,7 +16,7 @@ const floors: readonly (readonly string[])[] = [
   ["src/inbound.ts", "src/outbound.ts"],
   // What both directions are made of.
   ["src/parts.ts"],
-  ["src/admin/"],
+  ["src/admin/", "src/dns/"],
   ["src/listener/"],
   ["src/connection/"],
   ["src/http/"],
