@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { type AdminPorts, AdminServers } from "./admin/admin-servers.ts";
 import type { AdminSources } from "./admin/admin-sources.ts";
 import type { WorkloadIdentity } from "./config/compile/workload-identity.ts";
@@ -5,8 +6,11 @@ import { clusterStatuses } from "./control/cluster-statuses.ts";
 import { ConfigurationControl } from "./control/configuration-control.ts";
 import { DataThreads } from "./control/data-threads.ts";
 import { systemClock } from "./core/clock.ts";
+import { systemRandom } from "./core/random.ts";
+import { parseResolvConf } from "./core/resolv-conf.ts";
 import { TimerWheel } from "./core/timer-wheel.ts";
 import type { CapturePorts } from "./data-plane.ts";
+import type { DnsProxy } from "./dns/dns-proxy.ts";
 import { IdentityFiles } from "./identity/identity-files.ts";
 import { Drain } from "./lifecycle/drain.ts";
 import { Readiness, type ReadinessToken } from "./lifecycle/readiness.ts";
@@ -31,6 +35,8 @@ export interface ProxyOptions {
   readonly bindAddress: string;
   readonly capturePorts: CapturePorts;
   readonly adminPorts: AdminPorts;
+  /** Where captured DNS queries are answered; null: nowhere. */
+  readonly dnsPort: number | null;
   readonly drainSeconds: number;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
@@ -67,7 +73,10 @@ class ControlThread {
   readonly #identity: IdentityFiles;
   readonly #drain: Drain;
   readonly #admin: AdminServers;
-  #ports: Partial<AdminPorts & CapturePorts> = {};
+  /** This thread's own metrics. */
+  readonly #metrics = new SeriesWriter((batch) => this.#reader.accept("control", batch));
+  #dns: DnsProxy | null = null;
+  #ports: Partial<AdminPorts & CapturePorts & { readonly dns: number }> = {};
   #identityProblems: readonly string[] = [];
   #end: { resolve(code: number): void; reject(error: Error): void } = { resolve: () => undefined, reject: () => undefined };
 
@@ -81,7 +90,7 @@ class ControlThread {
     };
     this.#threads = this.#makeThreads();
     this.#configuration = new ConfigurationControl({
-      paths: options.configPaths, workload: options.workload, clock: systemClock, timers: this.#timers, log: this.#log,
+      paths: options.configPaths, workload: options.workload, dnsCapture: options.dnsPort !== null, clock: systemClock, timers: this.#timers, log: this.#log,
     }, (snapshot) => this.#threads.applySnapshot(snapshot));
     this.#identity = this.#makeIdentity();
     this.#drain = new Drain(this.#timers, {
@@ -100,6 +109,7 @@ class ControlThread {
     ended.catch(() => undefined);
     try {
       this.#ports = await this.#admin.listen(this.#options.adminPorts);
+      if (this.#options.dnsPort !== null) this.#ports = { ...this.#ports, dns: await this.#listenForDns(this.#options.dnsPort) };
       this.#listenToSignals();
       this.#threads.start(this.#options.concurrency);
       this.#identity.start();
@@ -109,6 +119,7 @@ class ControlThread {
       this.#configuration.stop();
       this.#identity.stop();
       await this.#threads.stop();
+      await this.#dns?.close();
       await this.#admin.close();
     }
   }
@@ -130,6 +141,7 @@ class ControlThread {
       },
       applied: (version, problems) => {
         this.#configuration.applied(version, problems);
+        this.#useNames(version);
         this.#startUp.configuration.drop();
       },
       series: (thread, batch) => this.#reader.accept(`data-${thread}`, batch),
@@ -141,6 +153,22 @@ class ControlThread {
       log: (line) => this.#output.write(line),
       inFlight: (total) => this.#drain.setInFlight(total),
     }, this.#timers);
+  }
+
+  async #listenForDns(port: number): Promise<number> {
+    // Most pods do without, and without its memory.
+    const dns = await import("./dns/dns-proxy.ts");
+    this.#dns = new dns.DnsProxy({
+      port, resolvConf: parseResolvConf(readResolvConf()), ownAddresses: this.#options.workload.addresses,
+      clock: systemClock, timers: this.#timers, random: systemRandom, log: this.#log, metrics: this.#metrics,
+    });
+    return this.#dns.listen();
+  }
+
+  /** Names go out once connections to their addresses are routed: when the snapshot they belong to is obeyed. */
+  #useNames(version: number): void {
+    const { names, snapshot } = this.#configuration;
+    if (names !== null && snapshot?.version === version) this.#dns?.use(names);
   }
 
   #makeIdentity(): IdentityFiles {
@@ -168,9 +196,9 @@ class ControlThread {
   }
 
   #onReady(): void {
-    const { outbound, inbound, admin, status, ready, metrics } = this.#ports;
+    const { outbound, inbound, admin, status, ready, metrics, dns } = this.#ports;
     const ms = Math.round(systemClock.monotonicMs() - this.#startedAtMs);
-    this.#output.write(JSON.stringify({ msg: "ready", pid: process.pid, ports: { outbound, inbound, admin, status, ready, metrics }, ms }));
+    this.#output.write(JSON.stringify({ msg: "ready", pid: process.pid, ports: { outbound, inbound, admin, status, ready, metrics, dns }, ms }));
   }
 
   #listenToSignals(): void {
@@ -243,7 +271,7 @@ class ControlThread {
   }
 
   #registerMetrics(): void {
-    const writer = new SeriesWriter((batch) => this.#reader.accept("control", batch));
+    const writer = this.#metrics;
     const { version, concurrency } = this.#options;
     new ServerMetrics(this.#reader, writer, {
       version,
@@ -254,5 +282,14 @@ class ControlThread {
     }, systemClock);
     new ConfigMetrics(this.#reader, writer, () => this.#configuration.facts(), systemClock);
     new ThreadMetrics(writer, "control", this.#timers);
+  }
+}
+
+/** Read once: the kubelet writes it before the first container starts. Without it only names of the mesh are resolved. */
+function readResolvConf(): string {
+  try {
+    return readFileSync("/etc/resolv.conf", "utf8");
+  } catch {
+    return "";
   }
 }

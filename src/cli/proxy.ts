@@ -48,6 +48,7 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
     bindAddress: flags.text("bind"),
     capturePorts: { outbound: port("outbound-port"), inbound: port("inbound-port") },
     adminPorts: { admin: port("admin-port"), status: port("status-port"), ready: port("ready-port"), metrics: port("metrics-port") },
+    dnsPort: flags.text("dns-port") === "" ? null : port("dns-port"),
     drainSeconds: flags.number("drain", 0, 3600),
     logLevel,
     logFormat,

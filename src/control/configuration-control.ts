@@ -1,5 +1,6 @@
 import type { RejectedPolicy } from "../config/compile/authorization.ts";
 import { compile } from "../config/compile/compile.ts";
+import type { NameTable } from "../config/compile/name-table.ts";
 import type { WorkloadIdentity } from "../config/compile/workload-identity.ts";
 import { formatProblem, type Problem } from "../config/problem.ts";
 import type { Snapshot } from "../config/snapshot.ts";
@@ -15,6 +16,8 @@ export interface ConfigurationControlOptions {
   /** Folders and files. */
   readonly paths: readonly string[];
   readonly workload: WorkloadIdentity;
+  /** The workload's DNS is captured: compile names for it. */
+  readonly dnsCapture: boolean;
   readonly clock: Clock;
   readonly timers: TimerWheel;
   readonly log: Logger;
@@ -42,6 +45,7 @@ export class ConfigurationControl {
   #stopWatching: () => void = () => undefined;
   #update: StoreUpdate | null = null;
   #snapshot: Snapshot | null = null;
+  #names: NameTable | null = null;
   #problems: readonly Problem[] = [];
   #compileProblems: readonly Problem[] = [];
   #listenerProblems: readonly string[] = [];
@@ -58,6 +62,11 @@ export class ConfigurationControl {
   /** The newest snapshot, null before the first. */
   get snapshot(): Snapshot | null {
     return this.#snapshot;
+  }
+
+  /** The names of the newest snapshot; null before the first and without DNS capture. */
+  get names(): NameTable | null {
+    return this.#names;
   }
 
   /** Reads everything now and goes on watching. */
@@ -118,10 +127,12 @@ export class ConfigurationControl {
 
   #compile(update: StoreUpdate): void {
     const version = (this.#snapshot?.version ?? 0) + 1;
-    const { snapshot, problems } = compile({
+    const { snapshot, problems, names } = compile({
       resources: update.resources, workload: this.#workload, rejectedPolicies: this.#closedPolicies(update), version,
+      dnsCapture: this.#options.dnsCapture,
     });
     this.#snapshot = snapshot;
+    this.#names = names;
     this.#compileProblems = problems;
     this.#report(this.#compiledProblems(update));
     this.#onSnapshot(snapshot);

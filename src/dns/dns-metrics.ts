@@ -25,7 +25,7 @@ export class DnsMetrics {
     this.upstreamFailures = writer.counter("istio_agent_dns_upstream_failures_total", {}, "DNS queries that no name server answered");
     const seconds = metricFamily("istio_agent_dns_upstream_request_duration_seconds", "histogram", "Time until a forwarded query was answered or given up", [], { buckets: SECONDS_BUCKETS });
     this.upstreamSeconds = writer.histogramOf(writer.family(seconds), []);
-    const answers = "DNS queries answered, by who knew the name";
+    const answers = "DNS queries answered, by where the answer came from";
     this.answered = writer.counter("outrider_dns_answers_total", { source: "mesh" }, answers);
     this.forwarded = writer.counter("outrider_dns_answers_total", { source: "upstream" }, answers);
     this.names = writer.gauge("outrider_dns_names", {}, "Names the local resolver answers for, aliases by search domain not counted");
