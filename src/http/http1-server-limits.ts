@@ -1,4 +1,6 @@
 import { DEFAULT_HTTP1_LIMITS, type Http1Limits } from "../codec/http1-limits.ts";
+import type { Clock } from "../core/clock.ts";
+import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { BodyRate } from "./http1-body-patience.ts";
 
 /** Times and bounds of a downstream connection. */
@@ -21,3 +23,9 @@ export const DEFAULT_HTTP1_SERVER_LIMITS: Http1ServerLimits = {
   bodyRate: { graceMs: 10_000, minBytesPerSecond: 256 },
   maxHeldBytes: 64 * 1024,
 };
+
+export interface Http1ServerOptions {
+  readonly clock: Clock;
+  readonly timers: TimerWheel;
+  readonly limits?: Http1ServerLimits;
+}

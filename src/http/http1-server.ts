@@ -2,8 +2,6 @@ import type { Socket } from "node:net";
 import { OutputBuffer } from "../codec/http1-output.ts";
 import { Http1RequestParser, type Http1RequestSink } from "../codec/http1-request-parser.ts";
 import { writeResponseHead } from "../codec/http1-writer.ts";
-import type { Clock } from "../core/clock.ts";
-import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { ConnectionFacts, SocketAddress } from "../message/connection-facts.ts";
 import type { RequestHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
@@ -13,14 +11,9 @@ import type { HttpHandler } from "../message/stream.ts";
 import { type BodySource, Http1BodyPatience } from "./http1-body-patience.ts";
 import { Http1Deadline } from "./http1-deadline.ts";
 import { Http1DelayedClose, resetConnection } from "./http1-delayed-close.ts";
-import { DEFAULT_HTTP1_SERVER_LIMITS, type Http1ServerLimits } from "./http1-server-limits.ts";
+import { Http1HeldBytes } from "./http1-held-bytes.ts";
+import { DEFAULT_HTTP1_SERVER_LIMITS, type Http1ServerLimits, type Http1ServerOptions } from "./http1-server-limits.ts";
 import { Http1ServerStream, type Http1StreamHost } from "./http1-server-stream.ts";
-
-export interface Http1ServerOptions {
-  readonly clock: Clock;
-  readonly timers: TimerWheel;
-  readonly limits?: Http1ServerLimits;
-}
 
 /**
  * - `http`: requests one at a time.
@@ -50,8 +43,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
   readonly #close: Http1DelayedClose;
   #phase: Phase = "http";
   #stream: Http1ServerStream | null = null;
-  #held: Buffer[] = [];
-  #heldBytes = 0;
+  readonly #held = new Http1HeldBytes();
   #hasStarted = false;
   #isParsing = false;
   #isRequestEnded = true;
@@ -85,7 +77,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     socket.on("error", ignoreError);
     socket.on("close", () => this.#onClose());
     socket.on("end", () => this.#guard(() => this.#onEnd()));
-    socket.on("drain", () => this.#guard(() => this.#stream?.drained()));
+    socket.on("drain", () => this.#guard(() => this.#onDrain()));
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     if (socket.destroyed) {
       if (socket.closed) process.nextTick(() => this.#onClose());
@@ -115,11 +107,16 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
       if (this.#phase === "lingering") this.#close.discard(chunk);
       else if (this.#phase === "tunnel") this.#stream?.receiver?.data(chunk);
       else if (this.#phase === "closed") return;
-      else if (this.#held.length > 0 || (this.#stream !== null && this.#isRequestEnded)) this.#hold(chunk, false);
+      else if (!this.#held.isEmpty || this.#mustHold) this.#hold(chunk, false);
       else this.#parse(chunk);
     } catch (error) {
       this.#onException(error);
     }
+  }
+
+  #onDrain(): void {
+    if (this.#stream !== null) this.#stream.drained();
+    else if (this.#phase === "http") this.#goOn();
   }
 
   #onEnd(): void {
@@ -143,7 +140,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     this.#parser.stop();
     this.#deadline.dispose();
     this.#patience.stop();
-    this.#held = [];
+    this.#held.clear();
     const stream = this.#stream;
     this.#stream = null;
     this.#guard(() => {
@@ -165,7 +162,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
       // A request answered within the call makes room for the next one.
       if (this.#stream !== null || this.#phase !== "http" || !this.#parser.isComplete) break;
       this.#parser.next();
-      if (index === chunk.length) break;
+      if (index === chunk.length || this.output.isOverWatermark) break;
     }
     this.#isParsing = false;
     if (this.#phase !== "http") {
@@ -174,6 +171,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
       return;
     }
     if (index < chunk.length) this.#hold(index === 0 ? chunk : chunk.subarray(index), true);
+    this.#updateReading();
     if (this.#stream === null) this.#awaitRequest();
     else if (!this.#isRequestEnded) this.#patience.start();
   }
@@ -212,20 +210,31 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
 
   /** Bytes of later requests; `isFirst` when they come before those held already. */
   #hold(chunk: Buffer, isFirst: boolean): void {
-    if (isFirst) this.#held.unshift(chunk);
-    else this.#held.push(chunk);
-    this.#heldBytes += chunk.length;
+    this.#held.put(chunk, isFirst);
     this.#updateReading();
   }
 
   #parseHeld(): void {
-    while (this.#phase === "http" && this.#stream === null) {
-      const chunk = this.#held.shift();
+    while (this.#phase === "http" && !this.#mustHold) {
+      const chunk = this.#held.take();
       if (chunk === undefined) break;
-      this.#heldBytes -= chunk.length;
       this.#parse(chunk);
     }
     this.#updateReading();
+  }
+
+  /** Goes on to the next request, or waits for one. */
+  #goOn(): void {
+    this.#parseHeld();
+    if (this.#phase === "http" && this.#stream === null) this.#awaitRequest();
+  }
+
+  /**
+   * True while the next request has to wait: one is being answered, or the peer has not read enough of the answers it
+   * has. Else whoever sends requests and reads nothing could make us hold answers without end (A56, CVE-2020-8661).
+   */
+  get #mustHold(): boolean {
+    return this.#stream === null ? this.output.isOverWatermark : this.#isRequestEnded;
   }
 
   // === The stream ===
@@ -246,8 +255,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     // While parsing, the loop there goes on; it must not nest, however many requests one segment holds.
     if (this.#isParsing) return;
     this.#parser.next();
-    this.#parseHeld();
-    if (this.#phase === "http" && this.#stream === null) this.#awaitRequest();
+    this.#goOn();
   }
 
   cut(): void {
@@ -270,11 +278,8 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
 
   openTunnel(): void {
     this.#phase = "tunnel";
-    const held = this.#held;
-    this.#held = [];
-    this.#heldBytes = 0;
+    for (let chunk = this.#held.take(); chunk !== undefined; chunk = this.#held.take()) this.#stream?.receiver?.data(chunk);
     this.#updateReading();
-    for (const chunk of held) this.#stream?.receiver?.data(chunk);
     if (this.#hasPeerEnded) this.#stream?.receiver?.end(null);
   }
 
@@ -286,7 +291,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
   // === Waiting and closing ===
 
   get #isIdle(): boolean {
-    return this.#phase === "http" && this.#stream === null && !this.#parser.hasPartialHead && this.#held.length === 0;
+    return this.#phase === "http" && this.#stream === null && !this.#parser.hasPartialHead && this.#held.isEmpty;
   }
 
   get isHeldByUs(): boolean {
@@ -305,7 +310,8 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
       this.#deadline.set(this.#limits.headTimeoutMs);
       return;
     }
-    if (this.#isDraining || this.#hasPeerEnded) this.#linger();
+    // With bytes held there is a next request: it begins when the peer has read what came before.
+    if (this.#held.isEmpty && (this.#isDraining || this.#hasPeerEnded)) this.#linger();
     else this.#deadline.set(this.#limits.idleTimeoutMs);
   }
 
@@ -345,8 +351,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     this.#phase = "lingering";
     this.#parser.stop();
     this.#patience.stop();
-    this.#held = [];
-    this.#heldBytes = 0;
+    this.#held.clear();
     this.#isPausedByHandler = false;
     this.#updateReading();
     this.output.flush();
@@ -354,7 +359,8 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
   }
 
   #updateReading(): void {
-    const shouldPause = this.#isPausedByHandler || this.#heldBytes > this.#limits.maxHeldBytes;
+    const isBackedUp = this.#phase === "http" && this.#stream === null && this.output.isOverWatermark;
+    const shouldPause = isBackedUp || this.#isPausedByHandler || this.#held.bytes > this.#limits.maxHeldBytes;
     if (shouldPause === this.#isReadingPaused) return;
     this.#isReadingPaused = shouldPause;
     if (shouldPause) this.#socket.pause();
