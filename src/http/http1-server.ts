@@ -214,18 +214,14 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     this.#updateReading();
   }
 
-  #parseHeld(): void {
+  /** Goes on to the next request, or waits for one. */
+  #goOn(): void {
     while (this.#phase === "http" && !this.#mustHold) {
       const chunk = this.#held.take();
       if (chunk === undefined) break;
       this.#parse(chunk);
     }
     this.#updateReading();
-  }
-
-  /** Goes on to the next request, or waits for one. */
-  #goOn(): void {
-    this.#parseHeld();
     if (this.#phase === "http" && this.#stream === null) this.#awaitRequest();
   }
 
