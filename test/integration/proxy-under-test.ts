@@ -108,12 +108,12 @@ export class ProxyUnderTest {
     return this.#plane.apply(this.compile(yaml));
   }
 
-  /** A new certificate comes into force. */
-  useIdentity(spiffeId: string, ca = testCa): void {
+  /** A new certificate comes into force; `roots` are those of the own trust domain that are believed from now on. */
+  useIdentity(spiffeId: string, ca = testCa, roots = ca.rootPem): void {
     const issued = ca.issue(spiffeId);
     this.#generation++;
     const material = loadMaterial(
-      { certificateChain: issued.certificateChainPem, privateKey: issued.privateKeyPem, roots: issued.rootPem, federated: [] },
+      { certificateChain: issued.certificateChainPem, privateKey: issued.privateKeyPem, roots, federated: [] },
       this.#generation, systemClock.wallMs());
     if ("file" in material) throw new Error(`${material.file}: ${material.reason}`);
     this.#plane.applyIdentity(material);
