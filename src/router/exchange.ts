@@ -269,6 +269,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver {
   }
 
   #attemptAfter(backoffMs: number): void {
+    this.#body.rewind();
     if (backoffMs === 0) {
       this.#attempt();
       return;

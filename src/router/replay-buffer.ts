@@ -50,6 +50,11 @@ export class ReplayBuffer {
     return isWritable;
   }
 
+  /** Another attempt is due: it needs all that is kept, whatever the one before it had sent. */
+  rewind(): void {
+    this.#sentChunks = 0;
+  }
+
   /** No retry will come: lets go of what was sent. */
   stopKeeping(): void {
     if (this.#keepsSent) this.#giveUpReplay();

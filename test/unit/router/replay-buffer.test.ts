@@ -68,4 +68,15 @@ describe("ReplayBuffer", () => {
     expect(buffer.canReplay).toBe(false);
     expect(drain(buffer)).toBe(0);
   });
+
+  it("keeps for the next attempt what the last one sent, even when more comes than it would keep otherwise", () => {
+    const buffer = new ReplayBuffer(true);
+    drain(buffer);
+    buffer.add(chunk(40_000), true);
+    expect(buffer.canReplay).toBe(true);
+    buffer.rewind();
+    buffer.add(chunk(40_000), false);
+    expect(drain(buffer)).toBe(80_000);
+    expect(buffer.canReplay).toBe(false);
+  });
 });
