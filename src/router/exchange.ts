@@ -288,9 +288,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver {
   }
 
   #rememberTried(endpoint: Endpoint | null): void {
-    if (endpoint === null) return;
-    this.#tried ??= new Set();
-    this.#tried.add(endpoint);
+    if (endpoint !== null) (this.#tried ??= new Set()).add(endpoint);
   }
 
   #endAttempt(): void {
