@@ -47,6 +47,8 @@ const ATTRIBUTES = {
   connect_timeout: { source: "upstream", status: 503, flag: "UF", details: "upstream_reset_before_response_started", body: `${RESET}connection timeout` },
   tls_failure: { source: "upstream", status: 503, flag: "UF", details: "upstream_reset_before_response_started", body: `${RESET}remote connection failure, transport failure reason: {}` },
   upstream_disconnect: { source: "upstream", status: 503, flag: "UC", details: "upstream_reset_before_response_started", body: `${RESET}connection termination` },
+  upstream_reset: { source: "upstream", status: 503, flag: "UR", details: "upstream_reset_before_response_started", body: `${RESET}remote reset` },
+  refused_stream: { source: "upstream", status: 503, flag: "UR", details: "upstream_reset_before_response_started", body: `${RESET}remote refused stream reset` },
   upstream_protocol: { source: "upstream", status: 502, flag: "UPE", details: "upstream_reset_before_response_started", body: `${RESET}protocol error` },
 } as const satisfies Record<string, Attributes>;
 

@@ -97,3 +97,33 @@ export interface UpstreamConnectionOwner {
   /** The connection is closed or may not be used again. Called once. */
   closed(connection: UpstreamConnection): void;
 }
+
+/** An upstream connection that carries many requests at once: HTTP/2, and the hop between two Outriders. */
+export interface MultiplexedConnection extends UpstreamConnection {
+  /** Streams under way. */
+  readonly activeStreams: number;
+  /**
+   * Streams there may be at once, as far as the peer has said; a cautious guess until it has. 0: none for the time being.
+   */
+  readonly maxStreams: number;
+  /** Another stream may begin now. False for good once it is going away or closed. */
+  readonly canTake: boolean;
+  /** More waits for its socket than the watermark allows: it cannot keep up with what its streams send. */
+  readonly isBackedUp: boolean;
+}
+
+/**
+ * Told by a multiplexed connection about its life; the pool is one. A stream that the peer has provably not processed
+ * (REFUSED_STREAM, or above the last id of a GOAWAY) is reset with `refused_stream`, after `goingAway` where that is why.
+ */
+export interface MultiplexedConnectionOwner {
+  /** More streams may begin than before: one ended, or the peer raised its limit. Not called once it is going away. */
+  capacityGrew(connection: MultiplexedConnection): void;
+  /**
+   * It takes no further streams (GOAWAY, stream ids used up, a keep-alive PING without answer); those under way go on.
+   * It closes by itself after the last of them. At most once.
+   */
+  goingAway(connection: MultiplexedConnection): void;
+  /** It is closed, and `canTake` false. Called once, before its streams hear of it. */
+  closed(connection: MultiplexedConnection): void;
+}

@@ -9,8 +9,8 @@ export interface Retry {
   readonly kind: "retry";
   readonly backoffMs: number;
   readonly needsFreshConnection: boolean;
-  /** Why, for logs: a condition of `spec/03` 3.6, or `stale-connection`. */
-  readonly because: RetryCondition | "stale-connection";
+  /** Why, for logs: a condition of `spec/03` 3.6, `stale-connection`, or `unprocessed` for a stream the peer passed over. */
+  readonly because: RetryCondition | "stale-connection" | "unprocessed";
 }
 
 export interface GiveUp {
@@ -34,14 +34,18 @@ const GRPC_CONDITIONS: ReadonlyMap<string, RetryCondition> = new Map<string, Ret
 /**
  * Failures of an attempt, by what they prove:
  * - `connect`: no connection came about, so nothing was executed.
+ * - `refused`: the peer says that it has not begun with it (RFC 9113 section 8.7), so nothing was executed either.
  * - `reset`: the attempt was cut or went unanswered; it may have been executed.
  * - `final`: not a failure of the attempt, or one that more traffic would make worse (overflow).
  */
-const FAILURES: Partial<Record<ProxyErrorCode, "connect" | "reset">> = {
+type Failure = "connect" | "refused" | "reset";
+const FAILURES: Partial<Record<ProxyErrorCode, Failure>> = {
   connect_failure: "connect",
   connect_timeout: "connect",
   tls_failure: "connect",
+  refused_stream: "refused",
   upstream_disconnect: "reset",
+  upstream_reset: "reset",
   upstream_protocol: "reset",
   per_try_timeout: "reset",
 };
@@ -60,9 +64,12 @@ const BODY_NOT_KEPT = giveUp("body-not-kept");
  *
  * Never twice: under the built-in policy (`isExplicit` false) a request that may have been executed is repeated only if its
  * method is idempotent; a policy whose `retryOn` was written out is its owner's word and holds for every method, exactly
- * as `spec/03` 3.6 has it. One thing happens under any policy, and without one: a reused connection that died before
- * the first response byte was most likely closed while it lay idle, and an idempotent request is then sent once more, on
- * a fresh connection, without counting as a retry (faults row F04, RFC 9112 section 9.3.1).
+ * as `spec/03` 3.6 has it. Two things happen under any policy, and without one, each once and without counting as a
+ * retry:
+ * - A reused connection that died before the first response byte was most likely closed while it lay idle: an
+ *   idempotent request is sent once more, on a fresh connection (faults row F04, RFC 9112 section 9.3.1).
+ * - A stream its peer refused, or passed over when it went away, was not executed, whatever its method: it is sent once
+ *   more, elsewhere if there is another endpoint (RFC 9113 section 8.7). After that the policy's `refused-stream` holds.
  */
 export class RetryState {
   readonly #spec: RetrySpec | null;
@@ -70,6 +77,7 @@ export class RetryState {
   readonly #random: Random;
   #retries = 0;
   #hasReplayedStale = false;
+  #hasReplayedUnprocessed = false;
   #hasRetriedReset = false;
   #isStopped = false;
 
@@ -112,9 +120,10 @@ export class RetryState {
     const failure = FAILURES[error.code];
     if (failure === undefined) return NOT_RETRIABLE;
     if (this.#isStale(error, wasSent)) return this.#replayStale(canReplay);
+    if (failure === "refused" && !this.#hasReplayedUnprocessed) return this.#replayUnprocessed(canReplay);
     const spec = this.#spec;
     if (spec === null) return NO_POLICY;
-    const isUnsent = failure === "connect" || !wasSent;
+    const isUnsent = failure !== "reset" || !wasSent;
     const condition = resetCondition(spec, failure, isUnsent);
     if (condition !== null && (spec.isExplicit || isUnsent || this.#isIdempotent)) return this.#retry(spec, condition, canReplay);
     if (spec.isExplicit || error.code !== "upstream_disconnect") return condition === null ? NOT_RETRIABLE : NOT_IDEMPOTENT;
@@ -143,6 +152,13 @@ export class RetryState {
     if (!canReplay) return BODY_NOT_KEPT;
     this.#hasReplayedStale = true;
     return { kind: "retry", backoffMs: 0, needsFreshConnection: true, because: "stale-connection" };
+  }
+
+  #replayUnprocessed(canReplay: boolean): RetryDecision {
+    if (this.#isStopped) return STOPPED;
+    if (!canReplay) return BODY_NOT_KEPT;
+    this.#hasReplayedUnprocessed = true;
+    return { kind: "retry", backoffMs: 0, needsFreshConnection: false, because: "unprocessed" };
   }
 
   #retry(spec: RetrySpec, because: RetryCondition, canReplay: boolean): RetryDecision {
@@ -185,9 +201,10 @@ function grpcCondition(on: readonly RetryCondition[], headers: HeaderList): Retr
 }
 
 /** The condition of 3.6 a failed attempt meets, or null. */
-function resetCondition(spec: RetrySpec, failure: "connect" | "reset", isUnsent: boolean): RetryCondition | null {
+function resetCondition(spec: RetrySpec, failure: Failure, isUnsent: boolean): RetryCondition | null {
   const on = spec.retryOn;
   if (failure === "connect" && on.includes("connect-failure")) return "connect-failure";
+  if (failure === "refused" && on.includes("refused-stream")) return "refused-stream";
   if (isUnsent && on.includes("reset-before-request")) return "reset-before-request";
   if (on.includes("5xx")) return "5xx";
   if (on.includes("gateway-error")) return "gateway-error";

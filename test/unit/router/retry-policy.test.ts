@@ -102,6 +102,39 @@ describe("the keep-alive race (story 2, F04)", () => {
   });
 });
 
+describe("a stream its peer did not process (C12, C14)", () => {
+  it("is sent once more whatever its method, at once, under any policy and without one", () => {
+    for (const spec of [policy(), explicit("retriable-4xx"), null]) {
+      expect(state(spec, "POST").onReset(reset("refused_stream"), true))
+        .toEqual({ kind: "retry", backoffMs: 0, needsFreshConnection: false, because: "unprocessed" });
+    }
+  });
+
+  it("is retried after that as the policy says, with its back-off", () => {
+    const retries = state(policy(), "POST");
+    retries.onReset(reset("refused_stream"), true);
+    expect(retries.onReset(reset("refused_stream"), true)).toMatchObject({ because: "refused-stream", backoffMs: 24 });
+    expect(retries.onReset(reset("refused_stream"), true)).toMatchObject({ because: "refused-stream" });
+    expect(retries.onReset(reset("refused_stream"), true)).toMatchObject({ reason: "exhausted", isExhausted: true });
+    const without = state(null, "POST");
+    without.onReset(reset("refused_stream"), true);
+    expect(without.onReset(reset("refused_stream"), true)).toMatchObject({ reason: "no-policy" });
+  });
+
+  it("is not replayed when its body is gone, or the downstream was told something", () => {
+    expect(state(policy(), "POST").onReset(reset("refused_stream"), true, false)).toMatchObject({ reason: "body-not-kept" });
+    const told = state(policy(), "POST");
+    told.stop();
+    expect(told.onReset(reset("refused_stream"), true)).toMatchObject({ reason: "stopped" });
+  });
+
+  it("is another thing than a stream the peer reset, which it may have executed", () => {
+    expect(onReset(policy(), "POST", "upstream_reset")).toBe("not-retriable");
+    expect(onReset(policy(), "GET", "upstream_reset")).toBe("not-retriable");
+    expect(onReset(explicit("reset"), "POST", "upstream_reset")).toBe("reset");
+  });
+});
+
 describe("a written policy: each condition of 3.6, for every method", () => {
   it.each<[RetryCondition, ProxyErrorCode, boolean, boolean]>([
     ["5xx", "upstream_disconnect", true, true],
