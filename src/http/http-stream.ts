@@ -4,6 +4,7 @@ import type { FilterChain } from "../filter/filter-chain.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
 import type { RequestHead, ResponseHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
+import { grpcReplyHead } from "../message/grpc-status.ts";
 import { type LocalReply, localReplyHead, toLocalReply } from "../message/local-reply.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { DownstreamStream, RequestReceiver } from "../message/stream.ts";
@@ -270,6 +271,10 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   #answer(reply: LocalReply): void {
     this.info.details = reply.details;
     this.info.addFlag(reply.flag);
+    if (this.info.isGrpc) {
+      this.respond(grpcReplyHead(reply), true);
+      return;
+    }
     const head = localReplyHead(reply);
     if (reply.body === "" || this.head.method === "HEAD") {
       this.respond(head, true);

@@ -5,6 +5,7 @@ import type { ForwardSpec } from "../config/snapshot.ts";
 import type { Timer } from "../core/timer-wheel.ts";
 import type { ResponseHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
+import { httpStatusOf } from "../message/grpc-status.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamStream } from "../message/stream.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
@@ -161,7 +162,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver {
 
   #onHead(head: ResponseHead, end: boolean): void {
     this.#cancelTryTimer();
-    this.#lease?.reportStatus(head.status);
+    this.#lease?.reportStatus(effectiveStatus(head, end));
     const retry = this.#beginRetry(this.#retries.onResponse(head.status, head.headers, this.#body.canReplay));
     if (retry !== null) {
       if (!end) this.#upstream?.reset();
@@ -396,4 +397,11 @@ export class Exchange implements ResponseReceiver, LeaseReceiver {
     this.#finish();
     this.#stream.fail(new ProxyError("internal", String(cause), { cause }), false);
   }
+}
+
+/** A gRPC status in the head of an answer without body counts as the HTTP status it stands for (`spec/04` 4.5). */
+function effectiveStatus(head: ResponseHead, end: boolean): number {
+  if (!end || head.status !== 200) return head.status;
+  const grpcStatus = head.headers.get("grpc-status");
+  return grpcStatus === undefined ? 200 : httpStatusOf(Number(grpcStatus));
 }
