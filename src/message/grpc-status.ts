@@ -21,6 +21,13 @@ export function httpStatusOf(grpcStatus: number): number {
   return TO_HTTP[grpcStatus] ?? 500;
 }
 
+/** A gRPC status in the head of an answer without body counts as the HTTP status it stands for (`spec/04` 4.5). */
+export function effectiveStatus(head: ResponseHead, end: boolean): number {
+  if (!end || head.status !== 200) return head.status;
+  const grpcStatus = head.headers.get("grpc-status");
+  return grpcStatus === undefined ? 200 : httpStatusOf(Number(grpcStatus));
+}
+
 /**
  * A local reply as a gRPC client understands it: 200 with the status in the head and no body ("trailers-only",
  * PROTOCOL-HTTP2 of gRPC), the body's text as `grpc-message`.

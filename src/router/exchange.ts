@@ -5,7 +5,7 @@ import type { ForwardSpec } from "../config/snapshot.ts";
 import type { Timer } from "../core/timer-wheel.ts";
 import type { ResponseHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
-import { httpStatusOf } from "../message/grpc-status.ts";
+import { effectiveStatus } from "../message/grpc-status.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamStream } from "../message/stream.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
@@ -397,11 +397,4 @@ export class Exchange implements ResponseReceiver, LeaseReceiver {
     this.#finish();
     this.#stream.fail(new ProxyError("internal", String(cause), { cause }), false);
   }
-}
-
-/** A gRPC status in the head of an answer without body counts as the HTTP status it stands for (`spec/04` 4.5). */
-function effectiveStatus(head: ResponseHead, end: boolean): number {
-  if (!end || head.status !== 200) return head.status;
-  const grpcStatus = head.headers.get("grpc-status");
-  return grpcStatus === undefined ? 200 : httpStatusOf(Number(grpcStatus));
 }
