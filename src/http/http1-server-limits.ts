@@ -10,6 +10,8 @@ export interface Http1ServerLimits {
   readonly headTimeoutMs: number;
   /** Between a response and the next request; 0: no limit. */
   readonly idleTimeoutMs: number;
+  /** The same from the moment the connection is to be drained, when its next response will close it. */
+  readonly drainIdleTimeoutMs: number;
   readonly bodyRate: BodyRate;
   /** Bytes of later requests taken in while one is served. */
   readonly maxHeldBytes: number;
@@ -20,6 +22,7 @@ export const DEFAULT_HTTP1_SERVER_LIMITS: Http1ServerLimits = {
   codec: DEFAULT_HTTP1_LIMITS,
   headTimeoutMs: 10_000,
   idleTimeoutMs: 3_600_000,
+  drainIdleTimeoutMs: 5_000,
   bodyRate: { graceMs: 10_000, minBytesPerSecond: 256 },
   maxHeldBytes: 64 * 1024,
 };

@@ -88,10 +88,13 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     if (!this.#isReadingPaused) socket.resume();
   }
 
-  /** Closes the connection when the response under way is done, or now. */
+  /**
+   * Closes the connection with the response under way or, if none is, with the next one: to close it while it is idle
+   * would fail the request that may be on its way. Without one it closes after a while.
+   */
   drain(): void {
     this.#isDraining = true;
-    if (this.#hasStarted && this.#isIdle) this.#linger();
+    if (this.#hasStarted && this.#isIdle) this.#deadline.set(Math.min(this.#limits.idleTimeoutMs || Infinity, this.#limits.drainIdleTimeoutMs));
   }
 
   /** Closes the connection at once; a response under way is cut. */

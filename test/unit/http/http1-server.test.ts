@@ -368,14 +368,20 @@ describe("ends", () => {
     expect(harness.handler.seen[0]?.error?.code).toBe("downstream_disconnect");
   });
 
-  test("drain closes an idle connection at once and a busy one with its response", async () => {
-    const client = await serve();
+  test("drain closes a connection with its next response, and one that stays idle after a while", async () => {
+    const client = await serve({ drainIdleTimeoutMs: 300 });
     harness.handler.onRequest = () => undefined;
     client.send(GET);
     await harness.handler.until(() => harness.handler.seen.length === 1);
     const idle = harness.connect();
-    while (harness.servers.length < 2) await new Promise<void>((resolve) => setImmediate(resolve));
+    const asking = harness.connect();
+    while (harness.servers.length < 3) await new Promise<void>((resolve) => setImmediate(resolve));
     for (const server of harness.servers) server.drain();
+    // Its request was on its way when the connection began to drain.
+    asking.send(GET);
+    await harness.handler.until(() => harness.handler.seen.length === 2);
+    harness.handler.seen[1]?.answer("next");
+    expect(await asking.untilEnd()).toMatch(/Connection: close\r\n\r\nnext$/);
     harness.handler.seen[0]?.answer("last");
     expect(await client.untilEnd()).toMatch(/Connection: close\r\n\r\nlast$/);
     expect(await idle.untilEnd()).toBe("");
