@@ -85,7 +85,7 @@ describe("the inbound chains", () => {
     const { text, isSecure } = await talk(client);
     if (sawTls) return "application TLS";
     if (text === "") return !isSecure && client !== "plaintext HTTP" && client !== "plaintext bytes" && wasAnswered400() ? "bad request" : "refused";
-    if (/^HTTP\/1\.1 400/.test(text)) return "bad request";
+    if (text.startsWith("HTTP/1.1 400")) return "bad request";
     const served = text.endsWith("http") ? "http" : "tcp";
     return isSecure ? `mesh ${served}` : served;
   }

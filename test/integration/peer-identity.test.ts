@@ -6,7 +6,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import { DevelopmentCa } from "../../src/identity/development-ca.ts";
 import { ask } from "./http-client.ts";
 import { ISTIO_TCP, meshClient, type MeshClientOptions } from "./mesh-client.ts";
-import { meshConfig, security, service, yamlOf } from "./mesh-resources.ts";
+import { meshConfig, type Resource, security, service, yamlOf } from "./mesh-resources.ts";
 import { ProxyPair, STRICT } from "./proxy-pair.ts";
 import { eventually, exchange, ProxyUnderTest, rawServer, statusOf } from "./proxy-under-test.ts";
 import { TestApplication } from "./test-application.ts";
@@ -73,7 +73,7 @@ describe("what a caller must prove", () => {
   let opaque: Awaited<ReturnType<typeof rawServer>>;
   let proxy: ProxyUnderTest;
 
-  const resources = (...more: Parameters<typeof yamlOf>): string => yamlOf(
+  const resources = (...more: readonly Resource[]): string => yamlOf(
     service({ name: "reviews", targetPort: application.port, endpoints: [{ port: application.port, isMesh: true }] }),
     service({ name: "db", clusterIP: "10.96.0.12", port: 6379, portName: "tcp", targetPort: opaque.port, selector: { app: "reviews" }, endpoints: [{ port: opaque.port, isMesh: true }] }),
     STRICT, ...more,
