@@ -185,6 +185,27 @@ export interface ClusterSpec {
   readonly tls: UpstreamTlsSpec | null;
   /** Dial from 127.0.0.6 or ::6, so that capture lets the connection pass to the application (`spec/02` 2.8). */
   readonly fromLoopbackSource: boolean;
+  readonly protocol: UpstreamProtocol;
+  /**
+   * Offer endpoints that take mesh TLS the multiplexed hop: a peer that is an Outrider then gets HTTP/1 requests as
+   * streams over few connections, any other notices nothing.
+   */
+  readonly hop: boolean;
+  /** Null: as the HTTP/2 client does by itself. */
+  readonly http2KeepAlive: Http2KeepAliveSpec | null;
+}
+
+/**
+ * What HTTP requests are sent upstream with (`spec/04` 4.3); `downstream`: with what each came with. `http2` means
+ * prior knowledge on plaintext and whatever ALPN says with TLS.
+ */
+export type UpstreamProtocol = "http1" | "http2" | "downstream";
+
+/** HTTP/2 PINGs on connections that are otherwise quiet. */
+export interface Http2KeepAliveSpec {
+  readonly intervalMs: number;
+  /** A connection on which a PING is unanswered for this long is given up. */
+  readonly timeoutMs: number;
 }
 
 /** `spec/04` 4.3; a limit that is not set is `Infinity`, a time-out that is off is 0. */
@@ -197,6 +218,8 @@ export interface LimitsSpec {
   readonly maxRetries: number;
   /** Infinity: no limit; 1: no keep-alive. */
   readonly maxRequestsPerConnection: number;
+  /** Streams at once on one connection that multiplexes, whatever its peer allows. */
+  readonly maxConcurrentStreams: number;
 }
 
 /** `spec/04` 4.4. */

@@ -3,7 +3,9 @@ import type { ClusterSpec, EndpointSpec, WorkloadSpec } from "../snapshot.ts";
 import { inboundClusterName } from "./cluster-name.ts";
 import { compileLimits } from "./limits.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
+import type { PortProtocol } from "./port-protocol.ts";
 import type { Service } from "./service.ts";
+import { compileHttp2KeepAlive, inboundUpstreamProtocol } from "./upstream-protocol.ts";
 
 /**
  * Where the application is: `original` at the address the caller dialled, from 127.0.0.6 so that capture lets the
@@ -17,6 +19,7 @@ export type Application =
 /** The cluster `inbound|port||` (spec/02 2.8). */
 export function inboundCluster(
   port: number,
+  protocol: PortProtocol,
   service: Service | null,
   application: Application,
   pool: ConnectionPool | undefined,
@@ -41,5 +44,8 @@ export function inboundCluster(
     outlierDetection: null,
     tls: null,
     fromLoopbackSource: application.kind === "original" || (application.kind === "address" && application.fromLoopbackSource),
+    protocol: inboundUpstreamProtocol(protocol, pool),
+    hop: false,
+    http2KeepAlive: compileHttp2KeepAlive(pool),
   };
 }

@@ -85,7 +85,7 @@ function servicePorts(own: readonly OwnPort[], parts: InboundParts): PortAndClus
         cluster: inboundClusterName(number),
         service: service.ref,
       },
-      cluster: inboundCluster(number, service, application, pool, parts.workload, parts.mesh),
+      cluster: inboundCluster(number, port.protocol, service, application, pool, parts.workload, parts.mesh),
     };
   });
 }
@@ -101,6 +101,7 @@ function ingressPorts(ingress: readonly SidecarIngress[], own: readonly OwnPort[
       parts.problems.error(sidecar, [...path, "port", "number"], "another ingress entry has this port: this one is left out");
       continue;
     }
+    const protocol = protocolOfPort({ appProtocol: entry.port.protocol, name: entry.port.name, port: number });
     const bind = ingressBind(entry);
     const service = ingressService(entry, bind, own, parts.registry);
     const application = ingressApplication(entry, bind, parts.identity, sidecar, path, parts.problems);
@@ -109,12 +110,12 @@ function ingressPorts(ingress: readonly SidecarIngress[], own: readonly OwnPort[
       port: {
         port: number,
         bind,
-        protocol: inboundProtocol(protocolOfPort({ appProtocol: entry.port.protocol, name: entry.port.name, port: number })),
+        protocol: inboundProtocol(protocol),
         mtls: parts.policies.modeOf(parts.identity.namespace, parts.identity.labels, number),
         cluster: inboundClusterName(number),
         service: service?.ref ?? null,
       },
-      cluster: inboundCluster(number, service, application, pool, parts.workload, parts.mesh),
+      cluster: inboundCluster(number, protocol, service, application, pool, parts.workload, parts.mesh),
     });
   }
   return [...taken.values()];

@@ -16,6 +16,7 @@ export function compileLimits(pool: ConnectionPool | undefined, connectTimeoutMs
     maxRequests: limit(http?.http2MaxRequests),
     maxRetries: limit(http?.maxRetries),
     maxRequestsPerConnection: limit(http?.maxRequestsPerConnection),
+    maxConcurrentStreams: limit(http?.maxConcurrentStreams),
   };
 }
 

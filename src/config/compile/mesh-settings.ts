@@ -14,6 +14,8 @@ export interface MeshSettings {
   readonly inboundMode: "PASSTHROUGH" | "LOCALHOST";
   readonly hasAutoMtls: boolean;
   readonly connectTimeoutMs: number;
+  /** Null where the mesh says nothing. */
+  readonly h2UpgradePolicy: "DO_NOT_UPGRADE" | "UPGRADE" | null;
   readonly pathNormalization: Snapshot["pathNormalization"];
   readonly hasAccessLog: boolean;
   readonly defaultHttpRetryPolicy: NonNullable<MeshConfigSpec["defaultHttpRetryPolicy"]> | null;
@@ -45,6 +47,7 @@ export function meshSettings(resources: readonly AnyResource[], ownTrustDomain: 
     inboundMode: spec?.inboundTrafficPolicy.mode ?? "PASSTHROUGH",
     hasAutoMtls: spec?.enableAutoMtls ?? true,
     connectTimeoutMs: spec?.connectTimeout ?? 10_000,
+    h2UpgradePolicy: spec?.h2UpgradePolicy ?? null,
     // `DEFAULT` written out is Istio's own word for BASE.
     pathNormalization: normalization === "DEFAULT" ? "BASE" : normalization,
     hasAccessLog: (spec?.accessLogFile ?? "") !== "",

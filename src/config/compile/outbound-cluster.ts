@@ -1,6 +1,6 @@
 import type { ClusterSpec, EndpointSpec } from "../snapshot.ts";
 import { outboundClusterName } from "./cluster-name.ts";
-import type { DestinationRules, OwnedSubset } from "./destination-rule-index.ts";
+import type { DestinationRule, DestinationRules, OwnedSubset } from "./destination-rule-index.ts";
 import { effectivePolicy } from "./effective-policy.ts";
 import type { EffectivePolicy } from "./effective-policy.ts";
 import { selects } from "./export-to.ts";
@@ -12,6 +12,7 @@ import type { ProblemList } from "./problem-list.ts";
 import type { Service, ServiceEndpoint, ServicePort } from "./service.ts";
 import { decideTls, takesMeshTls } from "./upstream-tls.ts";
 import type { TlsDecision } from "./upstream-tls.ts";
+import { compileHttp2KeepAlive, offersHop, outboundUpstreamProtocol } from "./upstream-protocol.ts";
 
 /** What clusters are compiled from besides their service. */
 export interface ClusterParts {
@@ -26,7 +27,7 @@ export function outboundClusters(service: Service, parts: ClusterParts): Cluster
   const policy = parts.rules.of(service);
   const subsets: (OwnedSubset | null)[] = [null, ...(policy?.subsets ?? [])];
   return service.ports.flatMap((port) =>
-    subsets.map((subset) => compileCluster(service, port, subset, effectivePolicy(policy, port.number, subset), parts)));
+    subsets.map((subset) => compileCluster(service, port, subset, effectivePolicy(policy, port.number, subset), policy?.resource ?? null, parts)));
 }
 
 function compileCluster(
@@ -34,6 +35,7 @@ function compileCluster(
   port: ServicePort,
   owned: OwnedSubset | null,
   policy: EffectivePolicy,
+  rule: DestinationRule | null,
   parts: ClusterParts,
 ): ClusterSpec {
   const subset = owned?.subset.name ?? "";
@@ -43,16 +45,21 @@ function compileCluster(
   // An original-destination cluster dials whatever address the application chose: it could not be kept from dialling.
   const kind = isPassthrough && decision.kind !== "refused" ? "original-destination" : "endpoints";
   const endpoints = decision.kind === "refused" ? [] : members.map((endpoint) => compileEndpoint(endpoint, decision, parts.policies));
+  const tls = tlsOf(decision, kind, endpoints);
+  const pool = policy.connectionPool?.value;
   return {
     name: outboundClusterName(port.number, subset, service.host),
     kind,
     service: service.ref,
     endpoints,
     loadBalancer: algorithmOf(policy),
-    limits: compileLimits(policy.connectionPool?.value, parts.mesh.connectTimeoutMs),
+    limits: compileLimits(pool, parts.mesh.connectTimeoutMs),
     outlierDetection: policy.outlierDetection === null ? null : compileOutlierDetection(policy.outlierDetection.value),
-    tls: tlsOf(decision, kind, endpoints),
+    tls,
     fromLoopbackSource: false,
+    protocol: outboundUpstreamProtocol(port.protocol, pool, parts.mesh),
+    hop: offersHop(port.protocol, tls, pool, [service.resource, rule, owned?.resource ?? null], parts.mesh, parts.problems),
+    http2KeepAlive: compileHttp2KeepAlive(pool),
   };
 }
 

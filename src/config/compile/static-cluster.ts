@@ -14,6 +14,9 @@ export function staticClusters(connectTimeoutMs: number): ClusterSpec[] {
     outlierDetection: null,
     tls: null,
     fromLoopbackSource,
+    protocol: "downstream",
+    hop: false,
+    http2KeepAlive: null,
   });
   return [
     make(PASSTHROUGH_CLUSTER, "original-destination", false),

@@ -32,10 +32,6 @@ export type ConnectionPool = v.InferOutput<typeof connectionPool>;
 const CONNECTION_POOL_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "tcp.tcpKeepalive", consequence: "connections keep the operating system's keepalive settings" },
   { path: "tcp.maxConnectionDuration", consequence: "connections are not closed because of their age" },
-  { path: "http.h2UpgradePolicy", consequence: "requests are sent with the protocol their port declares" },
-  { path: "http.useClientProtocol", consequence: "requests are sent with the protocol their port declares" },
-  { path: "http.maxConcurrentStreams", consequence: "streams of one HTTP/2 connection are not limited by it" },
-  { path: "http.http2KeepAlive", consequence: "no HTTP/2 PING is sent to keep connections alive" },
 ];
 
 /** The same fields for a pool at this place of a spec. */

@@ -20,7 +20,7 @@ const ignored = v.optional(anything);
 const IGNORED = [
   "proxyListenPort", "proxyInboundListenPort", "proxyHttpPort", "tcpKeepalive", "ingressClass", "ingressService",
   "ingressControllerMode", "ingressSelector", "enableTracing", "enableEnvoyAccessLogService", "disableEnvoyListenerLog",
-  "configSources", "caCertificates", "localityLbSetting", "zoneAwareLbSetting", "dnsRefreshRate", "h2UpgradePolicy",
+  "configSources", "caCertificates", "localityLbSetting", "zoneAwareLbSetting", "dnsRefreshRate",
   "inboundClusterStatName", "outboundClusterStatName", "certificates", "serviceSettings", "enablePrometheusMerge",
   "verifyCertificateAtClient", "ca", "extensionProviders", "defaultProviders", "discoverySelectors", "meshMTLS",
   "tlsDefaults", "hboneIdleTimeout", "defaultTrafficPolicy",
@@ -35,6 +35,7 @@ export const meshConfig = object({
   inboundTrafficPolicy: v.optional(object({ mode: v.optional(oneOf("PASSTHROUGH", "LOCALHOST"), "PASSTHROUGH") }), {}),
   enableAutoMtls: v.optional(flag, true),
   connectTimeout: v.optional(duration, "10s"),
+  h2UpgradePolicy: v.optional(oneOf("DO_NOT_UPGRADE", "UPGRADE")),
   protocolDetectionTimeout: v.optional(durationOrZero, "0s"),
   accessLogFile: v.optional(text, ""),
   accessLogFormat: v.optional(text),
@@ -64,7 +65,6 @@ const CONSEQUENCES: Partial<Record<(typeof IGNORED)[number], string>> = {
   defaultTrafficPolicy: "DestinationRules without these blocks keep the built-in limits",
   meshMTLS: "SECURITY: TLS parameters of mesh connections keep their defaults",
   tlsDefaults: "SECURITY: TLS parameters keep their defaults",
-  h2UpgradePolicy: "requests are sent with the protocol their port declares",
 };
 
 /** Accepted, and not obeyed yet. */

@@ -199,6 +199,7 @@ const LABELS: WorkloadLabels = {
 export const NO_LIMITS: LimitsSpec = {
   connectTimeoutMs: 10_000, idleTimeoutMs: 3_600_000, maxConnections: Number.POSITIVE_INFINITY, maxPendingRequests: Number.POSITIVE_INFINITY,
   maxRequests: Number.POSITIVE_INFINITY, maxRetries: Number.POSITIVE_INFINITY, maxRequestsPerConnection: Number.POSITIVE_INFINITY,
+  maxConcurrentStreams: Number.POSITIVE_INFINITY,
 };
 
 export const OUTLIERS: OutlierSpec = {
@@ -220,6 +221,9 @@ export function clusterSpec(addresses: readonly string[], changes: Partial<Clust
     outlierDetection: null,
     tls: null,
     fromLoopbackSource: false,
+    protocol: "http1",
+    hop: false,
+    http2KeepAlive: null,
     ...changes,
   };
 }

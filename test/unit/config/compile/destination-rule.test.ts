@@ -46,6 +46,7 @@ describe("policy", () => {
       .toEqual({ consecutive5xx: 5, consecutiveGatewayErrors: 2, intervalMs: 10_000, baseEjectionMs: 30_000, maxEjectionPercent: 10, minHealthPercent: 0 });
     expect(cluster("").limits).toEqual({
       connectTimeoutMs: 10_000, idleTimeoutMs: 3_600_000, maxConnections: Infinity, maxPendingRequests: Infinity, maxRequests: Infinity, maxRetries: Infinity, maxRequestsPerConnection: Infinity,
+      maxConcurrentStreams: Infinity,
     });
     expect(cluster(mesh("connectTimeout: 3s")).limits.connectTimeoutMs).toBe(3000);
   });
