@@ -225,7 +225,10 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
       this.#parse(chunk);
     }
     this.#updateReading();
-    if (this.#phase === "http" && this.#stream === null) this.#awaitRequest();
+    if (this.#phase !== "http") return;
+    if (this.#stream === null) this.#awaitRequest();
+    // The rest of a request does not come from a peer that has sent its FIN.
+    else if (this.#hasPeerEnded && !this.#isRequestEnded) this.#socket.destroy();
   }
 
   /**
@@ -303,15 +306,12 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
 
   /** Between requests, or in the middle of a head. */
   #awaitRequest(): void {
-    if (this.#parser.hasPartialHead) {
-      if (this.#awaitsHead) return;
-      this.#awaitsHead = true;
-      this.#deadline.set(this.#limits.headTimeoutMs);
-      return;
-    }
+    const { hasPartialHead } = this.#parser;
     // With bytes held there is a next request: it begins when the peer has read what came before.
-    if (this.#held.isEmpty && (this.#isDraining || this.#hasPeerEnded)) this.#linger();
-    else this.#deadline.set(this.#limits.idleTimeoutMs);
+    if (this.#held.isEmpty && (this.#hasPeerEnded || (this.#isDraining && !hasPartialHead))) this.#linger();
+    else if (!hasPartialHead) this.#deadline.set(this.#limits.idleTimeoutMs);
+    else if (!this.#awaitsHead) this.#deadline.set(this.#limits.headTimeoutMs);
+    this.#awaitsHead = hasPartialHead;
   }
 
   #onDeadline(): void {

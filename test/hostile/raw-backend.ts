@@ -16,6 +16,12 @@ export class RawConnection {
     this.socket = socket;
   }
 
+  /** Keeps only what is not answered yet, on a connection that is to carry more than its record holds. */
+  forgetAnswered(): void {
+    this.received = this.received.slice(this.answeredTo);
+    this.answeredTo = 0;
+  }
+
   /** True when the proxy has let go of it in whichever way. */
   get isGone(): boolean {
     return this.hasEnded || this.isClosed;
