@@ -74,6 +74,7 @@ describe("outrider proxy", () => {
 
     proxy.write("rule.yaml", rule(297));
     await eventually(async () => (await statusOut()) === 297, "the fixed rule is in force");
+    await load.more(10);
     await load.stop();
     expect(load.failures).toEqual([]);
     expect(new Set(load.results.map(({ status }) => status))).toEqual(new Set([299, 297]));
