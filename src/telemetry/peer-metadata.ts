@@ -41,7 +41,8 @@ export function ownPeerMetadata(workload: WorkloadSpec): OwnPeerMetadata {
   ]);
   return {
     metadata: encodeStruct(fields).toString("base64"),
-    id: `sidecar~${workload.addresses[0] ?? ""}~${podName}.${namespace}~${namespace}.svc.cluster.local`,
+    // It goes into a header as it is, and its parts come from the environment.
+    id: `sidecar~${workload.addresses[0] ?? ""}~${podName}.${namespace}~${namespace}.svc.cluster.local`.replaceAll(/[^!-~]/g, "_"),
   };
 }
 
