@@ -30,7 +30,7 @@ export const captureFlags = [
   { name: "outbound-owner-groups", environment: "ISTIO_OUTBOUND_OWNER_GROUPS", kind: "text", fallback: "*", help: "capture only processes of these groups, at most 64" },
   { name: "outbound-owner-groups-exclude", environment: "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE", kind: "text", fallback: "", help: "with all groups captured, all but these" },
   { name: "outbound-ipv4-loopback-cidr", environment: "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", kind: "text", fallback: "127.0.0.1/32", help: "what counts as a loopback destination, within 127.0.0.0/8" },
-  { name: "redirect-dns", environment: "ISTIO_META_DNS_CAPTURE", kind: "switch", fallback: "false", help: "send port 53 to a resolver you run on 15053" },
+  { name: "redirect-dns", environment: "ISTIO_META_DNS_CAPTURE", kind: "switch", fallback: "false", help: "send port 53 to 15053, where the proxy answers with --dns-port 15053" },
   { name: "capture-all-dns", environment: "CAPTURE_ALL_DNS", kind: "switch", fallback: "false", help: "with --redirect-dns: not only to the servers of resolv.conf" },
   { name: "drop-invalid", environment: "INVALID_DROP", kind: "switch", fallback: "false", help: "drop packets that conntrack calls invalid" },
   { name: "dual-stack", environment: "ISTIO_DUAL_STACK", kind: "switch", fallback: "false", help: "capture IPv6 when any address of the pod is IPv6, not only the first" },
