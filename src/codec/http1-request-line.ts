@@ -49,7 +49,16 @@ export function parseRequestLine(text: string, end: number, maxTargetBytes: numb
   line.authority = null;
   if (target.charCodeAt(0) === SLASH) line.path = target;
   else parseOtherTarget(target, line);
-  if (!METHODS.has(line.method)) throw methodError(line.method);
+  requireMethod(line.method);
+}
+
+/**
+ * Checks that `method` is one we know.
+ *
+ * @throws ProxyError `method_unknown`, `method_not_allowed` or, when it is no method at all, `codec_error`
+ */
+export function requireMethod(method: string): void {
+  if (!METHODS.has(method)) throw methodError(method);
 }
 
 /** True for HTTP/1.0, false for HTTP/1.1. */
@@ -71,8 +80,12 @@ function invalidLineEnd(text: string, afterMethod: number, end: number): ProxyEr
   return lastSpace > afterMethod ? versionError(text.slice(lastSpace + 1, end)) : syntaxError("invalid request line");
 }
 
-/** A target is visible ASCII without a fragment (spec/05 section 5.6). */
-function checkTargetBytes(target: string): void {
+/**
+ * Checks that a target is visible ASCII without a fragment (spec/05 section 5.6).
+ *
+ * @throws ProxyError `codec_error`
+ */
+export function checkTargetBytes(target: string): void {
   for (let index = 0; index < target.length; index++) {
     const code = target.charCodeAt(index);
     if (code <= 32 || code >= 127) throw syntaxError("invalid byte in target");

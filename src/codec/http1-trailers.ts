@@ -30,8 +30,13 @@ export function parseTrailers(found: Http1HeadBuffer): HeaderList | null {
   const { names, keys, values } = fields.headers;
   for (let index = 0; index < keys.length; index++) {
     const key = keys[index] as string;
-    if (key === "te" || FORBIDDEN.has(key) || FORBIDDEN_PREFIXES.some((prefix) => key.startsWith(prefix))) continue;
+    if (!isTrailer(key)) continue;
     kept.appendKeyed(names[index] as string, key, values[index] as string);
   }
   return kept.length === 0 ? null : kept;
+}
+
+/** True when the field called `key` (lower case) may come after a message. */
+export function isTrailer(key: string): boolean {
+  return key !== "te" && !FORBIDDEN.has(key) && !FORBIDDEN_PREFIXES.some((prefix) => key.startsWith(prefix));
 }

@@ -72,7 +72,9 @@ const UNWRITABLE = /[\x00-\x08\x0a-\x1f\x7f\u0100-\uffff]/;
 /**
  * The last guard against header injection (CVE-2023-27493, CVE-2026-1527): parts of a head also come from
  * configuration, from tokens and from certificates.
+ *
+ * @throws ProxyError `internal`
  */
-function requireText(text: string): void {
+export function requireText(text: string): void {
   if (UNWRITABLE.test(text)) throw new ProxyError("internal", "unwritable character in head");
 }

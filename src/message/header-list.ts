@@ -15,6 +15,8 @@ export class HeaderList {
   readonly values: string[] = [];
   /** Names and values nobody has checked for characters that cannot be written; null when there are none. */
   unvetted: string[] | null = null;
+  /** Keys of fields that came with the wish never to be compressed, and go out with it (RFC 7541 section 6.2.3). */
+  sensitive: string[] | null = null;
 
   /** Builds a list from `[name, value]` pairs. */
   static of(...fields: readonly (readonly [string, string])[]): HeaderList {
@@ -76,6 +78,12 @@ export class HeaderList {
     this.values.push(value);
   }
 
+  /** Passes the wish of RFC 7541 section 6.2.3 on for the fields called `key`. */
+  markSensitive(key: string): void {
+    if (this.sensitive === null) this.sensitive = [key];
+    else if (!this.sensitive.includes(key)) this.sensitive.push(key);
+  }
+
   /** Replaces every field called `name` by one, at the place of the first. */
   set(name: string, value: string): void {
     const key = name.toLowerCase();
@@ -99,6 +107,7 @@ export class HeaderList {
   clone(): HeaderList {
     const copy = new HeaderList();
     copy.unvetted = this.unvetted === null ? null : [...this.unvetted];
+    copy.sensitive = this.sensitive === null ? null : [...this.sensitive];
     for (let index = 0; index < this.keys.length; index++) {
       copy.appendKeyed(this.names[index] as string, this.keys[index] as string, this.values[index] as string);
     }
