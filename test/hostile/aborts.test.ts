@@ -99,7 +99,8 @@ describe.each(WAYS)("aborts at any point, %s", (name) => {
     const hop = way.proxies[1]?.inboundPort ?? -1;
     const mayWait = (socket: Socket): boolean => [hop, backend.port].some((port) => socket.localPort === port || socket.remotePort === port);
     await eventually(() => watch.open(mayWait).length === 0, "no socket is left");
-    expect(watch.open()).toHaveLength(2 * way.proxies.flatMap(endpointsOf).reduce((sum, { connections }) => sum + connections.idle, 0));
+    const idle = (): number => way.proxies.flatMap(endpointsOf).reduce((sum, { connections }) => sum + connections.idle, 0);
+    await eventually(() => watch.open().length === 2 * idle(), "every socket is one end of a pool's idle connection");
     expect(timers.count - timersBefore).toBeLessThanOrEqual(watch.open().length + 20);
     const logged = way.proxies.flatMap((proxy) => proxy.logLines).filter((line) => line.includes("unexpected exception"));
     expect(logged).toEqual([]);
