@@ -10,7 +10,8 @@ let time: ManualTime;
 let hostile: HostileProxy;
 beforeEach(async () => {
   time = new ManualTime();
-  hostile = await HostileProxy.start({ clock: time, timers: time.timers });
+  // A back-off of half its length: drawn at random it may be nothing, and then no retry waits.
+  hostile = await HostileProxy.start({ clock: time, timers: time.timers, random: () => 0.5 });
 });
 afterEach(() => hostile.stop());
 
