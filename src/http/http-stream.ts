@@ -281,7 +281,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
       return;
     }
     this.respond(head, false);
-    this.respondData(Buffer.from(reply.body, "latin1"));
+    this.respondData(Buffer.from(reply.body, "utf8"));
     this.respondEnd(null);
   }
 

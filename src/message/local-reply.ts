@@ -45,10 +45,10 @@ function describe(details: string, error: ProxyError): string {
   return `${details}{${reset}${transport}}`.replaceAll(" ", "_");
 }
 
-/** The head of a local reply; its body, if any, is `reply.body` in latin1. */
+/** The head of a local reply; its body, if any, is `reply.body` in UTF-8. */
 export function localReplyHead(reply: LocalReply): ResponseHead {
   const headers = new HeaderList();
   if (reply.body !== "") headers.append("content-type", "text/plain");
   for (const [name, value] of reply.headers) headers.append(name, value);
-  return new ResponseHead(reply.status, reasonPhrase(reply.status), headers, Buffer.byteLength(reply.body, "latin1"));
+  return new ResponseHead(reply.status, reasonPhrase(reply.status), headers, Buffer.byteLength(reply.body, "utf8"));
 }

@@ -44,5 +44,7 @@ describe("toLocalReply", () => {
     const head = localReplyHead(toLocalReply(new ProxyError("rbac_denied", "none")));
     expect(head.headers.get("content-type")).toBe("text/plain");
     expect(head).toMatchObject({ status: 403, reason: "Forbidden", contentLength: 19 });
+    // A direct response may hold any text.
+    expect(localReplyHead({ status: 200, headers: [], body: "grüß 世", flag: "-", details: "direct_response" }).contentLength).toBe(10);
   });
 });
