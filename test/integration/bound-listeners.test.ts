@@ -2,6 +2,7 @@ import { connect, type Socket } from "node:net";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { freePort } from "./free-port.ts";
 import { ask } from "./http-client.ts";
 import { meshClient } from "./mesh-client.ts";
 import { meshConfig, networking, type Resource, service, yamlOf } from "./mesh-resources.ts";
@@ -21,11 +22,7 @@ describe("listeners of a Sidecar resource", () => {
   beforeAll(async () => {
     [reviews, ratings] = await Promise.all([TestApplication.start("reviews"), TestApplication.start("ratings")]);
     echo = await rawServer((socket) => socket.pipe(socket));
-    for (const name of Object.keys(ports) as (keyof typeof ports)[]) {
-      const probe = await rawServer(() => undefined);
-      probe.close();
-      ports[name] = probe.port;
-    }
+    for (const name of Object.keys(ports) as (keyof typeof ports)[]) ports[name] = await freePort();
     proxy = await ProxyUnderTest.start({ yaml: yaml(), workload: { serviceAccount: "reviews" } });
   });
 

@@ -3,6 +3,7 @@ import { connect, type Socket } from "node:net";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { freePort } from "./free-port.ts";
 import { ask, type HttpAnswer } from "./http-client.ts";
 import { ManualTime } from "./manual-time.ts";
 import { networking, type Resource, service, yamlOf } from "./mesh-resources.ts";
@@ -57,8 +58,7 @@ describe("local replies", () => {
   }
 
   it("503 UF: the endpoint refuses", async () => {
-    const refusing = await rawServer(() => undefined);
-    refusing.close();
+    const refusing = { port: await freePort() };
     await use([refusing.port]);
     const answer = await get();
     const reason = `127.0.0.1:${refusing.port}: connection refused`;

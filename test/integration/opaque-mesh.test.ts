@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 
 import { afterEach, describe, expect, it } from "vitest";
 
+import { freePort } from "./free-port.ts";
 import { ask } from "./http-client.ts";
 import { PatientWriter } from "./patient-writer.ts";
 import { ProxyPair } from "./proxy-pair.ts";
@@ -67,8 +68,7 @@ describe("opaque connections between two proxies", () => {
   });
 
   it("resets when nobody listens at the callee, and both proxies live on", async () => {
-    const gone = await rawServer(() => undefined);
-    gone.close();
+    const gone = { port: await freePort() };
     const pair = await ProxyPair.start({ port: gone.port, portName: "tcp" });
     stops.push(() => pair.stop());
     for (let round = 0; round < 3; round++) expect(await exchange(pair.connect(), "hello").catch(() => "")).toBe("");

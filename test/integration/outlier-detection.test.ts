@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { seededRandom } from "../contract/load-balancer.ts";
+import { freePort } from "./free-port.ts";
 import { ask } from "./http-client.ts";
 import { ManualTime } from "./manual-time.ts";
 import { networking, type Resource, service, yamlOf } from "./mesh-resources.ts";
-import { ProxyUnderTest, rawServer } from "./proxy-under-test.ts";
+import { ProxyUnderTest } from "./proxy-under-test.ts";
 import { ScriptedUpstream } from "./scripted-upstream.ts";
 
 /* Endpoints that fail are left out for a while: spec/04 4.4 and 4.5, faults F05, F30, F31. */
@@ -113,8 +114,7 @@ describe("outlier detection", () => {
   });
 
   it("ejects one that refuses connections", async () => {
-    const refusing = await rawServer(() => undefined);
-    refusing.close();
+    const refusing = { port: await freePort() };
     const ports = [refusing.port, upstreams[1]?.port ?? 0, upstreams[2]?.port ?? 0];
     await withProxy(yaml({ consecutive5xxErrors: 2, maxEjectionPercent: 50 }, ports), async () => {
       // Nobody notices: nothing was sent, so the request goes elsewhere.

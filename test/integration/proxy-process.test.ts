@@ -5,11 +5,12 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
+import { freePort } from "./free-port.ts";
 import { ask } from "./http-client.ts";
 import { Load } from "./load.ts";
 import { httpRules, networking, portOf, service, yamlOf } from "./mesh-resources.ts";
 import { eventually } from "./proxy-under-test.ts";
-import { freePort, outrider, RunningProxy, type RunningProxyOptions } from "./running-proxy.ts";
+import { outrider, RunningProxy, type RunningProxyOptions } from "./running-proxy.ts";
 import { TestApplication } from "./test-application.ts";
 
 /* The program as operators run it: start, reload, signals, end. Faults F14, F16, F17, F18; users 1.1, 1.2, 1.6. */

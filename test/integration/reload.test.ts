@@ -1,7 +1,8 @@
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
+import { freePort } from "./free-port.ts";
 import { ask } from "./http-client.ts";
 import { Load } from "./load.ts";
 import { httpRules, meshConfig, networking, portOf, type Resource, service, yamlOf } from "./mesh-resources.ts";
@@ -128,7 +129,6 @@ describe("a new configuration", () => {
       apiVersion: "networking.istio.io/v1", kind: "Sidecar", metadata: { name: "default", namespace: "default" },
       spec: { egress: [{ port: { number: each, protocol: "HTTP", name: "http" }, bind: "127.0.0.1", captureMode: "NONE", hosts: ["./*"] }] },
     })));
-    const { connect } = await import("node:net");
     const get = (target: number): Promise<string> => ask(connect(target, "127.0.0.1"), { host: "reviews:9080" }).then(({ body }) => body);
     await proxy.apply(listening(port));
     expect(await get(port)).toBe("v1");
@@ -168,7 +168,6 @@ describe("a new configuration", () => {
       taken.close(resolve);
     });
     expect(await proxy.tryApply(text)).toEqual([]);
-    const { connect } = await import("node:net");
     expect((await ask(connect(port, "127.0.0.1"), { host: "reviews:9080" })).body).toBe("v2");
   });
 
@@ -181,12 +180,6 @@ describe("a new configuration", () => {
     expect(await say()).toBe("");
     echo.close();
   });
-
-  async function freePort(): Promise<number> {
-    const probe = await rawServer(() => undefined);
-    probe.close();
-    return probe.port;
-  }
 
   function connectionsOf(application: TestApplication): Promise<number> {
     return new Promise((resolve, reject) => {

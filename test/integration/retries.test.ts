@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
+import { freePort } from "./free-port.ts";
 import { ask, type HttpAnswer, type HttpQuestion } from "./http-client.ts";
 import { ManualTime } from "./manual-time.ts";
 import { httpRules, meshConfig, networking, type Resource, service, yamlOf } from "./mesh-resources.ts";
-import { eventually, ProxyUnderTest, rawServer } from "./proxy-under-test.ts";
+import { eventually, ProxyUnderTest } from "./proxy-under-test.ts";
 import { ScriptedUpstream } from "./scripted-upstream.ts";
 
 /* Attempts of a request: spec/03 3.4 to 3.7, faults F03 and F05, users 0.1. Time stands still until a test moves it. */
@@ -202,8 +203,7 @@ describe("attempts", () => {
     });
 
     it("goes to another endpoint when one refuses the connection, whatever the method", async () => {
-      const refusing = await rawServer(() => undefined);
-      refusing.close();
+      const refusing = { port: await freePort() };
       await proxy.apply(yamlOf(service({ name: "reviews", endpoints: [{ port: refusing.port }, { port: upstream.port }] })));
       upstream.always("200");
       for (let round = 0; round < 10; round++) {
@@ -213,8 +213,7 @@ describe("attempts", () => {
     });
 
     it("says so when every endpoint refuses", async () => {
-      const refusing = await rawServer(() => undefined);
-      refusing.close();
+      const refusing = { port: await freePort() };
       await proxy.apply(yamlOf(service({ name: "reviews", endpoints: [{ port: refusing.port }] })));
       const answer = await get();
       expect(answer.status).toBe(503);

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { RunningProgram } from "../netns/running-program.ts";
-import { eventually, rawServer, testCa } from "./proxy-under-test.ts";
+import { eventually, testCa } from "./proxy-under-test.ts";
 
 const ENTRY = join(import.meta.dirname, "..", "..", "bin", "outrider.ts");
 const PORT_FLAGS = ["outbound", "inbound", "admin", "status", "ready", "metrics"] as const;
@@ -20,13 +20,6 @@ export interface RunningProxyOptions {
 /** `outrider ARGS...` as a child process with an environment of its own. */
 export function outrider(args: readonly string[], environment: NodeJS.ProcessEnv = {}): RunningProgram {
   return new RunningProgram([process.execPath, ENTRY, ...args], { PATH: process.env["PATH"], ...environment });
-}
-
-/** A port that nobody listens on. */
-export async function freePort(): Promise<number> {
-  const probe = await rawServer(() => undefined);
-  probe.close();
-  return probe.port;
 }
 
 /** A real `outrider proxy` with folders of its own; every port it listens on is free, and on loopback. */

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { seededRandom } from "../contract/load-balancer.ts";
+import { freePort } from "./free-port.ts";
 import { networking, type Resource, service, yamlOf } from "./mesh-resources.ts";
 import { PatientWriter } from "./patient-writer.ts";
 import { eventually, exchange, ProxyUnderTest, rawServer } from "./proxy-under-test.ts";
@@ -61,15 +62,13 @@ describe("TCP routing", () => {
   });
 
   it("tries another endpoint when one refuses, before a byte was sent", async () => {
-    const refusing = await rawServer(() => undefined);
-    refusing.close();
+    const refusing = { port: await freePort() };
     await proxy.apply(database([refusing.port, servers[0]?.port ?? 0]));
     for (let round = 0; round < 10; round++) expect(await talk()).toBe("one:ping\n");
   });
 
   it("closes without a byte when no endpoint can be had, and says why", async () => {
-    const refusing = await rawServer(() => undefined);
-    refusing.close();
+    const refusing = { port: await freePort() };
     await proxy.apply(database([refusing.port]));
     expect(await talk()).toBe("");
     await eventually(() => proxy.accessLog.at(-1)?.["response_flags"] === "UF", "the failure was logged");
