@@ -133,6 +133,7 @@ export class DataPlane {
         accepted: (listener) => listeners.accepted(listener),
         closed: (listener) => listeners.closed(listener),
         refused: (listener, remote, reason) => this.#onListenerRefused(listener, remote, reason, listeners),
+        defect: (_listener, cause) => this.defect("listener", cause),
       },
       clusterMetrics: (name) => clusters.of(name),
       outlierObserver: { outlier: (event) => options.log.info("outlier detection", { ...event }) },

@@ -46,7 +46,7 @@ export function inbound(parts: Parts): Direction {
     authorizeTcp: (facts) => authorizer.check(new AuthorizationFacts(facts, null)),
     opaque: (request) => tcp.forward(request),
     refused: (refusal) => parts.refused("inbound", refusal),
-  }, parts.timers);
+  }, parts);
 
   // What was checked is what is sent: the filters see the request after hygiene, the router sends that same one.
   let authorizer = new Authorizer({ deny: [], allow: [] });

@@ -31,7 +31,7 @@ export function outbound(parts: Parts): Direction {
   const connections = new OutboundConnections({
     http: (socket, firstBytes, facts, routing) => http.serve(socket, firstBytes, facts, routing),
     opaque: (request) => tcp.forward(request),
-  }, parts.timers, parts.countDetected);
+  }, parts);
 
   // Authorization is the callee's: an application may try to call anybody.
   const filters = new FilterChain([]);

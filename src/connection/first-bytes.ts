@@ -1,14 +1,23 @@
 import type { Socket } from "node:net";
+import type { DefectObserver } from "../core/defect.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 
 /** Told once what became of waiting for the first bytes. */
 export interface FirstBytesReceiver {
   /** Decides on all bytes so far: true when they were enough. The socket is paused meanwhile and stays so after true. */
   bytes(bytes: Buffer): boolean;
-  /** Nothing (more) came in time; `bytes` is what did. The socket is paused. */
-  silent(bytes: Buffer): void;
-  /** The peer closed or failed before enough came. */
+  /**
+   * `bytes` is all there is to decide by: no more came in time, or (`hasEnded`) the peer has sent its FIN and may still
+   * wait for an answer. The socket is paused.
+   */
+  silent(bytes: Buffer, hasEnded: boolean): void;
+  /** The connection is gone. */
   closed(): void;
+}
+
+export interface FirstBytesParts {
+  readonly timers: TimerWheel;
+  readonly defect: DefectObserver;
 }
 
 /** More than any protocol needs to show itself (a ClientHello has 16 KiB at most here). */
@@ -17,59 +26,89 @@ const EMPTY = Buffer.alloc(0);
 
 /**
  * Reads from an accepted socket until its protocol is known, then lets go of it. Whoever takes over gets the bytes
- * handed on: nothing is lost and nothing is read twice.
+ * handed on: nothing is lost and nothing is read twice. It listens before each call of the receiver ends, so that no
+ * event falls between two owners. A receiver that throws loses its connection.
  */
 export class FirstBytes {
   readonly #socket: Socket;
   readonly #receiver: FirstBytesReceiver;
+  readonly #defect: DefectObserver;
   readonly #timer: Timer;
   #bytes: Buffer = EMPTY;
 
-  constructor(socket: Socket, receiver: FirstBytesReceiver, timers: TimerWheel, timeoutMs: number) {
+  /** The socket is paused and has not been read from. */
+  constructor(socket: Socket, receiver: FirstBytesReceiver, parts: FirstBytesParts, timeoutMs: number) {
     this.#socket = socket;
     this.#receiver = receiver;
-    this.#timer = timers.schedule(timeoutMs, this.#onTimeout);
-    socket.on("data", this.#onData);
-    socket.on("end", this.#onClosed);
-    socket.on("close", this.#onClosed);
+    this.#defect = parts.defect;
+    this.#timer = parts.timers.schedule(timeoutMs, this.#onTimeout);
+    this.#listen();
+    socket.resume();
   }
 
   readonly #onData = (chunk: Buffer): void => {
     this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
-    this.#socket.pause();
     if (this.#bytes.length > MAX_BYTES) {
-      this.#timer.cancel();
-      this.#release();
-      this.#receiver.silent(this.#bytes);
+      this.#tellSilence(false);
       return;
     }
     // Let go first: the receiver may hand the socket to its next owner within the call.
     this.#release();
-    if (this.#receiver.bytes(this.#bytes)) {
+    let isEnough = false;
+    try {
+      isEnough = this.#receiver.bytes(this.#bytes);
+    } catch (cause) {
+      this.#break(cause);
+      return;
+    }
+    if (isEnough) {
       this.#timer.cancel();
       return;
     }
-    this.#socket.on("data", this.#onData);
-    this.#socket.on("end", this.#onClosed);
-    this.#socket.on("close", this.#onClosed);
+    this.#listen();
     this.#socket.resume();
   };
 
-  readonly #onTimeout = (): void => {
-    this.#release();
-    this.#socket.pause();
-    this.#receiver.silent(this.#bytes);
-  };
+  readonly #onTimeout = (): void => this.#tellSilence(false);
+
+  readonly #onEnd = (): void => this.#tellSilence(true);
 
   readonly #onClosed = (): void => {
     this.#timer.cancel();
     this.#release();
-    this.#receiver.closed();
+    try {
+      this.#receiver.closed();
+    } catch (cause) {
+      this.#break(cause);
+    }
   };
 
+  #tellSilence(hasEnded: boolean): void {
+    this.#timer.cancel();
+    this.#release();
+    try {
+      this.#receiver.silent(this.#bytes, hasEnded);
+    } catch (cause) {
+      this.#break(cause);
+    }
+  }
+
+  #listen(): void {
+    this.#socket.on("data", this.#onData);
+    this.#socket.on("end", this.#onEnd);
+    this.#socket.on("close", this.#onClosed);
+  }
+
   #release(): void {
+    this.#socket.pause();
     this.#socket.off("data", this.#onData);
-    this.#socket.off("end", this.#onClosed);
+    this.#socket.off("end", this.#onEnd);
     this.#socket.off("close", this.#onClosed);
+  }
+
+  #break(cause: unknown): void {
+    this.#timer.cancel();
+    this.#socket.destroy();
+    this.#defect("first_bytes", cause);
   }
 }

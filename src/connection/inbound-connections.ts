@@ -1,11 +1,10 @@
 import type { Socket } from "node:net";
 import type { ForwardSpec, InboundPortSpec, InboundSpec, RetrySpec, RouteSpec } from "../config/snapshot.ts";
-import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { AuthorizationVerdict } from "../filter/rbac.ts";
 import type { StreamRouting } from "../http/http-stream.ts";
 import type { ConnectionFacts, SocketAddress, TlsFacts } from "../message/connection-facts.ts";
 import { inspectClientHello, type ClientHello } from "./client-hello.ts";
-import { FirstBytes } from "./first-bytes.ts";
+import { FirstBytes, type FirstBytesParts } from "./first-bytes.ts";
 import { chooseInboundChain, type InboundChain, type Observed, servesUnseen } from "./inbound-chain.ts";
 import { sniff } from "./sniff.ts";
 import type { TcpRequest } from "./tcp-proxy.ts";
@@ -62,13 +61,13 @@ class InboundPort {
  */
 export class InboundConnections {
   readonly #next: InboundNext;
-  readonly #timers: TimerWheel;
+  readonly #parts: FirstBytesParts;
   #ports = new Map<number, InboundPort>();
   #passthrough: InboundPort | null = null;
 
-  constructor(next: InboundNext, timers: TimerWheel) {
+  constructor(next: InboundNext, parts: FirstBytesParts) {
     this.#next = next;
-    this.#timers = timers;
+    this.#parts = parts;
   }
 
   apply(spec: InboundSpec): void {
@@ -91,10 +90,9 @@ export class InboundConnections {
     }
     new FirstBytes(socket, {
       bytes: (bytes) => this.#onBytes(socket, bytes, facts, port),
-      silent: (bytes) => this.#onSilent(socket, bytes, facts, port),
+      silent: (bytes, hasEnded) => this.#onSilent(socket, bytes, facts, port, hasEnded),
       closed: () => socket.destroy(),
-    }, this.#timers, DETECT_TIMEOUT_MS);
-    socket.resume();
+    }, this.#parts, DETECT_TIMEOUT_MS);
   }
 
   #onBytes(socket: Socket, bytes: Buffer, facts: ConnectionFacts, port: InboundPort): boolean {
@@ -119,7 +117,12 @@ export class InboundConnections {
     return true;
   }
 
-  #onSilent(socket: Socket, bytes: Buffer, facts: ConnectionFacts, port: InboundPort): void {
+  #onSilent(socket: Socket, bytes: Buffer, facts: ConnectionFacts, port: InboundPort, hasEnded: boolean): void {
+    // Connected and closed without a word, as health checks do: nothing is refused by serving nothing.
+    if (hasEnded && bytes.length === 0 && (port.spec.mtls === "STRICT" || port.spec.protocol === "http")) {
+      socket.destroy();
+      return;
+    }
     if (bytes.length > 0 && inspectClientHello(bytes).kind === "incomplete") {
       this.#refuse(socket, facts, "tls_incomplete_client_hello", "the peer began a TLS handshake and never went on");
       return;
@@ -136,11 +139,16 @@ export class InboundConnections {
     } else if (hello !== null) {
       socket.unshift(bytes);
       this.#next.terminateTls(socket, hello, chain.protocol, (refusal, secured, tls) => {
-        if (refusal !== null || secured === null) {
-          this.#refuse(socket, facts, refusal?.reason ?? "tls_closed", refusal?.message ?? "the peer closed");
-          return;
+        try {
+          if (refusal !== null || secured === null) {
+            this.#refuse(socket, facts, refusal?.reason ?? "tls_closed", refusal?.message ?? "the peer closed");
+          } else {
+            this.#servePlaintext(secured, null, { ...facts, tls }, port, chain.protocol);
+          }
+        } catch (cause) {
+          socket.destroy();
+          this.#parts.defect("inbound_tls", cause);
         }
-        this.#servePlaintext(secured, null, { ...facts, tls }, port, chain.protocol);
       });
     }
   }

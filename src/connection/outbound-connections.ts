@@ -1,12 +1,11 @@
 import type { Socket } from "node:net";
 import type { OutboundListenerSpec, OutboundSpec, RouteSpec, WeightedClusterSpec } from "../config/snapshot.ts";
-import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { StreamRouting } from "../http/http-stream.ts";
 import type { ConnectionFacts, SocketAddress } from "../message/connection-facts.ts";
 import { normalizeAuthority } from "../message/authority.ts";
 import type { RequestHead } from "../message/head.ts";
 import { RouteTable } from "../router/route-table.ts";
-import { FirstBytes } from "./first-bytes.ts";
+import { FirstBytes, type FirstBytesParts } from "./first-bytes.ts";
 import { sniff } from "./sniff.ts";
 import type { TcpRequest } from "./tcp-proxy.ts";
 
@@ -25,23 +24,25 @@ export interface OutboundNext {
 /** Where protocol detection reports: `http1`, `opaque` or `timeout`, for metrics. */
 export type DetectionObserver = (outcome: "http1" | "opaque" | "timeout") => void;
 
+export interface OutboundConnectionsParts extends FirstBytesParts {
+  readonly countDetected: DetectionObserver;
+}
+
 /**
  * Connections the application opened. The original destination selects a logical listener (`spec/02` 2.1): the exact
  * address first, then the port alone, then the catch-all. Its protocol says whether the first bytes are looked at.
  */
 export class OutboundConnections {
   readonly #next: OutboundNext;
-  readonly #timers: TimerWheel;
-  readonly #onDetected: DetectionObserver;
+  readonly #parts: OutboundConnectionsParts;
   #listeners = new Map<string, OutboundListenerSpec>();
   #tables = new Map<string, RouteTable>();
   #catchAll: readonly WeightedClusterSpec[] = BLACK_HOLE;
   readonly #routings = new Map<string, StreamRouting>();
 
-  constructor(next: OutboundNext, timers: TimerWheel, onDetected: DetectionObserver) {
+  constructor(next: OutboundNext, parts: OutboundConnectionsParts) {
     this.#next = next;
-    this.#timers = timers;
-    this.#onDetected = onDetected;
+    this.#parts = parts;
   }
 
   apply(spec: OutboundSpec): void {
@@ -51,6 +52,8 @@ export class OutboundConnections {
       if (listener.bind === null) this.#listeners.set(listenerKey(listener.address, listener.port), listener);
       else this.#listeners.set(listener.name, listener);
     }
+    // Connections keep the object they have; what is gone from the configuration is not kept for new ones.
+    for (const name of this.#routings.keys()) if (!this.#tables.has(name)) this.#routings.delete(name);
     this.#catchAll = spec.catchAll === "ALLOW_ANY" ? PASSTHROUGH : BLACK_HOLE;
   }
 
@@ -81,18 +84,18 @@ export class OutboundConnections {
       bytes: (bytes) => {
         const protocol = sniff(bytes);
         if (protocol === "incomplete") return false;
-        this.#onDetected(protocol === "http1" ? "http1" : "opaque");
+        this.#parts.countDetected(protocol === "http1" ? "http1" : "opaque");
         if (protocol === "http1") this.#next.http(socket, bytes, facts, routing);
         else opaque(bytes);
         return true;
       },
-      silent: (bytes) => {
-        this.#onDetected("timeout");
+      silent: (bytes, hasEnded) => {
+        // Who ends without a whole request line does not speak HTTP, but may have been told what it waits for.
+        this.#parts.countDetected(hasEnded ? "opaque" : "timeout");
         opaque(bytes);
       },
       closed: () => socket.destroy(),
-    }, this.#timers, DETECT_TIMEOUT_MS);
-    socket.resume();
+    }, this.#parts, DETECT_TIMEOUT_MS);
   }
 
   #findRoute(tableName: string, head: RequestHead): RouteSpec | null {

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { resetConnection } from "../core/reset-connection.ts";
 
 /** Byte counts of a splice; grown while it runs. */
 export interface SpliceCounts {
@@ -6,6 +7,11 @@ export interface SpliceCounts {
   bytesReceived: number;
   bytesSent: number;
 }
+
+export type SpliceSide = "downstream" | "upstream";
+
+/** Told once, when both sockets are gone: who cut the connection short, or null for a clean end. */
+export type SpliceClosed = (cutBy: SpliceSide | null) => void;
 
 /**
  * Joins two sockets and forwards bytes unread both ways until both have ended: a FIN is passed on as a FIN, so either
@@ -15,12 +21,12 @@ export class Splice {
   readonly #downstream: Socket;
   readonly #upstream: Socket;
   readonly #counts: SpliceCounts;
-  readonly #onClosed: (cutBy: "downstream" | "upstream" | null) => void;
-  #cutBy: "downstream" | "upstream" | null = null;
+  readonly #onClosed: SpliceClosed;
+  #cutBy: SpliceSide | null = null;
   #openEnds = 2;
 
-  /** `onClosed` is told once, when both sockets are gone: who cut the connection short, or null for a clean end. */
-  constructor(downstream: Socket, upstream: Socket, counts: SpliceCounts, onClosed: (cutBy: "downstream" | "upstream" | null) => void) {
+  /** Both sockets are paused; the upstream is new. */
+  constructor(downstream: Socket, upstream: Socket, counts: SpliceCounts, onClosed: SpliceClosed) {
     this.#downstream = downstream;
     this.#upstream = upstream;
     this.#counts = counts;
@@ -47,6 +53,7 @@ export class Splice {
     // Bytes in hand first; the pause they may cause has to win over the resume.
     downstream.resume();
     if (firstBytes !== null && firstBytes.length > 0) this.#forwardUp(firstBytes);
+    // Nor does one whose FIN came while the upstream was being dialled.
     if (downstream.readableEnded) upstream.end();
   }
 
@@ -66,13 +73,13 @@ export class Splice {
     if (!this.#downstream.write(chunk)) this.#upstream.pause();
   }
 
-  #onSocketClosed(side: "downstream" | "upstream"): void {
+  #onSocketClosed(side: SpliceSide): void {
     const own = side === "downstream" ? this.#downstream : this.#upstream;
     const other = side === "downstream" ? this.#upstream : this.#downstream;
     // A socket that closed before both FINs were exchanged was cut: so is the other, or its peer would wait for ever.
     if (!own.readableEnded || !own.writableFinished) {
       this.#cutBy ??= side;
-      if (!other.destroyed) other.resetAndDestroy();
+      if (!other.destroyed) resetConnection(other);
     }
     this.#openEnds--;
     if (this.#openEnds === 0) this.#onClosed(this.#cutBy);

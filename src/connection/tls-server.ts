@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { TLSSocketOptions } from "node:tls";
 
+import { rememberTransport } from "../core/reset-connection.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import { PeerRefused } from "../identity/peer-refused.ts";
 import type { TlsIdentity } from "../identity/tls-identity.ts";
@@ -108,6 +109,7 @@ class Handshake implements Terminating {
     };
     try {
       this.#tls = new TLSSocket(this.#socket, settings);
+      rememberTransport(this.#tls, this.#socket);
     } catch (error) {
       this.#refuse(describeTlsError(error as Error, this.#peerName));
       return;

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { resetConnection } from "../core/reset-connection.ts";
 import type { Http1Deadline } from "./http1-deadline.ts";
 
 /** After our last byte: how long, and how much, a peer is listened to before the connection is destroyed. */
@@ -41,10 +42,4 @@ export class Http1DelayedClose {
     this.#discardedBytes += chunk.length;
     if (this.#discardedBytes > MAX_LINGER_BYTES) this.#socket.pause();
   }
-}
-
-/** Closes so that the peer cannot take what it got for a whole response: RST on TCP, no close_notify on TLS. */
-export function resetConnection(socket: Socket): void {
-  if ("encrypted" in socket || socket.destroyed) socket.destroy();
-  else socket.resetAndDestroy();
 }

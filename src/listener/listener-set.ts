@@ -31,6 +31,7 @@ export class ListenerSet {
   /** Every listener that may still have connections, accepting or not. */
   readonly #opened = new Set<Listener>();
   #pending: Promise<string[]> = Promise.resolve([]);
+  #isClosed = false;
 
   constructor(options: ListenerSetOptions, accept: BoundAccept, observer: ListenerObserver) {
     this.#options = options;
@@ -44,8 +45,9 @@ export class ListenerSet {
     return this.#pending;
   }
 
-  /** Stops accepting; connections go on. */
+  /** Stops accepting, for good; connections go on. */
   close(): void {
+    this.#isClosed = true;
     for (const listener of this.#listeners.values()) listener.close();
     this.#listeners.clear();
   }
@@ -56,7 +58,7 @@ export class ListenerSet {
   }
 
   async #reconcile(specs: readonly BoundListenerSpec[]): Promise<string[]> {
-    const wanted = new Map(specs.map((spec) => [`${spec.name} ${spec.bind.address} ${spec.bind.port}`, spec]));
+    const wanted = new Map((this.#isClosed ? [] : specs).map((spec) => [`${spec.name} ${spec.bind.address} ${spec.bind.port}`, spec]));
     for (const [key, listener] of this.#listeners) {
       if (wanted.has(key)) continue;
       listener.close();
@@ -66,7 +68,9 @@ export class ListenerSet {
     for (const [key, spec] of wanted) {
       if (this.#listeners.has(key)) continue;
       try {
-        this.#listeners.set(key, await this.#open(spec));
+        const listener = await this.#open(spec);
+        if (this.#isClosed) listener.close();
+        else this.#listeners.set(key, listener);
       } catch (error) {
         problems.push(`listener ${spec.name} cannot bind ${spec.bind.address}:${spec.bind.port}: ${(error as Error).message}`);
       }

@@ -12,6 +12,8 @@ export interface ListenerObserver {
   accepted(listener: string): void;
   closed(listener: string): void;
   refused(listener: string, remote: SocketAddress, reason: ListenerRefusal): void;
+  /** Serving a connection threw; it was closed. */
+  defect(listener: string, cause: unknown): void;
 }
 
 export interface ListenerOptions {
@@ -115,13 +117,18 @@ export class Listener {
       this.#connections.delete(socket);
       this.#observer.closed(this.options.name);
     });
-    const destination = this.#destinationOf(socket);
-    if (typeof destination === "string") {
+    try {
+      const destination = this.#destinationOf(socket);
+      if (typeof destination !== "string") {
+        this.#accept(socket, remote, destination);
+        return;
+      }
       this.#observer.refused(this.options.name, remote, destination);
       socket.resetAndDestroy();
-      return;
+    } catch (cause) {
+      socket.destroy();
+      this.#observer.defect(this.options.name, cause);
     }
-    this.#accept(socket, remote, destination);
   }
 
   #destinationOf(socket: Socket): SocketAddress | ListenerRefusal {

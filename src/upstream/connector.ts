@@ -85,7 +85,9 @@ class Dial implements Dialing {
   readonly #done: ConnectDone;
   readonly #peerName: string;
   readonly #generation: number;
-  #socket: Socket | null = null;
+  #tcp: Socket | null = null;
+  /** Once TCP is connected, where TLS is spoken. */
+  #tls: TLSSocket | null = null;
   #timer: Timer | null = null;
   #isTcpConnected = false;
   #isOver = false;
@@ -99,32 +101,31 @@ class Dial implements Dialing {
   }
 
   begin(): void {
-    const { connectTimeoutMs } = this.#target;
+    const { connectTimeoutMs, tls } = this.#target;
+    if (tls !== null && this.#parts.identity.clientContext === null) {
+      this.#failSoon(tlsFailure(this.#withoutCertificate()));
+      return;
+    }
     try {
-      this.#socket = this.#open();
+      this.#tcp = this.#open();
     } catch (error) {
       // Node throws for what it can tell without the network: a port out of range, a bad local address.
       this.#failSoon(fromNodeError(error as Error, this.#peerName, "connect"));
       return;
     }
-    if (this.#socket === null) {
-      this.#failSoon(tlsFailure(new PeerRefused("tls_no_identity", `cannot speak mesh TLS to ${this.#peerName}: this workload has no certificate yet`)));
-      return;
-    }
     if (connectTimeoutMs > 0) this.#timer = this.#parts.timers.schedule(connectTimeoutMs, () => this.#onTimeout());
-    this.#socket.on("error", this.#onError);
-    this.#socket.on("close", this.#onClose);
-    this.#socket.on("connect", this.#onConnect);
-    if (this.#target.tls !== null) this.#socket.on("secureConnect", this.#onSecure);
+    this.#tcp.on("error", this.#onError);
+    this.#tcp.on("close", this.#onClose);
+    this.#tcp.on("connect", this.#onConnect);
   }
 
   cancel(): void {
     if (!this.#settle()) return;
-    this.#socket?.destroy();
+    this.#destroy();
   }
 
-  #open(): Socket | null {
-    const { address, port, fromLoopbackSource, tls, alpn } = this.#target;
+  #open(): Socket {
+    const { address, port, fromLoopbackSource } = this.#target;
     const options: TcpNetConnectOpts = {
       host: address,
       port,
@@ -134,22 +135,36 @@ class Dial implements Dialing {
       allowHalfOpen: true,
       ...(fromLoopbackSource ? { localAddress: isIPv6(address) ? "::6" : "127.0.0.6" } : {}),
     };
-    return tls === null ? connect(options) : originateTls(options, this.#parts.identity, tls, alpn);
+    return connect(options);
   }
 
   readonly #onConnect = (): void => {
+    const { tls, alpn } = this.#target;
+    const tcp = this.#tcp;
+    if (tcp === null) return;
     this.#isTcpConnected = true;
-    if (this.#target.tls === null) this.#finish(null, null);
-    else this.#socket?.on("end", this.#onClose);
+    if (tls === null) {
+      this.#finish(tcp, null, null);
+      return;
+    }
+    this.#tls = originateTls(tcp, this.#parts.identity, tls, alpn);
+    if (this.#tls === null) {
+      this.#fail(tlsFailure(this.#withoutCertificate()));
+      return;
+    }
+    this.#tls.on("error", this.#onError);
+    this.#tls.on("close", this.#onClose);
+    this.#tls.on("end", this.#onClose);
+    this.#tls.on("secureConnect", this.#onSecure);
   };
 
   readonly #onSecure = (): void => {
     const { tls } = this.#target;
-    const socket = this.#socket as TLSSocket;
-    if (tls === null || this.#isOver) return;
+    const socket = this.#tls;
+    if (tls === null || socket === null || this.#isOver) return;
     const verdict = verifyUpstream(socket, this.#parts.identity, tls, this.#parts.trustDomains(), this.#peerName);
     if (verdict instanceof ProxyError) this.#fail(verdict);
-    else this.#finish(verdict.spiffeId, typeof socket.alpnProtocol === "string" && socket.alpnProtocol !== "" ? socket.alpnProtocol : null);
+    else this.#finish(socket, verdict.spiffeId, typeof socket.alpnProtocol === "string" && socket.alpnProtocol !== "" ? socket.alpnProtocol : null);
   };
 
   readonly #onError = (error: Error): void => {
@@ -170,9 +185,12 @@ class Dial implements Dialing {
     this.#fail(new ProxyError("connect_timeout", `${this.#peerName}: ${what} within ${this.#target.connectTimeoutMs} ms`));
   }
 
-  #finish(peerSpiffeId: string | null, alpn: string | null): void {
-    const socket = this.#socket;
-    if (socket === null || !this.#settle()) return;
+  #withoutCertificate(): PeerRefused {
+    return new PeerRefused("tls_no_identity", `cannot speak mesh TLS to ${this.#peerName}: this workload has no certificate yet`);
+  }
+
+  #finish(socket: Socket, peerSpiffeId: string | null, alpn: string | null): void {
+    if (!this.#settle()) return;
     const local = addressOf(socket.localAddress, socket.localPort);
     const remote = addressOf(socket.remoteAddress ?? this.#target.address, socket.remotePort ?? this.#target.port);
     this.#done(null, socket, { local, remote, peerSpiffeId, alpn, generation: this.#generation });
@@ -180,7 +198,7 @@ class Dial implements Dialing {
 
   #fail(error: ProxyError): void {
     if (!this.#settle()) return;
-    this.#socket?.destroy();
+    this.#destroy();
     this.#done(error, null, null);
   }
 
@@ -190,12 +208,16 @@ class Dial implements Dialing {
     setImmediate(() => this.#fail(error));
   }
 
+  #destroy(): void {
+    (this.#tls ?? this.#tcp)?.destroy();
+  }
+
   #settle(): boolean {
     if (this.#isOver) return false;
     this.#isOver = true;
     this.#timer?.cancel();
-    const socket = this.#socket;
-    if (socket !== null) {
+    for (const socket of [this.#tcp, this.#tls]) {
+      if (socket === null) continue;
       // No socket is ever without a listener for errors; this one does not keep the dial in memory.
       socket.on("error", ignore);
       socket.off("error", this.#onError);

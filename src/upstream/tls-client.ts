@@ -1,8 +1,9 @@
 import { connect } from "node:tls";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
-import type { TcpNetConnectOpts } from "node:net";
+import type { Socket } from "node:net";
 
 import type { UpstreamTlsSpec } from "../config/snapshot.ts";
+import { rememberTransport } from "../core/reset-connection.ts";
 import { PeerRefused } from "../identity/peer-refused.ts";
 import { describeTlsError } from "../identity/tls-error.ts";
 import type { TlsIdentity } from "../identity/tls-identity.ts";
@@ -11,24 +12,26 @@ import { fromNodeError } from "../message/node-error.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 
 /**
- * Begins a mesh mTLS connection (`spec/05` 5.4): our certificate, the cluster's server name, the ALPN names in order.
+ * Begins mesh mTLS on a connection that was just made (`spec/05` 5.4): our certificate, the cluster's server name, the ALPN names in order.
  * Node's own checks are off, since neither host names nor a union of roots say anything in a mesh; `verifyUpstream`
  * must be asked on `secureConnect`, before a byte is written or believed.
  *
  * @returns null while this workload has no certificate.
  */
-export function originateTls(target: TcpNetConnectOpts, identity: TlsIdentity, spec: UpstreamTlsSpec, alpn: readonly string[]): TLSSocket | null {
+export function originateTls(transport: Socket, identity: TlsIdentity, spec: UpstreamTlsSpec, alpn: readonly string[]): TLSSocket | null {
   const secureContext = identity.clientContext;
   if (secureContext === null) return null;
-  const options: ConnectionOptions & TcpNetConnectOpts = {
-    ...target,
+  const options: ConnectionOptions = {
+    socket: transport,
     secureContext,
     servername: spec.serverName,
     rejectUnauthorized: false,
     checkServerIdentity: () => undefined,
     ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
   };
-  return connect(options);
+  const tls = connect(options);
+  rememberTransport(tls, transport);
+  return tls;
 }
 
 /** The peer of a finished handshake, verified as an SVID and as one of the identities the cluster expects. */

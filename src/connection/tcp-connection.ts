@@ -1,0 +1,193 @@
+import type { Socket } from "node:net";
+import type { Acquisition, Cluster } from "../cluster/cluster.ts";
+import type { Endpoint } from "../cluster/endpoint.ts";
+import type { TcpReceiver } from "../cluster/tcp-dial.ts";
+import type { TcpLease } from "../cluster/tcp-lease.ts";
+import type { Clock } from "../core/clock.ts";
+import type { DefectObserver } from "../core/defect.ts";
+import { resetConnection } from "../core/reset-connection.ts";
+import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
+import { ProxyError } from "../message/proxy-error.ts";
+import type { TcpInfo, TcpObserver } from "../message/stream-info.ts";
+import { Splice, type SpliceSide } from "./splice.ts";
+
+/** ALPN a mesh client offers for opaque bytes. `istio-peer-exchange` would promise a preamble we do not send. */
+const TCP_ALPN: readonly string[] = ["istio"];
+/** How often a long connection's byte counts are reported (`spec/06` 6.1). */
+const PROGRESS_MS = 5_000;
+/** A connection on which nothing moved for so long is closed (`spec/02` 2.5). */
+const IDLE_MS = 3_600_000;
+
+const CUT_FLAGS: Readonly<Record<SpliceSide, string>> = { downstream: "DC", upstream: "UC" };
+const CUT_DETAILS: Readonly<Record<SpliceSide, string>> = { downstream: "downstream_remote_disconnect", upstream: "upstream_remote_disconnect" };
+
+export interface TcpConnectionParts {
+  readonly clock: Clock;
+  readonly timers: TimerWheel;
+  readonly observers: readonly TcpObserver[];
+  readonly defect: DefectObserver;
+}
+
+/**
+ * - `dialling`: no upstream yet, the downstream is not read.
+ * - `joined`: bytes go both ways.
+ * - `over`: the observers were told.
+ */
+type Phase = "dialling" | "joined" | "over";
+
+/** One opaque connection: dials an endpoint, joins the two sockets, and tells the observers of its life. */
+export class TcpConnection implements TcpReceiver {
+  readonly #socket: Socket;
+  readonly #firstBytes: Buffer | null;
+  readonly #info: TcpInfo;
+  readonly #parts: TcpConnectionParts;
+  readonly #onOver: (connection: TcpConnection) => void;
+  #phase: Phase = "dialling";
+  #dialing: Acquisition | null = null;
+  #lease: TcpLease | null = null;
+  #splice: Splice | null = null;
+  #progress: Timer | null = null;
+  #movedBytes = 0;
+  #movedAtMs: number;
+  #hasTimedOut = false;
+
+  constructor(socket: Socket, firstBytes: Buffer | null, info: TcpInfo, parts: TcpConnectionParts, onOver: (connection: TcpConnection) => void) {
+    this.#socket = socket;
+    this.#firstBytes = firstBytes;
+    this.#info = info;
+    this.#parts = parts;
+    this.#onOver = onOver;
+    this.#movedAtMs = info.startedAtMs;
+  }
+
+  /** Carries the connection to its end; `cluster` undefined: the configuration names one that does not exist. */
+  start(cluster: Cluster | undefined): void {
+    if (cluster === undefined) {
+      this.#fail(new ProxyError("cluster_not_found", this.#info.clusterName ?? ""));
+      return;
+    }
+    this.#socket.on("close", this.#onAbandoned);
+    const { isCaptured, local } = this.#info.connection;
+    const dialing = cluster.connectTcp({ originalDestination: isCaptured ? local : null, alpn: TCP_ALPN }, this);
+    // The answer may have come within the call.
+    if (this.#phase === "dialling") this.#dialing = dialing;
+  }
+
+  // === The dial ===
+
+  connected(upstream: Socket, lease: TcpLease): void {
+    this.#lease = lease;
+    try {
+      this.#join(upstream, lease);
+    } catch (cause) {
+      upstream.destroy();
+      this.#breakOff(cause);
+    }
+  }
+
+  failed(error: ProxyError, endpoint: Endpoint | null): void {
+    if (endpoint !== null) this.#info.upstreamHost = endpoint.name;
+    try {
+      this.#fail(error);
+    } catch (cause) {
+      this.#breakOff(cause);
+    }
+  }
+
+  readonly #onAbandoned = (): void => {
+    this.#dialing?.cancel();
+    this.#info.details = CUT_DETAILS.downstream;
+    this.#end(CUT_FLAGS.downstream);
+  };
+
+  #fail(error: ProxyError): void {
+    this.#info.details = error.message;
+    this.#socket.off("close", this.#onAbandoned);
+    // Nothing was said to the downstream yet, so a reset tells it more than an empty close would.
+    resetConnection(this.#socket);
+    this.#end(error.attributes.flag);
+  }
+
+  // === Bytes ===
+
+  #join(upstream: Socket, lease: TcpLease): void {
+    const info = this.#info;
+    this.#phase = "joined";
+    this.#dialing = null;
+    this.#socket.off("close", this.#onAbandoned);
+    info.upstreamHost = lease.endpoint.name;
+    info.upstreamLocalAddress = lease.facts.local;
+    info.upstreamPrincipal = lease.peerSpiffeId;
+    if (info.direction === "outbound") info.peer = lease.endpoint.spec.labels;
+    this.#tellOpened();
+    this.#scheduleProgress();
+    this.#splice = new Splice(this.#socket, upstream, info, (cutBy) => this.#onSpliceClosed(cutBy));
+    this.#splice.start(this.#firstBytes);
+  }
+
+  #onSpliceClosed(cutBy: SpliceSide | null): void {
+    if (this.#hasTimedOut) {
+      this.#info.details = "tcp_session_idle_timeout";
+      this.#end("-");
+      return;
+    }
+    if (cutBy !== null) this.#info.details = CUT_DETAILS[cutBy];
+    this.#end(cutBy === null ? "-" : CUT_FLAGS[cutBy]);
+  }
+
+  #scheduleProgress(): void {
+    this.#progress = this.#parts.timers.schedule(PROGRESS_MS, () => this.#onProgress());
+  }
+
+  #onProgress(): void {
+    const { bytesReceived, bytesSent } = this.#info;
+    const now = this.#parts.clock.monotonicMs();
+    if (bytesReceived + bytesSent !== this.#movedBytes) {
+      this.#movedBytes = bytesReceived + bytesSent;
+      this.#movedAtMs = now;
+      this.#tell((observer) => observer.progressed(this.#info));
+    } else if (now - this.#movedAtMs >= IDLE_MS) {
+      this.#hasTimedOut = true;
+      this.#splice?.destroy();
+      return;
+    }
+    this.#scheduleProgress();
+  }
+
+  // === The end ===
+
+  #end(flag: string): void {
+    if (this.#phase === "over") return;
+    // One that was never joined is opened and closed at once, when all that can be known of it is.
+    if (this.#phase === "dialling") this.#tellOpened();
+    this.#phase = "over";
+    this.#progress?.cancel();
+    this.#lease?.release();
+    this.#onOver(this);
+    this.#info.flags = flag;
+    this.#tell((observer) => observer.closed(this.#info, this.#parts.clock.monotonicMs()));
+  }
+
+  /** Told when the upstream is known, since metrics count by it. */
+  #tellOpened(): void {
+    this.#tell((observer) => observer.opened(this.#info));
+  }
+
+  /** An observer that fails costs its own numbers, never the connection. */
+  #tell(what: (observer: TcpObserver) => void): void {
+    for (const observer of this.#parts.observers) {
+      try {
+        what(observer);
+      } catch (cause) {
+        this.#parts.defect("tcp_observer", cause);
+      }
+    }
+  }
+
+  #breakOff(cause: unknown): void {
+    this.#parts.defect(`${this.#info.direction}_tcp`, cause);
+    this.#socket.destroy();
+    this.#info.details = "internal_error";
+    this.#end("-");
+  }
+}

@@ -1,0 +1,237 @@
+import type { Socket } from "node:net";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { AcquireRequest, Acquisition, Cluster } from "../../../src/cluster/cluster.ts";
+import type { Endpoint } from "../../../src/cluster/endpoint.ts";
+import type { TcpReceiver } from "../../../src/cluster/tcp-dial.ts";
+import type { TcpLease } from "../../../src/cluster/tcp-lease.ts";
+import { TcpProxy } from "../../../src/connection/tcp-proxy.ts";
+import type { ConnectionFacts } from "../../../src/message/connection-facts.ts";
+import { ProxyError } from "../../../src/message/proxy-error.ts";
+import type { Direction, TcpInfo, TcpObserver } from "../../../src/message/stream-info.ts";
+import { endpointSpec, ManualTime } from "../cluster/fakes.ts";
+import { idOf, identityOf, newCa } from "../identity/test-mesh.ts";
+import { type Peer, SocketPairs } from "./socket-pair.ts";
+import { TlsTestServer } from "./tls-peer.ts";
+
+const FACTS: ConnectionFacts = {
+  remote: { address: "127.0.0.1", port: 40_000 }, local: { address: "10.9.0.1", port: 3306 }, isCaptured: true, tls: null,
+};
+const SERVICE = { host: "db.default.svc.cluster.local", name: "db", namespace: "default" };
+
+/** A cluster whose dials end when the test says so. */
+class FakeCluster {
+  readonly spec = { service: SERVICE };
+  receiver: TcpReceiver | null = null;
+  asked: AcquireRequest | null = null;
+  isCancelled = false;
+  releases = 0;
+  onConnect: () => void = () => undefined;
+
+  connectTcp(request: AcquireRequest, receiver: TcpReceiver): Acquisition {
+    this.asked = request;
+    this.receiver = receiver;
+    this.onConnect();
+    return {
+      cancel: () => {
+        this.isCancelled = true;
+      },
+    };
+  }
+
+  succeed(socket: Socket): void {
+    this.receiver?.connected(socket, {
+      endpoint: { name: "10.0.0.1:3306", spec: endpointSpec("10.0.0.1") }, peerSpiffeId: "spiffe://cluster.local/ns/default/sa/db",
+      facts: { local: { address: "10.0.0.9", port: 5000 } }, release: () => this.releases++,
+    } as unknown as TcpLease);
+  }
+
+  fail(error: ProxyError): void {
+    this.receiver?.failed(error, { name: "10.0.0.1:3306" } as Endpoint);
+  }
+}
+
+/** Every call with what was known then. */
+class Observer implements TcpObserver {
+  readonly told: string[] = [];
+  last: TcpInfo | null = null;
+  #closed: () => void = () => undefined;
+  readonly closing = new Promise<void>((resolve) => {
+    this.#closed = resolve;
+  });
+
+  opened(info: TcpInfo): void {
+    this.told.push(`opened ${info.upstreamHost} ${info.flags}`);
+  }
+
+  progressed(info: TcpInfo): void {
+    this.told.push(`progressed ${info.bytesReceived}/${info.bytesSent}`);
+  }
+
+  closed(info: TcpInfo): void {
+    this.told.push(`closed ${info.flags} ${info.details} ${info.bytesReceived}/${info.bytesSent}`);
+    this.last = info;
+    this.#closed();
+  }
+}
+
+let pairs: SocketPairs;
+let near: Socket;
+let caller: Peer;
+let upstream: Socket;
+let callee: Peer;
+let time: ManualTime;
+let cluster: FakeCluster;
+let observer: Observer;
+let defects: unknown[];
+
+beforeEach(async () => {
+  pairs = await SocketPairs.open();
+  ({ near, far: caller } = await pairs.connect());
+  ({ near: upstream, far: callee } = await pairs.connect());
+  time = new ManualTime();
+  cluster = new FakeCluster();
+  observer = new Observer();
+  defects = [];
+});
+afterEach(() => pairs.close());
+
+function proxyOf(direction: Direction = "outbound", known = true): TcpProxy {
+  return new TcpProxy(direction, () => (known ? (cluster as unknown as Cluster) : undefined), {
+    clock: time, timers: time.timers, random: () => 0.5, observers: [observer], defect: (_where, cause) => defects.push(cause),
+  });
+}
+
+function forward(proxy = proxyOf(), socket = near, firstBytes: string | null = null): TcpProxy {
+  proxy.forward({ socket, firstBytes: firstBytes === null ? null : Buffer.from(firstBytes), facts: FACTS, clusters: [{ name: "db", weight: 1 }], service: null });
+  return proxy;
+}
+
+describe("TcpProxy", () => {
+  it("dials, joins and tells the observers with the upstream's name, once each", async () => {
+    const proxy = forward(proxyOf(), near, "first ");
+    expect(cluster.asked).toEqual({ originalDestination: FACTS.local, alpn: ["istio"] });
+    expect([proxy.activeCount, observer.told]).toEqual([1, []]);
+    cluster.succeed(upstream);
+    caller.socket.end("second");
+    await callee.until((peer) => peer.hasEnded);
+    callee.socket.end("answer");
+    await observer.closing;
+    expect(observer.told).toEqual(["opened 10.0.0.1:3306 -", "closed -  12/6"]);
+    expect(observer.last).toMatchObject({
+      clusterName: "db", service: SERVICE, upstreamLocalAddress: { address: "10.0.0.9", port: 5000 }, upstreamPrincipal: "spiffe://cluster.local/ns/default/sa/db",
+      peer: endpointSpec("10.0.0.1").labels,
+    });
+    expect([proxy.activeCount, cluster.releases, time.timers.count]).toEqual([0, 1, 0]);
+  });
+
+  it("keeps what the application sends while it dials", async () => {
+    forward();
+    caller.socket.end("early");
+    cluster.succeed(upstream);
+    await callee.until((peer) => peer.hasEnded);
+    expect(callee.received).toBe("early");
+  });
+
+  it("resets the caller when no upstream can be had", async () => {
+    const proxy = forward();
+    cluster.fail(new ProxyError("connect_failure", "10.0.0.1:3306: connection refused"));
+    await caller.until((peer) => peer.isClosed);
+    expect(caller.error).toBe("ECONNRESET");
+    expect(observer.told).toEqual(["opened 10.0.0.1:3306 -", "closed UF connect_failure: 10.0.0.1:3306: connection refused 0/0"]);
+    expect([proxy.activeCount, time.timers.count]).toEqual([0, 0]);
+  });
+
+  it("takes an answer within the call", async () => {
+    cluster.onConnect = () => cluster.fail(new ProxyError("no_healthy_upstream", "none"));
+    const proxy = forward();
+    await caller.until((peer) => peer.isClosed);
+    expect(observer.told.at(-1)).toBe("closed UH no_healthy_upstream: none 0/0");
+    expect(proxy.activeCount).toBe(0);
+  });
+
+  it("joins a connection that is there within the call, and tells of its end as any other", async () => {
+    cluster.onConnect = () => cluster.succeed(upstream);
+    forward();
+    caller.socket.resetAndDestroy();
+    await observer.closing;
+    expect(observer.told.at(-1)).toMatch(/^closed DC downstream_remote_disconnect/);
+    expect(cluster.isCancelled).toBe(false);
+  });
+
+  it("refuses a cluster that does not exist", async () => {
+    forward(proxyOf("outbound", false));
+    await caller.until((peer) => peer.isClosed);
+    expect(observer.told).toEqual(["opened null -", "closed NC cluster_not_found: db 0/0"]);
+  });
+
+  it("gives the dial up when the caller goes away", async () => {
+    const proxy = forward();
+    near.destroy();
+    await observer.closing;
+    expect(cluster.isCancelled).toBe(true);
+    expect(observer.told).toEqual(["opened null -", "closed DC downstream_remote_disconnect 0/0"]);
+    expect(proxy.activeCount).toBe(0);
+  });
+
+  it("says who cut the connection", async () => {
+    forward();
+    cluster.succeed(upstream);
+    callee.socket.resetAndDestroy();
+    await observer.closing;
+    expect(observer.told.at(-1)).toBe("closed UC upstream_remote_disconnect 0/0");
+    expect([cluster.releases, time.timers.count]).toEqual([1, 0]);
+  });
+
+  it("reports progress while bytes move, and closes what stands still for an hour", async () => {
+    forward();
+    cluster.succeed(upstream);
+    caller.socket.write("tick");
+    await callee.until((peer) => peer.received === "tick");
+    time.pass(5_500);
+    expect(observer.told.at(-1)).toBe("progressed 4/0");
+    time.pass(3_000_000);
+    expect(observer.told).toHaveLength(2);
+    callee.socket.write("tock");
+    await caller.until((peer) => peer.received === "tock");
+    time.pass(3_500_000);
+    expect(observer.told.at(-1)).toBe("progressed 4/4");
+    time.pass(200_000);
+    await observer.closing;
+    expect(observer.told.at(-1)).toBe("closed - tcp_session_idle_timeout 4/4");
+    expect(time.timers.count).toBe(0);
+  });
+
+  /* As in splice.test.ts: an inbound TLS connection whose application is down ended the thread (F19). */
+  it("closes a TLS connection whose upstream cannot be had", async () => {
+    const ca = newCa();
+    const server = await TlsTestServer.listen(identityOf(ca, "server"));
+    const far = server.dialTls(ca.issue(idOf("caller")));
+    const gone = new Promise((resolve) => far.resume().on("close", resolve));
+    const { socket } = await server.next();
+    if (socket === null) throw new Error("no TLS connection");
+    forward(proxyOf("inbound"), socket);
+    expect(() => cluster.fail(new ProxyError("connect_failure", "refused"))).not.toThrow();
+    await gone;
+    expect(defects).toEqual([]);
+    await server.close();
+  });
+
+  it("loses one connection to a defect of ours, and none to an observer's (F39)", async () => {
+    const boom = new Error("boom");
+    observer.opened = () => {
+      throw boom;
+    };
+    const proxy = forward();
+    cluster.succeed(upstream);
+    caller.socket.write("x");
+    await callee.until((peer) => peer.received === "x");
+    expect([defects, proxy.activeCount]).toEqual([[boom], 1]);
+    const second = await pairs.connect();
+    forward(proxy, second.near);
+    const { near: other } = await pairs.connect();
+    const broken = { release: () => cluster.releases++ } as unknown as TcpLease;
+    expect(() => cluster.receiver?.connected(other, broken)).not.toThrow();
+    await second.far.until((peer) => peer.hasEnded || peer.isClosed);
+    expect([proxy.activeCount, other.destroyed, cluster.releases]).toEqual([1, true, 1]);
+  });
+});
