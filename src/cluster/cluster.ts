@@ -70,6 +70,7 @@ export class Cluster implements PoolOwner {
       this.report(endpoint, error.code === "connect_timeout" ? 504 : 503);
     }, parts);
     this.#endpoints.apply(spec);
+    this.#originals.apply(spec.endpoints, spec.tls !== null);
   }
 
   /** As the newest snapshot says. */
@@ -97,6 +98,7 @@ export class Cluster implements PoolOwner {
     if (!isDeepStrictEqual(this.#tls, spec.tls)) this.#tls = spec.tls;
     this.limits.apply(spec.limits);
     for (const endpoint of this.#endpoints.apply(spec)) this.#pools.retire(endpoint);
+    this.#originals.apply(spec.endpoints, spec.tls !== null);
     if (old.fromLoopbackSource !== spec.fromLoopbackSource) this.#pools.retireAll();
     for (const endpoint of this.endpoints) this.#pools.retire(endpoint, this.#tlsOf(endpoint));
     this.#outliers.apply(spec.outlierDetection);

@@ -17,6 +17,10 @@ const UNKNOWN_LABELS: WorkloadLabels = {
 /**
  * The endpoints of a cluster whose endpoint is whatever address the downstream dialled (Envoy's ORIGINAL_DST). They are
  * made when first asked for. The downstream chooses the addresses, so their number is bounded.
+ *
+ * What the configuration says of an address (the endpoints of a headless service) is taken over; of any other nothing is
+ * known. Where the cluster speaks TLS, it speaks it to all of them: the address is the application's choice, and must
+ * not be a way around mTLS (`spec/02` 2.4).
  */
 export class OriginalDestinations {
   readonly #timers: TimerWheel;
@@ -25,6 +29,9 @@ export class OriginalDestinations {
   /** In the order of last use, the most recent at the end. */
   readonly #byName = new Map<string, Endpoint>();
   readonly #usedSinceSweep = new Set<Endpoint>();
+  /** By name, what the newest snapshot says. */
+  #known = new Map<string, EndpointSpec>();
+  #isMeshTls = false;
   #timer: Timer | null = null;
 
   /** `evicted` is told of every endpoint that is forgotten, so that its pools can be closed. */
@@ -38,10 +45,17 @@ export class OriginalDestinations {
     return [...this.#byName.values()];
   }
 
+  /** Takes the endpoints of a new snapshot and whether the cluster speaks TLS. */
+  apply(known: readonly EndpointSpec[], isMeshTls: boolean): void {
+    this.#known = new Map(known.map((spec) => [endpointName(spec.address, spec.port), spec]));
+    this.#isMeshTls = isMeshTls;
+    for (const endpoint of this.#byName.values()) endpoint.spec = this.#specOf(endpoint.name, endpoint);
+  }
+
   /** The endpoint at `destination`. */
   at(destination: SocketAddress): Endpoint {
     const name = endpointName(destination.address, destination.port);
-    const endpoint = this.#byName.get(name) ?? new Endpoint(specOf(destination));
+    const endpoint = this.#byName.get(name) ?? new Endpoint(this.#specOf(name, destination));
     this.#byName.delete(name);
     this.#byName.set(name, endpoint);
     this.#usedSinceSweep.add(endpoint);
@@ -80,9 +94,9 @@ export class OriginalDestinations {
     this.#usedSinceSweep.delete(endpoint);
     this.#evicted(endpoint);
   }
-}
 
-function specOf(destination: SocketAddress): EndpointSpec {
-  const { address, port } = destination;
-  return { address, port, weight: 1, isHealthy: true, isMeshTls: false, labels: UNKNOWN_LABELS };
+  #specOf(name: string, { address, port }: SocketAddress): EndpointSpec {
+    const labels = this.#known.get(name)?.labels ?? UNKNOWN_LABELS;
+    return { address, port, weight: 1, isHealthy: true, isMeshTls: this.#isMeshTls, labels };
+  }
 }

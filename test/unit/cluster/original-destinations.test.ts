@@ -1,7 +1,14 @@
 import { describe, expect, it } from "vitest";
 import type { Endpoint } from "../../../src/cluster/endpoint.ts";
 import { OriginalDestinations } from "../../../src/cluster/original-destinations.ts";
-import { clusterSpec, FakeMesh, ManualTime } from "./fakes.ts";
+import type { UpstreamTlsSpec } from "../../../src/config/snapshot.ts";
+import type { TcpReceiver } from "../../../src/cluster/tcp-dial.ts";
+import { clusterSpec, endpointSpec, FakeMesh, ManualTime } from "./fakes.ts";
+
+class FakeTcpRequest implements TcpReceiver {
+  connected(): void {}
+  failed(): void {}
+}
 
 const at = (last: number) => ({ address: `10.1.0.${last}`, port: 443 });
 
@@ -49,6 +56,36 @@ describe("a cluster of original destinations", () => {
     const again = mesh.acquire({ originalDestination: at(1) });
     expect(mesh.dials.map((dial) => dial.target.address)).toEqual(["10.1.0.1", "10.1.0.2"]);
     expect(again.lease?.isReused).toBe(true);
+  });
+
+  /*
+   * Symptom: calls to the pods of a headless service with strict mTLS went out in plain text. Cause: an endpoint made for
+   * a dialled address never asked for TLS, whatever its cluster says. Fix: it speaks what its cluster speaks.
+   */
+  it("speaks TLS to every address when its cluster does, and knows the labels of those it knows", () => {
+    const tls: UpstreamTlsSpec = { mode: "ISTIO_MUTUAL", serverName: "outbound_.443_._.db.default.svc.cluster.local", expectedIdentities: [] };
+    const known = endpointSpec("10.1.0.1", { port: 443, isMeshTls: true });
+    const mesh = new FakeMesh(clusterSpec([], { kind: "original-destination", tls, endpoints: [known] }));
+    const toKnown = mesh.acquire({ originalDestination: at(1) });
+    const toUnknown = mesh.acquire({ originalDestination: at(2) });
+    mesh.cluster.connectTcp({ originalDestination: at(3), alpn: ["istio"] }, new FakeTcpRequest());
+    expect(mesh.dials.map(({ target }) => target.tls)).toEqual([tls, tls, tls]);
+    for (const dial of mesh.dials.slice(0, 2)) dial.succeed();
+    expect([toKnown.endpoint?.spec.labels, toUnknown.endpoint?.spec.labels.workload]).toEqual([known.labels, "unknown"]);
+  });
+
+  it("stops and begins to speak TLS with the snapshot", () => {
+    const tls: UpstreamTlsSpec = { mode: "ISTIO_MUTUAL", serverName: "db", expectedIdentities: [] };
+    const mesh = new FakeMesh(clusterSpec([], { kind: "original-destination" }));
+    mesh.connectsAtOnce = true;
+    mesh.acquire({ originalDestination: at(1) });
+    mesh.client(0).finish();
+    const { spec } = mesh.cluster;
+    mesh.clusters.apply([{ ...spec, tls, endpoints: [endpointSpec("10.1.0.1", { port: 443, isMeshTls: true })] }]);
+    const again = mesh.acquire({ originalDestination: at(1) });
+    expect(again.lease?.isReused).toBe(false);
+    expect(mesh.dials.map(({ target }) => target.tls)).toEqual([null, tls]);
+    expect(again.endpoint?.spec.labels.workload).toBe("reviews");
   });
 
   it("fails without an original destination", () => {
