@@ -124,7 +124,9 @@ export class HpackDecoder {
     const to = this.#stringEnd;
     this.#offset = to;
     if (!isHuffman) return hpackName(this.#bytes, from, to);
-    return hpackName(scratch, 0, this.#unpack(from, to));
+    // `scratch` may be another one after unpacking.
+    const length = this.#unpack(from, to);
+    return hpackName(scratch, 0, length);
   }
 
   /** The value of a literal. */
@@ -135,7 +137,8 @@ export class HpackDecoder {
     this.#offset = to;
     if (from === to) return "";
     if (!isHuffman) return this.#bytes.toString("latin1", from, to);
-    return scratch.toString("latin1", 0, this.#unpack(from, to));
+    const length = this.#unpack(from, to);
+    return scratch.toString("latin1", 0, length);
   }
 
   /** Reads the length of a string into `#stringEnd`; true when the string is Huffman-coded. */

@@ -18,7 +18,7 @@ export const Http2ErrorCode = {
 
 export type Http2ErrorCode = (typeof Http2ErrorCode)[keyof typeof Http2ErrorCode];
 
-const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(Http2ErrorCode).map(([name, code]) => [code, name.replace(/[A-Z0-9]+/g, "_$&").toUpperCase()]));
+const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(Http2ErrorCode).map(([name, code]) => [code, name.replace(/[A-Z0-9]/g, "_$&").toUpperCase()]));
 
 /** The name RFC 9113 gives a code, or the number of one it does not know. */
 export function http2ErrorName(code: number): string {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { HpackEncoder } from "../../../src/codec/hpack-encoder.ts";
 import { HpackError } from "../../../src/codec/hpack-error.ts";
 import { STATIC_ENTRIES, STATIC_TABLE } from "../../../src/codec/hpack-static-table.ts";
 import { FieldRecorder } from "./hpack-recording.ts";
@@ -103,4 +104,15 @@ describe("the dynamic table", () => {
     expect([recorder.decoder.tableCount, recorder.decoder.tableBytes]).toEqual([120, 4080]);
     expect(recorder.decode("be bf")).toEqual([["n", "N"], ["m", "M"]]);
   });
+});
+
+/*
+ * Symptom: a Huffman-coded string longer than any before it was read as the bytes of an older one. Cause: the scratch
+ * buffer was taken for reading before decoding replaced it by a larger one. Fix: decode first.
+ */
+test("a Huffman string longer than the scratch buffer", () => {
+  const value = "va".repeat(40_000);
+  const encoder = new HpackEncoder({ usesHuffman: true });
+  const into = Buffer.alloc(1 << 17);
+  expect(new FieldRecorder().decode(into.subarray(0, encoder.field(into, 0, "n".repeat(9000), value, false)))).toEqual([["n".repeat(9000), value]]);
 });
