@@ -14,6 +14,7 @@ import { outbound } from "./outbound.ts";
 import type { Direction, ListenOptions, Parts } from "./parts.ts";
 import { AccessLog } from "./telemetry/access-log.ts";
 import { ClusterSeries } from "./telemetry/cluster-series.ts";
+import { DefectReports } from "./telemetry/defect-reports.ts";
 import { ListenerSeries } from "./telemetry/listener-series.ts";
 import type { Logger, LogSink } from "./telemetry/log.ts";
 import { RequestMetrics } from "./telemetry/request-metrics.ts";
@@ -105,24 +106,22 @@ export class DataPlane {
     return { outbound: this.#directions[0].clusterState(), inbound: this.#directions[1].clusterState() };
   }
 
-  /** Counts and logs an exception nobody expected; see `DefectObserver`. */
-  defect(where: string, cause: unknown): void {
-    this.#options.series.counter("outrider_defects_total", { where }, "Exceptions nobody expected, each of which may have cost a connection").add(1);
-    this.#options.log.limited("error", "unexpected exception", { where, error: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause) });
+  /** Stops listening, for good; what is open goes on. */
+  stopAccepting(): void {
+    for (const direction of this.#directions) direction.stopAccepting();
   }
 
   /** Stops listening and cuts what is open. */
   destroy(): void {
-    for (const direction of this.#directions) {
-      direction.stopAccepting();
-      direction.destroy();
-    }
+    this.stopAccepting();
+    for (const direction of this.#directions) direction.destroy();
   }
 
   #parts(): Parts {
     const options = this.#options;
     const listeners = new ListenerSeries(options.series);
     const clusters = new ClusterSeries(options.series);
+    const defects = new DefectReports(options.series, options.log);
     return {
       ...options,
       identity: this.#identity,
@@ -133,13 +132,13 @@ export class DataPlane {
         accepted: (listener) => listeners.accepted(listener),
         closed: (listener) => listeners.closed(listener),
         refused: (listener, remote, reason) => this.#onListenerRefused(listener, remote, reason, listeners),
-        defect: (_listener, cause) => this.defect("listener", cause),
+        defect: (_listener, cause) => defects.report("listener", cause),
       },
       clusterMetrics: (name) => clusters.of(name),
       outlierObserver: { outlier: (event) => options.log.info("outlier detection", { ...event }) },
       refused: (direction, refusal) => this.#onRefused(direction, refusal, listeners),
       countDetected: (outcome) => listeners.detected(outcome),
-      defect: (where, cause) => this.defect(where, cause),
+      defect: (where, cause) => defects.report(where, cause),
     };
   }
 

@@ -6,7 +6,9 @@ import { TimerWheel } from "./core/timer-wheel.ts";
 import { type CapturePorts, DataPlane, type ThreadClusters } from "./data-plane.ts";
 import type { IdentityMaterial } from "./identity/identity-material.ts";
 import { systemOriginalDestination } from "./listener/original-destination.ts";
+import { DefectBudget } from "./lifecycle/defect-budget.ts";
 import type { ListenOptions } from "./parts.ts";
+import { DefectReports } from "./telemetry/defect-reports.ts";
 import { Logger } from "./telemetry/log.ts";
 import { LogBatches } from "./telemetry/log-batch.ts";
 import type { LogFormat, LogLevel } from "./telemetry/log-record.ts";
@@ -30,6 +32,8 @@ export type ToDataThread =
   | { readonly type: "log-level"; readonly level: LogLevel }
   | { readonly type: "log-taken"; readonly lines: number }
   | { readonly type: "drain" }
+  /** Stop accepting, wait `graceMs` at most for what is under way, end. */
+  | { readonly type: "stop"; readonly graceMs: number }
   | { readonly type: "cluster-state"; readonly id: number };
 
 /** What a data thread tells the control thread. */
@@ -44,6 +48,11 @@ export type FromDataThread =
 
 /** How often a draining thread says how much is still under way. */
 const IN_FLIGHT_REPORT_MS = 50;
+/** A connection that was accepted just before the listeners closed has this long to bring its request. */
+const LAST_REQUEST_MS = 100;
+const STOP_LOOK_MS = 10;
+/** Connections that were cut tell the access log in one of the next turns of the loop. */
+const LAST_WORDS_MS = 20;
 
 /** The data thread's end of the conversation: turns messages into calls of the data plane, and back. */
 class DataThread {
@@ -53,8 +62,14 @@ class DataThread {
   readonly #logLines: LogBatches;
   readonly #log: Logger;
   readonly #series: SeriesWriter;
+  readonly #defects: DefectReports;
+  readonly #defectBudget = new DefectBudget(systemClock);
   #dataPlane: DataPlane | null = null;
   #material: IdentityMaterial | null = null;
+  /** The snapshot obeyed now. */
+  #snapshot: Snapshot | null = null;
+  #isDraining = false;
+  #isStopping = false;
 
   constructor(port: MessagePort, start: DataThreadStart) {
     this.#port = port;
@@ -62,13 +77,26 @@ class DataThread {
     this.#logLines = new LogBatches((lines) => this.#sendLog(lines), this.#timers);
     this.#log = new Logger(this.#logLines, systemClock, this.#timers, { level: start.logLevel, format: start.logFormat });
     this.#series = new SeriesWriter((batch) => this.#send({ type: "series", batch }));
+    this.#defects = new DefectReports(this.#series, this.#log);
     new ThreadMetrics(this.#series, start.name, this.#timers);
   }
 
   run(): void {
     this.#port.on("message", (message: ToDataThread) => {
-      this.#onMessage(message).catch((error: unknown) => this.#send({ type: "failed", message: String(error) }));
+      this.#onMessage(message).catch((error: unknown) => this.#send({ type: "failed", message: error instanceof Error ? error.message : String(error) }));
     });
+    process.on("uncaughtException", (error) => this.#onUncaught(error));
+  }
+
+  /**
+   * The last resort of promise P5, for an exception that no connection's own guard caught. What it belonged to may hang,
+   * the others go on; a thread that has had many is replaced.
+   */
+  #onUncaught(error: unknown): void {
+    this.#defects.report("thread", error);
+    if (!this.#defectBudget.isSpent()) return;
+    this.#logLines.flush();
+    process.exit(1);
   }
 
   async #onMessage(message: ToDataThread): Promise<void> {
@@ -86,8 +114,10 @@ class DataThread {
         this.#logLines.acknowledge(message.lines);
         return;
       case "drain":
-        this.#dataPlane?.drain();
-        this.#reportInFlight();
+        this.#drain();
+        return;
+      case "stop":
+        this.#stop(message.graceMs);
         return;
       case "cluster-state":
         this.#send({ type: "cluster-state", id: message.id, state: this.#dataPlane?.clusterState() ?? null });
@@ -98,15 +128,27 @@ class DataThread {
   async #apply(snapshot: Snapshot): Promise<void> {
     deepFreeze(snapshot);
     const isFirst = this.#dataPlane === null;
-    this.#dataPlane ??= this.#makeDataPlane(snapshot);
-    if (isFirst && this.#material !== null) this.#dataPlane.applyIdentity(this.#material);
-    const problems = await this.#dataPlane.apply(snapshot);
-    if (isFirst) this.#send({ type: "listening", ports: await this.#dataPlane.listen() });
+    const dataPlane = this.#dataPlane ?? this.#makeDataPlane(snapshot);
+    const problems = await this.#applyOrStay(dataPlane, snapshot);
+    if (isFirst) this.#send({ type: "listening", ports: await dataPlane.listen() });
     this.#send({ type: "applied", version: snapshot.version, problems });
   }
 
+  /** A snapshot that cannot be obeyed (a defect of ours) is not obeyed in part: the last one stays (promise P6). */
+  async #applyOrStay(dataPlane: DataPlane, snapshot: Snapshot): Promise<string[]> {
+    const last = this.#snapshot;
+    this.#snapshot = snapshot;
+    try {
+      return await dataPlane.apply(snapshot);
+    } catch (error) {
+      this.#snapshot = last;
+      if (last !== null) await dataPlane.apply(last);
+      throw error;
+    }
+  }
+
   #makeDataPlane(snapshot: Snapshot): DataPlane {
-    return new DataPlane({
+    const dataPlane = new DataPlane({
       clock: systemClock,
       timers: this.#timers,
       random: systemRandom,
@@ -116,11 +158,45 @@ class DataThread {
       series: this.#series,
       listen: this.#start.listen,
     }, snapshot);
+    this.#dataPlane = dataPlane;
+    if (this.#material !== null) dataPlane.applyIdentity(this.#material);
+    if (this.#isDraining) dataPlane.drain();
+    return dataPlane;
+  }
+
+  #drain(): void {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    this.#dataPlane?.drain();
+    this.#reportInFlight();
+  }
+
+  /** Ends the thread. Nothing new is let in, and what came in at the last moment is still answered. */
+  #stop(graceMs: number): void {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    this.#dataPlane?.stopAccepting();
+    const startedAtMs = systemClock.monotonicMs();
+    const look = (): void => {
+      const waitedMs = systemClock.monotonicMs() - startedAtMs;
+      const isIdle = waitedMs >= LAST_REQUEST_MS && (this.#dataPlane?.activeCount() ?? 0) === 0;
+      if (isIdle || waitedMs >= graceMs) this.#end();
+      else this.#timers.schedule(STOP_LOOK_MS, look);
+    };
+    look();
+  }
+
+  #end(): void {
+    this.#dataPlane?.destroy();
+    this.#timers.schedule(LAST_WORDS_MS, () => {
+      this.#logLines.flush();
+      process.exit(0);
+    });
   }
 
   #reportInFlight(): void {
-    this.#send({ type: "in-flight", count: this.#dataPlane?.activeCount() ?? 0 });
     this.#logLines.flush();
+    this.#send({ type: "in-flight", count: this.#dataPlane?.activeCount() ?? 0 });
     this.#timers.schedule(IN_FLIGHT_REPORT_MS, () => this.#reportInFlight());
   }
 

@@ -15,6 +15,7 @@ import { IdentityFiles } from "./identity/identity-files.ts";
 import { Drain } from "./lifecycle/drain.ts";
 import { Readiness, type ReadinessToken } from "./lifecycle/readiness.ts";
 import { ConfigMetrics } from "./telemetry/config-metrics.ts";
+import { DefectReports } from "./telemetry/defect-reports.ts";
 import { exposition } from "./telemetry/exposition.ts";
 import { Logger } from "./telemetry/log.ts";
 import { stdoutLogOutput } from "./telemetry/log-output.ts";
@@ -46,6 +47,9 @@ export interface ProxyOptions {
 const MAX_CONNECTIONS = 10_000;
 /** After SIGTERM new connections are served at least this long: it takes a while until nobody sends them. */
 const MINIMUM_DRAIN_MS = 500;
+const CAPTURE_LISTENERS = "capture listeners";
+/** When nothing is under way, requests that came in at that very moment are still answered for so long. */
+const STOP_GRACE_MS = 1_000;
 
 /**
  * Runs the sidecar until it is told to end; resolves to the exit code. Rejects when it could not start, with a
@@ -67,7 +71,9 @@ class ControlThread {
   readonly #log: Logger;
   readonly #reader = new SeriesReader();
   readonly #readiness = new Readiness(() => this.#onReady());
-  readonly #startUp: Readonly<Record<"listeners" | "configuration" | "certificates", ReadinessToken>>;
+  readonly #startUp: Readonly<Record<"configuration" | "certificates", ReadinessToken>>;
+  /** Held while no data thread listens. */
+  #awaitedListeners: ReadinessToken | null;
   readonly #threads: DataThreads;
   readonly #configuration: ConfigurationControl;
   readonly #identity: IdentityFiles;
@@ -75,6 +81,8 @@ class ControlThread {
   readonly #admin: AdminServers;
   /** This thread's own metrics. */
   readonly #metrics = new SeriesWriter((batch) => this.#reader.accept("control", batch));
+  readonly #defects: DefectReports;
+  #stopGraceMs = 0;
   #dns: DnsProxy | null = null;
   #ports: Partial<AdminPorts & CapturePorts & { readonly dns: number }> = {};
   #identityProblems: readonly string[] = [];
@@ -86,8 +94,9 @@ class ControlThread {
     this.#startUp = {
       configuration: this.#readiness.register("configuration"),
       certificates: this.#readiness.register("certificates"),
-      listeners: this.#readiness.register("capture listeners"),
     };
+    this.#awaitedListeners = this.#readiness.register(CAPTURE_LISTENERS);
+    this.#defects = new DefectReports(this.#metrics, this.#log);
     this.#threads = this.#makeThreads();
     this.#configuration = new ConfigurationControl({
       paths: options.configPaths, workload: options.workload, dnsCapture: options.dnsPort !== null, clock: systemClock, timers: this.#timers, log: this.#log,
@@ -107,10 +116,11 @@ class ControlThread {
     });
     // Who fails before anybody waits must not count as unhandled.
     ended.catch(() => undefined);
+    this.#listenToSignals();
+    process.on("uncaughtException", (error) => this.#defects.report("control", error));
     try {
       this.#ports = await this.#admin.listen(this.#options.adminPorts);
       if (this.#options.dnsPort !== null) this.#ports = { ...this.#ports, dns: await this.#listenForDns(this.#options.dnsPort) };
-      this.#listenToSignals();
       this.#threads.start(this.#options.concurrency);
       this.#identity.start();
       this.#configuration.start();
@@ -118,7 +128,7 @@ class ControlThread {
     } finally {
       this.#configuration.stop();
       this.#identity.stop();
-      await this.#threads.stop();
+      await this.#threads.stop(this.#stopGraceMs);
       await this.#dns?.close();
       await this.#admin.close();
     }
@@ -137,7 +147,8 @@ class ControlThread {
     return new DataThreads(start, {
       listening: (ports) => {
         this.#ports = { ...this.#ports, ...ports };
-        this.#startUp.listeners.drop();
+        this.#awaitedListeners?.drop();
+        this.#awaitedListeners = null;
       },
       applied: (version, problems) => {
         this.#configuration.applied(version, problems);
@@ -145,14 +156,11 @@ class ControlThread {
         this.#startUp.configuration.drop();
       },
       series: (thread, batch) => this.#reader.accept(`data-${thread}`, batch),
-      died: (thread, reason) => {
-        this.#reader.detach(`data-${thread}`);
-        this.#log.error("data thread died and is replaced", { thread, reason });
-      },
+      died: (thread, reason) => this.#onThreadDied(thread, reason),
       failed: (message) => this.#onThreadFailed(message),
       log: (line) => this.#output.write(line),
       inFlight: (total) => this.#drain.setInFlight(total),
-    }, this.#timers);
+    }, this.#timers, systemClock);
   }
 
   async #listenForDns(port: number): Promise<number> {
@@ -189,6 +197,14 @@ class ControlThread {
     });
   }
 
+  /** As long as nobody listens, traffic had better not come. */
+  #onThreadDied(thread: number, reason: string): void {
+    this.#reader.detach(`data-${thread}`);
+    this.#metrics.counter("outrider_data_thread_deaths_total", {}, "Data threads that ended and were replaced").add(1);
+    this.#log.error("data thread died and is replaced", { thread, reason });
+    if (this.#threads.listeningCount === 0) this.#awaitedListeners ??= this.#readiness.register(CAPTURE_LISTENERS);
+  }
+
   /** Before the first listener stands this is a failed start; afterwards what served serves on. */
   #onThreadFailed(message: string): void {
     if (this.#ports.inbound === undefined) this.#end.reject(new Error(message));
@@ -223,6 +239,7 @@ class ControlThread {
 
   #onTerminated(isClean: boolean): void {
     this.#log.info("ended", { clean: isClean });
+    if (isClean) this.#stopGraceMs = STOP_GRACE_MS;
     this.#end.resolve(0);
   }
 

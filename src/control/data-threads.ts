@@ -1,6 +1,7 @@
 import { extname, join } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { Snapshot } from "../config/snapshot.ts";
+import type { Clock } from "../core/clock.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { CapturePorts, ThreadClusters } from "../data-plane.ts";
 import type { DataThreadStart, FromDataThread, ToDataThread } from "../data-thread.ts";
@@ -10,19 +11,26 @@ import type { SeriesBatch } from "../telemetry/series-batch.ts";
 
 /** A data thread that does not answer within this time is left out of a page. */
 const ANSWER_MS = 1000;
-/** A thread that died is replaced after this time, so that one that dies at once does not spin. */
+/** A thread that died is replaced after this time, twice as long each time one dies soon after the last. */
 const RESTART_MS = 100;
+const MAX_RESTART_MS = 5_000;
+/** A thread that lived this long did not die of starting. */
+const STEADY_MS = 10_000;
+/** What a thread that stops gets beyond its grace before it is ended by force. */
+const STOP_MARGIN_MS = 500;
 
 /** What the data threads have to say. `thread` counts threads ever started. */
 export interface DataThreadsListener {
+  /** A thread listens: the first, or one more, or one in place of another. */
   listening(ports: CapturePorts): void;
   applied(version: number, problems: readonly string[]): void;
   series(thread: number, batch: SeriesBatch): void;
-  /** The thread ended: what it counted stays, its gauges do not. */
+  /** The thread ended and will be replaced: what it counted stays, its gauges do not. */
   died(thread: number, reason: string): void;
   /** It could not do what it was told: a port that is taken, at the start. */
   failed(message: string): void;
   log(line: string): void;
+  /** Streams and opaque connections under way in all threads; Infinity while one has not said yet. */
   inFlight(total: number): void;
 }
 
@@ -30,11 +38,17 @@ export interface DataThreadsListener {
 class DataThread {
   readonly id: number;
   readonly worker: Worker;
-  inFlight = 0;
+  readonly startedAtMs: number;
+  isListening = false;
+  /** Why it is about to end, once that is known. */
+  failure: string | null = null;
+  inFlight: number;
 
-  constructor(id: number, worker: Worker) {
+  constructor(id: number, worker: Worker, startedAtMs: number, isDraining: boolean) {
     this.id = id;
     this.worker = worker;
+    this.startedAtMs = startedAtMs;
+    this.inFlight = isDraining ? Number.POSITIVE_INFINITY : 0;
   }
 
   send(message: ToDataThread): void {
@@ -44,26 +58,37 @@ class DataThread {
 
 /**
  * The data threads of this process, seen from the control thread: started with one, told everything it needs, heard,
- * and replaced when one dies. The newest snapshot and identity are kept for a replacement.
+ * and replaced when one dies. What was said to all is kept, to be said to a replacement.
  */
 export class DataThreads {
   readonly #start: Omit<DataThreadStart, "name">;
   readonly #listener: DataThreadsListener;
   readonly #timers: TimerWheel;
+  readonly #clock: Clock;
   readonly #threads = new Set<DataThread>();
   readonly #answers = new Map<number, (state: ThreadClusters | null) => void>();
   #snapshot: Snapshot | null = null;
   #material: IdentityMaterial | null = null;
+  #logLevel: LogLevel;
   #ports: CapturePorts | null = null;
   #nextThread = 0;
   #toStart = 0;
   #nextQuestion = 0;
+  #restartMs = RESTART_MS;
+  #isDraining = false;
   #isStopping = false;
 
-  constructor(start: Omit<DataThreadStart, "name">, listener: DataThreadsListener, timers: TimerWheel) {
+  constructor(start: Omit<DataThreadStart, "name">, listener: DataThreadsListener, timers: TimerWheel, clock: Clock) {
     this.#start = start;
     this.#listener = listener;
     this.#timers = timers;
+    this.#clock = clock;
+    this.#logLevel = start.logLevel;
+  }
+
+  /** Threads that accept connections now. */
+  get listeningCount(): number {
+    return [...this.#threads].filter((thread) => thread.isListening).length;
   }
 
   /**
@@ -86,10 +111,14 @@ export class DataThreads {
   }
 
   setLogLevel(level: LogLevel): void {
+    this.#logLevel = level;
     this.#broadcast({ type: "log-level", level });
   }
 
+  /** From now on `inFlight` is told until all threads have ended. */
   drain(): void {
+    this.#isDraining = true;
+    for (const thread of this.#threads) thread.inFlight = Number.POSITIVE_INFINITY;
     this.#broadcast({ type: "drain" });
   }
 
@@ -99,10 +128,13 @@ export class DataThreads {
     return states.filter((state) => state !== null);
   }
 
-  /** Ends all threads. */
-  async stop(): Promise<void> {
+  /**
+   * Ends all threads: they stop accepting and, for `graceMs` at most, answer what came in before. Resolves when they
+   * have ended and everything they logged was heard.
+   */
+  async stop(graceMs: number): Promise<void> {
     this.#isStopping = true;
-    await Promise.all([...this.#threads].map((thread) => thread.worker.terminate()));
+    await Promise.all([...this.#threads].map((thread) => this.#stopThread(thread, graceMs)));
   }
 
   #startThread(): void {
@@ -111,28 +143,29 @@ export class DataThreads {
     const { listen } = this.#start;
     const ports = this.#ports;
     const name = `data-${id}`;
-    const workerData: DataThreadStart = ports === null ? { ...this.#start, name }
-      : { ...this.#start, name, listen: { ...listen, outboundPort: ports.outbound, inboundPort: ports.inbound } };
-    const thread = new DataThread(id, new Worker(dataThreadFile(), { workerData, name }));
+    const start = { ...this.#start, name, logLevel: this.#logLevel };
+    const workerData: DataThreadStart = ports === null ? start
+      : { ...start, listen: { ...listen, outboundPort: ports.outbound, inboundPort: ports.inbound } };
+    const thread = new DataThread(id, new Worker(dataThreadFile(), { workerData, name }), this.#clock.monotonicMs(), this.#isDraining);
     this.#threads.add(thread);
     thread.worker.on("message", (message: FromDataThread) => this.#onMessage(thread, message));
-    thread.worker.on("error", (error) => this.#listener.died(id, error instanceof Error ? (error.stack ?? error.message) : String(error)));
-    thread.worker.on("exit", () => this.#onExit(thread));
+    thread.worker.on("error", (error) => {
+      thread.failure = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    });
+    thread.worker.on("exit", (code) => this.#onExit(thread, code));
     if (this.#material !== null) thread.send({ type: "identity", material: this.#material });
+    if (this.#isDraining) thread.send({ type: "drain" });
     if (this.#snapshot !== null) thread.send({ type: "snapshot", snapshot: this.#snapshot });
   }
 
   #onMessage(thread: DataThread, message: FromDataThread): void {
     switch (message.type) {
       case "listening":
-        this.#ports ??= message.ports;
-        this.#listener.listening(message.ports);
-        for (; this.#toStart > 0; this.#toStart--) this.#startThread();
-        return;
+        return this.#onListening(thread, message.ports);
       case "applied":
         return this.#listener.applied(message.version, message.problems);
       case "failed":
-        return this.#listener.failed(message.message);
+        return this.#onFailed(thread, message.message);
       case "series":
         return this.#listener.series(thread.id, message.batch);
       case "log":
@@ -140,17 +173,58 @@ export class DataThreads {
         return thread.send({ type: "log-taken", lines: message.lines.length });
       case "in-flight":
         thread.inFlight = message.count;
-        return this.#listener.inFlight([...this.#threads].reduce((sum, { inFlight }) => sum + inFlight, 0));
+        return this.#tellInFlight();
       case "cluster-state":
         this.#answers.get(message.id)?.(message.state);
     }
   }
 
-  #onExit(thread: DataThread): void {
+  #onListening(thread: DataThread, ports: CapturePorts): void {
+    thread.isListening = true;
+    this.#ports ??= ports;
+    this.#listener.listening(ports);
+    for (; this.#toStart > 0; this.#toStart--) this.#startThread();
+  }
+
+  #onFailed(thread: DataThread, message: string): void {
+    // A first thread that cannot listen is a failed start. Another is of no use as it is, and the next may succeed.
+    if (!thread.isListening && this.#ports !== null) {
+      thread.failure = message;
+      void thread.worker.terminate();
+      return;
+    }
+    this.#listener.failed(message);
+  }
+
+  #onExit(thread: DataThread, code: number): void {
     this.#threads.delete(thread);
     if (this.#isStopping) return;
-    this.#timers.schedule(RESTART_MS, () => {
+    const reason = thread.failure ?? `ended with code ${code}`;
+    if (this.#ports === null) {
+      this.#listener.failed(`a data thread ended before it listened: ${reason}`);
+      return;
+    }
+    this.#listener.died(thread.id, reason);
+    if (this.#isDraining) this.#tellInFlight();
+    if (this.#clock.monotonicMs() - thread.startedAtMs >= STEADY_MS) this.#restartMs = RESTART_MS;
+    this.#timers.schedule(this.#restartMs, () => {
       if (!this.#isStopping) this.#startThread();
+    });
+    this.#restartMs = Math.min(this.#restartMs * 2, MAX_RESTART_MS);
+  }
+
+  #tellInFlight(): void {
+    this.#listener.inFlight([...this.#threads].reduce((sum, { inFlight }) => sum + inFlight, 0));
+  }
+
+  #stopThread(thread: DataThread, graceMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const force = this.#timers.schedule(graceMs + STOP_MARGIN_MS, () => void thread.worker.terminate());
+      thread.worker.once("exit", () => {
+        force.cancel();
+        resolve();
+      });
+      thread.send({ type: "stop", graceMs });
     });
   }
 

@@ -118,8 +118,12 @@ export class TimerWheel {
 
   #onWake(): void {
     this.#hostTimer = null;
-    this.advance();
-    if (this.#count > 0) this.#wakeAt(this.#nextTick());
+    try {
+      this.advance();
+    } finally {
+      // A callback that throws takes nothing from the others: they are late, not lost.
+      if (this.#count > 0) this.#wakeAt(this.#nextTick());
+    }
   }
 
   /** The next tick whose slot is not empty; what is in it may be due a turn of the wheel later. */

@@ -94,6 +94,20 @@ describe("TimerWheel", () => {
     expect(fired).toContain(90_000);
   });
 
+  it("loses no other timer when a callback throws (F39)", () => {
+    const { wheel, passTo } = wheelAt();
+    const fired: number[] = [];
+    wheel.schedule(10, () => {
+      throw new Error("boom");
+    });
+    for (const delay of [10, 20, 30]) wheel.schedule(delay, () => fired.push(delay));
+    expect(() => passTo(20)).toThrow("boom");
+    passTo(20);
+    passTo(30);
+    expect(fired).toEqual([10, 20, 30]);
+    expect(wheel.count).toBe(0);
+  });
+
   it("keeps time on the host's clock and stops its host timer when nothing is scheduled", async () => {
     const { systemClock } = await import("../../../src/core/clock.ts");
     const wheel = new TimerWheel(systemClock);
