@@ -1,6 +1,9 @@
 /** A circuit-breaker limit, by the name of Envoy's gauge without `_open`. */
 export type LimitName = "cx" | "rq_pending" | "rq" | "rq_retry";
 
+/** What a connection carries; the hop counts as HTTP/2. */
+export type ConnectionKind = "http1" | "http2" | "tcp";
+
 /** Why outlier detection acted, by the part of Envoy's counter name that says so. */
 export type EjectionCause = "consecutive_5xx" | "consecutive_gateway_failure";
 
@@ -9,8 +12,8 @@ export type EjectionCause = "consecutive_5xx" | "consecutive_gateway_failure";
  * `envoy_cluster_` (`spec/06` 6.3). Calls come from the request path: an implementation adds to a slot and returns.
  */
 export interface ClusterMetrics {
-  /** `upstream_cx_total`, `upstream_cx_active` +1, `upstream_cx_connect_ms`; HTTP also `upstream_cx_http1_total`. */
-  connectionOpened(kind: "http1" | "tcp", connectMs: number): void;
+  /** `upstream_cx_total`, `upstream_cx_active` +1, `upstream_cx_connect_ms`; HTTP also `upstream_cx_http1_total` or `_http2_total`. */
+  connectionOpened(kind: ConnectionKind, connectMs: number): void;
   /**
    * `upstream_cx_destroy`, `upstream_cx_active` -1, `upstream_cx_length_ms`, and `_destroy_local` or `_destroy_remote`,
    * with `_with_active_rq` when a request was under way.

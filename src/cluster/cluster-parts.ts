@@ -2,8 +2,9 @@ import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { ClusterMetrics } from "./cluster-metrics.ts";
-import type { Dial, OpenClient } from "./dial.ts";
+import type { Dial, OpenClient, OpenMultiplexed } from "./dial.ts";
 import type { OutlierObserver } from "./outlier-detector.ts";
+import type { SharingLimits } from "./shared-connections.ts";
 
 /** What all clusters share; made once by the composition root. */
 export interface ClusterParts {
@@ -12,6 +13,10 @@ export interface ClusterParts {
   readonly random: Random;
   readonly dial: Dial;
   readonly openClient: OpenClient;
+  /** Absent: everything is HTTP/1, whatever a cluster declares. */
+  readonly openMultiplexed?: OpenMultiplexed;
+  /** When a pool of multiplexed connections opens another one; absent: `DEFAULT_SHARING`. */
+  readonly sharing?: SharingLimits;
   /**
    * The generation of identity and trust in force. A TLS connection made under another one finishes its request and is
    * not used again.

@@ -25,7 +25,14 @@ export interface EndpointState {
   readonly activeRequests: number;
   readonly totalRequests: number;
   readonly connectFailures: number;
-  readonly connections: { readonly busy: number; readonly idle: number; readonly dialling: number; readonly tcp: number };
+  /** `multiplexed` of the busy and idle ones carry any number of requests. */
+  readonly connections: {
+    readonly busy: number;
+    readonly idle: number;
+    readonly dialling: number;
+    readonly tcp: number;
+    readonly multiplexed: number;
+  };
   readonly waitingRequests: number;
 }
 
@@ -95,6 +102,7 @@ function endpointState(endpoint: Endpoint, view: ClusterView): EndpointState {
       idle: sum((pool) => pool.idleCount),
       dialling: sum((pool) => pool.diallingCount),
       tcp: view.tcp.get(endpoint)?.length ?? 0,
+      multiplexed: sum((pool) => pool.multiplexedCount),
     },
     waitingRequests: sum((pool) => pool.waitingCount),
   };

@@ -2,29 +2,42 @@ import { isDeepStrictEqual } from "node:util";
 import type { ClusterSpec, UpstreamTlsSpec } from "../config/snapshot.ts";
 import type { SocketAddress } from "../message/connection-facts.ts";
 import { ProxyError } from "../message/proxy-error.ts";
-import type { ClusterMetrics } from "./cluster-metrics.ts";
+import type { ClusterMetrics, ConnectionKind } from "./cluster-metrics.ts";
 import type { ClusterParts } from "./cluster-parts.ts";
 import { clusterState, type ClusterState } from "./cluster-state.ts";
 import { Dialler } from "./dialler.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { EndpointPools } from "./endpoint-pools.ts";
 import { EndpointSet } from "./endpoint-set.ts";
-import type { PoolOwner } from "./http-pool.ts";
+import { HOP_OFFER, HTTP1_OFFER, HTTP2_OFFER, type HttpOffer } from "./http-offer.ts";
 import { Limits } from "./limits.ts";
 import { OriginalDestinations } from "./original-destinations.ts";
 import { OutlierDetector } from "./outlier-detector.ts";
+import type { PoolOwner } from "./pool-owner.ts";
 import { RequestLease, type LeaseReceiver } from "./request-lease.ts";
 import { TcpDial, type TcpReceiver } from "./tcp-dial.ts";
 import { TcpLease } from "./tcp-lease.ts";
 
 /** What a request or an opaque connection wants of a cluster. */
-export interface AcquireRequest {
+interface EndpointRequest {
   /** The address the downstream dialled; used by clusters of kind `original-destination` only. */
   readonly originalDestination: SocketAddress | null;
-  /** ALPN to offer where TLS is spoken. The caller keeps one array per protocol rather than making one per request. */
-  readonly alpn: readonly string[];
   /** Endpoints that failed this request before; null or absent: none. */
   readonly excludedEndpoints?: ReadonlySet<Endpoint> | null;
+}
+
+/** What an opaque connection wants of a cluster. */
+export interface TcpAcquireRequest extends EndpointRequest {
+  /** ALPN to offer where TLS is spoken. */
+  readonly alpn: readonly string[];
+}
+
+/** What an HTTP request wants of a cluster. */
+export interface AcquireRequest extends EndpointRequest {
+  /** What it is to be sent with; the hop to another Outrider carries HTTP/1.1 in its own way. */
+  readonly protocol: "http1" | "http2";
+  /** It may become a tunnel (an upgrade): never the hop, where HTTP/1.1 is asked for. */
+  readonly isUpgrade?: boolean;
   /** Only a connection that has carried no request: for the replay of one that was lost to the keep-alive race. */
   readonly needsFreshConnection?: boolean;
 }
@@ -34,6 +47,7 @@ export interface Acquisition {
   cancel(): void;
 }
 
+const kindOfTcp = (): ConnectionKind => "tcp";
 const NOTHING_UNDER_WAY: Acquisition = { cancel: () => {} };
 
 /**
@@ -99,7 +113,7 @@ export class Cluster implements PoolOwner {
     this.limits.apply(spec.limits);
     for (const endpoint of this.#endpoints.apply(spec)) this.#pools.retire(endpoint);
     this.#originals.apply(spec.endpoints, spec.tls !== null);
-    if (old.fromLoopbackSource !== spec.fromLoopbackSource) this.#pools.retireAll();
+    if (old.fromLoopbackSource !== spec.fromLoopbackSource || old.protocol !== spec.protocol || old.hop !== spec.hop) this.#pools.retireAll();
     for (const endpoint of this.endpoints) this.#pools.retire(endpoint, this.#tlsOf(endpoint));
     this.#outliers.apply(spec.outlierDetection);
   }
@@ -114,7 +128,8 @@ export class Cluster implements PoolOwner {
       receiver.failed(this.#nothingToPick(), null);
       return NOTHING_UNDER_WAY;
     }
-    const pool = this.#pools.of(endpoint, this.#tlsOf(endpoint), request.alpn);
+    const tls = this.#tlsOf(endpoint);
+    const pool = this.#pools.of(endpoint, tls, this.#offerFor(request, tls));
     const lease = new RequestLease(pool, endpoint, receiver, request.needsFreshConnection ?? false);
     pool.acquire(lease);
     // What is served from now on is served, and its connection not kept.
@@ -126,13 +141,13 @@ export class Cluster implements PoolOwner {
    * Dials an endpoint for an opaque connection. A failed connect is tried on other endpoints, since no byte was sent.
    * Errors as for `acquire`.
    */
-  connectTcp(request: AcquireRequest, receiver: TcpReceiver): Acquisition {
+  connectTcp(request: TcpAcquireRequest, receiver: TcpReceiver): Acquisition {
     const dial = new TcpDial({
       maxAttempts: this.#spec.kind === "endpoints" ? 3 : 1,
       pick: (excluded) => this.#pick(request, excluded),
       nothingToPick: () => this.#nothingToPick(),
       isOverLimit: () => this.limits.connections.isReached,
-      connect: (endpoint, done) => this.dialler.connect(endpoint, this.#spec, this.#tlsOf(endpoint), request.alpn, "tcp", done),
+      connect: (endpoint, done) => this.dialler.connect(endpoint, this.#spec, this.#tlsOf(endpoint), request.alpn, kindOfTcp, done),
       connected: (endpoint, socket, facts) => {
         const lease = new TcpLease(endpoint, socket, facts, this.parts.clock.monotonicMs(), (over, isByPeer) => this.#tcpEnded(over, isByPeer));
         this.#tcp.add(lease);
@@ -208,7 +223,7 @@ export class Cluster implements PoolOwner {
     });
   }
 
-  #pick(request: AcquireRequest, excluded: ReadonlySet<Endpoint> | null): Endpoint | null {
+  #pick(request: EndpointRequest, excluded: ReadonlySet<Endpoint> | null): Endpoint | null {
     if (this.#isClosed) return null;
     if (this.#spec.kind === "endpoints") return this.#endpoints.pick(excluded);
     return request.originalDestination === null ? null : this.#originals.at(request.originalDestination);
@@ -223,6 +238,12 @@ export class Cluster implements PoolOwner {
 
   #tlsOf(endpoint: Endpoint): UpstreamTlsSpec | null {
     return endpoint.spec.isMeshTls ? this.#tls : null;
+  }
+
+  #offerFor(request: AcquireRequest, tls: UpstreamTlsSpec | null): HttpOffer {
+    if (this.parts.openMultiplexed === undefined) return HTTP1_OFFER;
+    if (request.protocol === "http2") return HTTP2_OFFER;
+    return tls !== null && this.#spec.hop && request.isUpgrade !== true ? HOP_OFFER : HTTP1_OFFER;
   }
 
   #tcpEnded(lease: TcpLease, isByPeer: boolean): void {

@@ -1,8 +1,8 @@
 import type { Clock } from "../core/clock.ts";
 import type { ClusterSpec, UpstreamTlsSpec } from "../config/snapshot.ts";
 import { ProxyError } from "../message/proxy-error.ts";
-import type { ConnectDone, Dialing } from "../upstream/connector.ts";
-import type { ClusterMetrics } from "./cluster-metrics.ts";
+import type { ConnectDone, Dialing, UpstreamFacts } from "../upstream/connector.ts";
+import type { ClusterMetrics, ConnectionKind } from "./cluster-metrics.ts";
 import type { Dial } from "./dial.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Limits } from "./limits.ts";
@@ -31,8 +31,15 @@ export class Dialler {
     this.#parts = parts;
   }
 
-  /** Connects to `endpoint` as `spec` says; `done` may be called within this call. */
-  connect(endpoint: Endpoint, spec: ClusterSpec, tls: UpstreamTlsSpec | null, alpn: readonly string[], kind: "http1" | "tcp", done: ConnectDone): Dialing {
+  /** Connects to `endpoint` as `spec` says; `done` may be called within this call. `kindOf` tells what it became. */
+  connect(
+    endpoint: Endpoint,
+    spec: ClusterSpec,
+    tls: UpstreamTlsSpec | null,
+    alpn: readonly string[],
+    kindOf: (facts: UpstreamFacts) => ConnectionKind,
+    done: ConnectDone,
+  ): Dialing {
     const startedAtMs = this.#parts.clock.monotonicMs();
     let dialing: Dialing | null = null;
     let isOver = false;
@@ -63,7 +70,7 @@ export class Dialler {
       isOver = true;
       this.#underWay.delete(attempt);
       if (error === null && socket !== null && facts !== null) {
-        this.#metrics.connectionOpened(kind, this.#parts.clock.monotonicMs() - startedAtMs);
+        this.#metrics.connectionOpened(kindOf(facts), this.#parts.clock.monotonicMs() - startedAtMs);
         done(null, socket, facts);
       } else {
         this.#fail(endpoint, error ?? new ProxyError("internal", "the dial gave no connection"), done);

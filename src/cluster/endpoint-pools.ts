@@ -1,11 +1,13 @@
 import type { UpstreamTlsSpec } from "../config/snapshot.ts";
 import type { ProxyError } from "../message/proxy-error.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { HttpPool, type PoolOwner } from "./http-pool.ts";
+import type { HttpOffer } from "./http-offer.ts";
+import { HttpPool } from "./http-pool.ts";
+import type { PoolOwner } from "./pool-owner.ts";
 
 /**
  * The HTTP pools of a cluster. The key is the endpoint and all that TLS verifies: the TLS spec, compared by identity
- * since the cluster keeps the object of an unchanged one, and the ALPN offer.
+ * since the cluster keeps the object of an unchanged one, and what is offered by ALPN.
  */
 export class EndpointPools {
   readonly #owner: PoolOwner;
@@ -18,16 +20,16 @@ export class EndpointPools {
   }
 
   /** The pool to acquire from. */
-  of(endpoint: Endpoint, tls: UpstreamTlsSpec | null, alpn: readonly string[]): HttpPool {
+  of(endpoint: Endpoint, tls: UpstreamTlsSpec | null, offer: HttpOffer): HttpPool {
     let pools = this.#current.get(endpoint);
     if (pools === undefined) {
       pools = [];
       this.#current.set(endpoint, pools);
     }
     for (const pool of pools) {
-      if (pool.tls === tls && isSameOffer(pool.alpn, alpn)) return pool;
+      if (pool.tls === tls && pool.offer === offer) return pool;
     }
-    const pool = new HttpPool(endpoint, tls, alpn, this.#owner, (emptied) => this.#retired.delete(emptied));
+    const pool = new HttpPool(endpoint, tls, offer, this.#owner, (emptied) => this.#retired.delete(emptied));
     pools.push(pool);
     return pool;
   }
@@ -66,8 +68,4 @@ export class EndpointPools {
   closeStale(): void {
     for (const pool of this.all()) pool.closeStale();
   }
-}
-
-function isSameOffer(one: readonly string[], other: readonly string[]): boolean {
-  return one === other || (one.length === other.length && one.every((name, index) => name === other[index]));
 }

@@ -29,6 +29,8 @@ export class Endpoint implements Candidate {
   /** Since it is known; for `/clusters`. */
   totalRequests = 0;
   connectFailures = 0;
+  /** Whether it took the multiplexed hop when it was last offered; null while that is not known. */
+  takesHop: boolean | null = null;
   readonly outlier = new OutlierState();
   readonly idleLimit = new IdleLimit();
 

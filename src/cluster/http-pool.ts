@@ -1,82 +1,85 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../core/clock.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
-import type { ClusterSpec, UpstreamTlsSpec } from "../config/snapshot.ts";
+import type { LimitsSpec, UpstreamTlsSpec } from "../config/snapshot.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { UpstreamFacts } from "../upstream/connector.ts";
 import type { ClusterMetrics } from "./cluster-metrics.ts";
-import type { OpenClient } from "./dial.ts";
+import type { OpenMultiplexed } from "./dial.ts";
 import type { Dialler } from "./dialler.ts";
+import { EarliestTimer } from "./earliest-timer.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { IdleConnections, type IdleHost } from "./idle-connections.ts";
+import { type HttpOffer, isHop, isMultiplexed } from "./http-offer.ts";
+import { type Http1Host, Http1Connections } from "./http1-connections.ts";
 import type { IdleLimit } from "./idle-limit.ts";
-import type { Limits } from "./limits.ts";
-import { PooledConnection, type PooledConnectionHost } from "./pooled-connection.ts";
+import { type DialHost, PoolDials } from "./pool-dials.ts";
+import type { PoolOwner } from "./pool-owner.ts";
 import type { LeasePool, RequestLease } from "./request-lease.ts";
-
-/** What a pool has of its cluster. */
-export interface PoolOwner {
-  /** As the newest snapshot says. */
-  readonly spec: ClusterSpec;
-  readonly limits: Limits;
-  readonly metrics: ClusterMetrics;
-  readonly dialler: Dialler;
-  readonly parts: {
-    readonly clock: Clock;
-    readonly timers: TimerWheel;
-    readonly openClient: OpenClient;
-    readonly tlsGeneration: () => number;
-  };
-  /** Towards outlier detection. */
-  report(endpoint: Endpoint, status: number): void;
-}
+import type { SharedConnection } from "./shared-connection.ts";
+import { DEFAULT_SHARING, type SharedHost, SharedConnections } from "./shared-connections.ts";
+import { refuse, tooManyRequests, WaitingRequests } from "./waiting-requests.ts";
 
 /**
- * HTTP/1 connections to one endpoint over one kind of transport. All connections in it were verified alike: the pool
- * is made for a TLS spec and an ALPN offer, and a connection of an older trust generation is not used again. One
- * request at a time on each; the one that became idle last is used first (`spec/07` 7.9).
+ * HTTP connections to one endpoint over one kind of transport. All connections in it were verified alike: the pool
+ * is made for a TLS spec and an offer, and a connection of an older trust generation is not used again.
  *
- * A request that finds no idle connection waits, and as many dials run as requests wait, as far as `maxConnections`
- * allows. Whichever connection is there first, dialled or freed, serves the request that has waited longest.
+ * What a connection turned out to be shows after its handshake: HTTP/1 carries one request at a time, a multiplexed one
+ * as many as its peer takes. A request that finds no room waits. For HTTP/1 as many dials run as requests wait, as far as
+ * `maxConnections` allows; whichever connection is there first, dialled or freed, serves the request that has waited
+ * longest. Where multiplexing is to be expected one dial runs for all who wait.
  */
-export class HttpPool implements LeasePool, PooledConnectionHost, IdleHost {
+export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
   readonly endpoint: Endpoint;
   readonly tls: UpstreamTlsSpec | null;
-  readonly alpn: readonly string[];
+  readonly offer: HttpOffer;
   readonly clock: Clock;
   readonly timers: TimerWheel;
+  readonly metrics: ClusterMetrics;
+  readonly dialler: Dialler;
   readonly isMeshPeer: boolean;
+  isRetired = false;
   readonly #owner: PoolOwner;
   readonly #emptied: (pool: HttpPool) => void;
-  readonly #idle: IdleConnections;
-  readonly #connections = new Set<PooledConnection>();
-  readonly #waiting = new Set<RequestLease>();
-  #dialling = 0;
-  #isRetired = false;
+  readonly #http1: Http1Connections;
+  readonly #shared: SharedConnections;
+  readonly #waiting: WaitingRequests;
+  readonly #dials: PoolDials;
+  /** Runs while requests wait for room on multiplexed connections rather than for a dial. */
+  readonly #patience: EarliestTimer;
 
   /** `emptied` is told when a retired pool has closed its last connection. */
-  constructor(endpoint: Endpoint, tls: UpstreamTlsSpec | null, alpn: readonly string[], owner: PoolOwner, emptied: (pool: HttpPool) => void) {
+  constructor(endpoint: Endpoint, tls: UpstreamTlsSpec | null, offer: HttpOffer, owner: PoolOwner, emptied: (pool: HttpPool) => void) {
     this.endpoint = endpoint;
     this.tls = tls;
-    this.alpn = alpn;
+    this.offer = offer;
     this.clock = owner.parts.clock;
     this.timers = owner.parts.timers;
+    this.metrics = owner.metrics;
+    this.dialler = owner.dialler;
     this.isMeshPeer = tls !== null;
     this.#owner = owner;
-    this.#idle = new IdleConnections(this);
     this.#emptied = emptied;
+    this.#http1 = new Http1Connections(this);
+    this.#shared = new SharedConnections(this, owner.parts.sharing ?? DEFAULT_SHARING);
+    this.#patience = new EarliestTimer(owner.parts.timers, () => this.#roomOverdue());
+    this.#dials = new PoolDials(this, owner);
+    this.#waiting = new WaitingRequests(owner.limits, owner.metrics);
   }
 
   get idleCount(): number {
-    return this.#idle.count;
+    return this.#http1.idleCount + this.#shared.count - this.#shared.busyCount;
   }
 
   get busyCount(): number {
-    return this.#connections.size - this.#idle.count;
+    return this.#http1.count - this.#http1.idleCount + this.#shared.busyCount;
+  }
+
+  get multiplexedCount(): number {
+    return this.#shared.count;
   }
 
   get diallingCount(): number {
-    return this.#dialling;
+    return this.#dials.count;
   }
 
   get waitingCount(): number {
@@ -86,51 +89,49 @@ export class HttpPool implements LeasePool, PooledConnectionHost, IdleHost {
   /** Serves `lease` now, or queues it, or fails it with `overflow`. */
   acquire(lease: RequestLease): void {
     this.endpoint.activeRequests++;
-    const { limits, metrics } = this.#owner;
+    const { metrics } = this;
+    const { limits } = this.#owner;
     if (limits.requests.isReached) {
       metrics.activeOverflow();
-      this.#refuse(lease, tooManyRequests());
+      refuse(lease, tooManyRequests());
       return;
     }
-    const idle = lease.needsFresh ? null : this.#idle.take();
-    if (idle !== null) {
-      this.#serve(lease, idle);
-      return;
-    }
+    if (this.#serveNow(lease)) return;
     if (limits.pending.isReached) {
       metrics.pendingOverflow();
-      this.#refuse(lease, new ProxyError("overflow", "too many requests wait for a connection"));
+      refuse(lease, new ProxyError("overflow", "too many requests wait for a connection"));
       return;
     }
-    limits.pending.add();
-    metrics.pendingStarted();
     this.#waiting.add(lease);
     this.#dialAsNeeded();
   }
 
   /**
-   * Closes idle connections; the others close when their request is done. Requests that wait are still served.
+   * Closes idle connections; the others close when their requests are done. Requests that wait are still served.
    * The pool is not to be asked for more.
    */
   retire(): void {
-    if (this.#isRetired) return;
-    this.#isRetired = true;
-    this.#idle.discard("all");
+    if (this.isRetired) return;
+    this.isRetired = true;
+    this.#http1.discardIdle("all");
+    this.#shared.retireAll("idle");
     this.#tellIfEmpty();
   }
 
   /** Closes everything; requests under way are cut, requests that wait fail with `error`. */
   closeAll(error: ProxyError): void {
-    this.#isRetired = true;
-    this.#idle.discard("all");
-    for (const connection of this.#connections) this.#close(connection);
-    this.#failWaiting([...this.#waiting], error);
+    this.isRetired = true;
+    // First, or the end of a connection would make them ask for another.
+    this.#waiting.fail(Number.POSITIVE_INFINITY, error);
+    this.#http1.closeAll();
+    this.#shared.closeAll();
     this.#tellIfEmpty();
   }
 
-  /** Closes the idle connections that were made under an older identity or trust. */
+  /** Uses no connection again that was made under an older identity or trust; closes those that are idle. */
   closeStale(): void {
-    this.#idle.discard("unwanted");
+    this.#http1.discardIdle("unwanted");
+    this.#shared.retireAll("stale");
   }
 
   // === From leases ===
@@ -138,33 +139,31 @@ export class HttpPool implements LeasePool, PooledConnectionHost, IdleHost {
   cancelled(lease: RequestLease): void {
     // One that is just being refused has left the queue; it will not be told.
     if (!this.#waiting.has(lease)) return;
-    this.#leaveQueue(lease);
+    this.#waiting.leave(lease);
     this.endpoint.activeRequests--;
-    this.#owner.metrics.requestCancelled();
+    this.metrics.requestCancelled();
     // A dial that nobody waits for goes on: the next request will want the connection.
   }
 
   unused(lease: RequestLease): void {
-    this.#endRequest();
-    for (const connection of this.#connections) {
-      if (connection.lease !== lease) continue;
-      connection.lease = null;
-      connection.requestCount--;
-      this.#free(connection);
-      return;
-    }
+    this.requestEnded();
+    if (lease.shared === null) this.#http1.unused(lease);
+    else this.#endShared(lease.shared, false);
   }
 
-  ended(_lease: RequestLease): void {
-    this.#endRequest();
+  ended(lease: RequestLease): void {
+    this.requestEnded();
+    if (lease.shared !== null) this.#endShared(lease.shared, true);
   }
 
   reportStatus(status: number): void {
-    this.#owner.metrics.responded(status);
+    this.metrics.responded(status);
     this.#owner.report(this.endpoint, status);
   }
 
   reportReset(lease: RequestLease, error: ProxyError): void {
+    // An endpoint that goes away says which requests it will not look at: that is good manners, not a failure.
+    if (error.code === "refused_stream" && lease.shared?.state !== "serving") return;
     if (error.code === "response_timeout" || error.code === "per_try_timeout") this.#owner.report(this.endpoint, 504);
     else if (error.attributes.source === "upstream") this.#owner.report(this.endpoint, 503);
     // The keep-alive race: the peer was about to close what it took for idle.
@@ -175,215 +174,209 @@ export class HttpPool implements LeasePool, PooledConnectionHost, IdleHost {
 
   // === From connections ===
 
-  connectionIdle(connection: PooledConnection): void {
-    this.#endLease(connection);
-    this.#free(connection);
+  get limits(): LimitsSpec {
+    return this.#owner.spec.limits;
   }
-
-  connectionClosed(connection: PooledConnection): void {
-    const hadRequest = connection.lease !== null;
-    if (this.#idle.remove(connection)) {
-      const now = this.clock.monotonicMs();
-      this.idleLimit.peerClosed(now - connection.idleSinceMs, now);
-    }
-    this.#forget(connection, !connection.isRetiring, hadRequest);
-    this.#endLease(connection);
-    this.#dialAsNeeded();
-    this.#tellIfEmpty();
-  }
-
-  // === Idle connections ===
 
   get idleLimit(): IdleLimit {
     return this.endpoint.idleLimit;
   }
 
-  get configuredIdleMs(): number {
-    return this.#owner.spec.limits.idleTimeoutMs;
-  }
-
   /** True for a TLS connection that was made under another generation of identity and trust. */
-  isUnwanted(connection: PooledConnection): boolean {
-    return this.tls !== null && connection.facts.generation !== this.#owner.parts.tlsGeneration();
+  isStale(facts: UpstreamFacts): boolean {
+    return this.tls !== null && facts.generation !== this.#owner.parts.tlsGeneration();
   }
 
-  discard(connection: PooledConnection, hasTimedOut: boolean): void {
-    if (hasTimedOut) this.#owner.metrics.idleTimeout();
-    this.#close(connection);
+  nextWaiting(isFresh: boolean): RequestLease | null {
+    if (this.#waiting.size === 0) return null;
+    if (this.#owner.limits.requests.isReached) this.#waiting.refuseAll();
+    return this.#waiting.next(isFresh);
   }
 
-  /** A connection can carry a request: the one that has waited longest gets it, or it becomes idle. */
-  #free(connection: PooledConnection): void {
-    if (connection.isClosed) return;
-    if (this.#mustRetire(connection)) {
-      connection.isRetiring = true;
-      connection.client.retire();
+  requestStarted(): void {
+    this.#owner.limits.requests.add();
+    this.metrics.requestStarted();
+    this.endpoint.totalRequests++;
+  }
+
+  requestEnded(): void {
+    this.endpoint.activeRequests--;
+    this.#owner.limits.requests.remove();
+    this.metrics.requestFinished();
+  }
+
+  http1Changed(): void {
+    this.#dialAsNeeded();
+    this.#tellIfEmpty();
+  }
+
+  capacityGrew(): void {
+    this.#serveWaiting();
+  }
+
+  sharedLost(wasUsed: boolean): void {
+    // Dialling again for those who wait could go on for ever with a peer that takes connections and no requests.
+    if (!wasUsed && this.#waiting.size > 0) {
+      const error = new ProxyError("connect_failure", "closed before it took a request");
+      this.#reportUseless(error);
+      this.dialFailed(error);
       return;
     }
-    if (this.#owner.limits.requests.isReached) this.#refuseWaiting();
-    const next = this.#nextWaiting(connection.requestCount === 0);
-    if (next !== null) {
-      connection.takenAfterMs = 0;
-      this.#serve(next, connection);
-      return;
-    }
-    if (this.#isRetired) this.#close(connection);
-    else this.#idle.put(connection);
-    // Whoever still waits wants a fresh connection, which may need the place of this one.
-    if (this.#waiting.size > 0) this.#dialAsNeeded();
-  }
-
-  #mustRetire(connection: PooledConnection): boolean {
-    // One that was just dialled serves the request it was dialled for, even if the identity was rotated meanwhile.
-    if (connection.requestCount === 0) return false;
-    if (connection.isRetiring || this.isUnwanted(connection)) return true;
-    if (connection.requestCount < this.#owner.spec.limits.maxRequestsPerConnection) return false;
-    this.#owner.metrics.maxRequestsReached();
-    return true;
+    this.#dialAsNeeded();
+    this.#tellIfEmpty();
   }
 
   // === Requests ===
 
-  #serve(lease: RequestLease, connection: PooledConnection): void {
-    this.#owner.limits.requests.add();
-    this.#owner.metrics.requestStarted();
-    this.endpoint.totalRequests++;
-    connection.requestCount++;
-    connection.lease = lease;
-    lease.attach(connection.client, connection.facts, connection.takenAfterMs);
-  }
-
-  #refuse(lease: RequestLease, error: ProxyError): void {
-    this.endpoint.activeRequests--;
-    lease.fail(error);
-  }
-
-  /** A connection is free and `maxRequests` does not let it be used: whoever waits for one is told so now. */
-  #refuseWaiting(): void {
-    const waiting = [...this.#waiting];
-    for (const lease of waiting) {
-      this.#leaveQueue(lease);
-      this.#owner.metrics.activeOverflow();
+  #serveNow(lease: RequestLease): boolean {
+    if (this.#shared.servingCount > 0) {
+      const shared = this.#shared.take(lease.needsFresh);
+      if (shared !== null) {
+        this.#serveShared(lease, shared);
+        return true;
+      }
     }
-    for (const lease of waiting) this.#refuse(lease, tooManyRequests());
+    const connection = lease.needsFresh ? null : this.#http1.take();
+    if (connection !== null) this.#http1.serve(lease, connection);
+    return connection !== null;
   }
 
-  #leaveQueue(lease: RequestLease): void {
-    this.#waiting.delete(lease);
-    this.#owner.limits.pending.remove();
-    this.#owner.metrics.pendingEnded();
+  #serveShared(lease: RequestLease, connection: SharedConnection): void {
+    this.requestStarted();
+    this.#shared.begin(connection);
+    if (this.#shared.isPressed(connection)) this.#grow();
+    lease.attach(connection.client, connection.facts, connection.takenAfterMs, connection);
   }
 
-  #nextWaiting(isFresh: boolean): RequestLease | null {
-    for (const lease of this.#waiting) {
-      if (lease.needsFresh && !isFresh) continue;
-      this.#leaveQueue(lease);
-      return lease;
+  #endShared(connection: SharedConnection, wasSent: boolean): void {
+    this.#shared.end(connection, wasSent);
+    this.#serveWaiting();
+    this.#shared.settle(connection);
+  }
+
+  /** Puts those who wait onto multiplexed connections, as far as there is room. */
+  #serveWaiting(): void {
+    if (this.#waiting.size === 0) return;
+    for (let lease = this.#waiting.first(); lease !== null; lease = this.#waiting.first()) {
+      const connection = this.#shared.take(lease.needsFresh);
+      if (connection === null) return;
+      if (this.#owner.limits.requests.isReached) {
+        this.#waiting.refuseAll();
+        return;
+      }
+      // Taking may have closed a connection, and that have told the one who waited.
+      if (!this.#waiting.has(lease)) continue;
+      this.#waiting.leave(lease);
+      this.#serveShared(lease, connection);
     }
-    return null;
-  }
-
-  #endLease(connection: PooledConnection): void {
-    const lease = connection.lease;
-    connection.lease = null;
-    if (lease !== null && lease.end()) this.#endRequest();
-  }
-
-  #endRequest(): void {
-    this.endpoint.activeRequests--;
-    this.#owner.limits.requests.remove();
-    this.#owner.metrics.requestFinished();
+    this.#patience.cancel();
   }
 
   // === Dials ===
 
+  /** Multiplexing is declared, or was agreed on when the hop was last offered, or may well be. */
+  get #isMultiplexing(): boolean {
+    return this.offer.protocol === "http2" || (this.offer.hop && this.endpoint.takesHop !== false);
+  }
+
   #dialAsNeeded(): void {
-    while (this.#dialling < this.#waiting.size) {
-      // An endpoint without a connection may always have one, or its requests would wait for ever (`spec/04` 4.9).
-      if (this.#owner.limits.connections.isReached && this.#connections.size + this.#dialling > 0) {
-        const oldest = this.#idle.takeOldest();
-        if (oldest === null) {
-          this.#owner.metrics.connectionOverflow();
-          return;
-        }
-        // Not what the request wants (idle for too long to be trusted), but in the way of a new one.
-        this.#close(oldest);
-      } else {
-        this.#dial();
-      }
+    if (this.#waiting.size === 0) return;
+    if (!this.#isMultiplexing) {
+      while (this.#dials.count < this.#waiting.size && this.#makeRoom()) this.#dials.start();
+    } else if (this.#dials.count === 0) {
+      const delayMs = this.#shared.patienceMs();
+      if (delayMs > 0) this.#patience.arm(delayMs);
+      else if (this.#makeRoom()) this.#dials.start();
     }
   }
 
-  #dial(): void {
-    this.#dialling++;
-    this.#owner.dialler.connect(this.endpoint, this.#owner.spec, this.tls, this.alpn, "http1", (error, socket, facts) => {
-      this.#dialling--;
-      if (error !== null) {
-        this.#dialFailed(error);
-      } else if (socket !== null && facts !== null) {
-        this.#connected(socket, facts);
-      }
-      this.#tellIfEmpty();
-    });
+  /** Whether one more connection is allowed; closes one that is in its way if need be. */
+  #makeRoom(): boolean {
+    // An endpoint without a connection may always have one, or its requests would wait for ever (`spec/04` 4.9).
+    while (this.#owner.limits.connections.isReached && this.#http1.count + this.#shared.count + this.#dials.count > 0) {
+      // Not what the request wants (idle for too long to be trusted), but in the way of a new one.
+      if (this.#http1.closeOldestIdle() || this.#shared.retireOneIdle()) continue;
+      this.metrics.connectionOverflow();
+      return false;
+    }
+    return true;
   }
 
-  #connected(socket: Socket, facts: UpstreamFacts): void {
-    const connection = new PooledConnection(this, facts, this.clock.monotonicMs());
-    connection.open(socket, this.#owner.parts.openClient);
-    this.#connections.add(connection);
-    if (!connection.isClosed) {
-      this.#free(connection);
-      return;
+  /** Requests have waited for room for as long as they should. */
+  #roomOverdue(): void {
+    if (this.#waiting.size === 0) return;
+    if (this.#shared.isStalled) {
+      const error = new ProxyError("connect_timeout", "connected, but no request was allowed to begin");
+      this.#reportUseless(error);
+      this.#waiting.fail(Number.POSITIVE_INFINITY, error);
+      this.#shared.retireAll("stalled");
+    } else if (this.#dials.count === 0 && this.#makeRoom()) {
+      this.#dials.start();
     }
-    this.#forget(connection, true, false);
-    this.#dialFailed(new ProxyError("connect_failure", "closed as soon as it was connected"));
+  }
+
+  /** All connections are busy: another one is opened before somebody has to wait for it. */
+  #grow(): void {
+    if (this.#dials.count > 0 || this.isRetired || this.#owner.limits.connections.isReached || this.#dials.isPaused) return;
+    this.#dials.start();
+  }
+
+  connected(socket: Socket, facts: UpstreamFacts): void {
+    this.#use(socket, facts);
+    this.#tellIfEmpty();
   }
 
   /**
    * A failed dial fails the request that has waited longest. When no other connection or dial is left, it fails them
    * all: each would have to wait for a connect time-out of its own, one after the other.
    */
-  #dialFailed(error: ProxyError): void {
-    const isLast = this.#connections.size + this.#dialling === 0;
-    const waiting = [...this.#waiting];
-    this.#failWaiting(isLast ? waiting : waiting.slice(0, 1), error);
+  dialFailed(error: ProxyError): void {
+    const isLast = this.#http1.count + this.#shared.servingCount + this.#dials.count === 0;
+    this.#waiting.fail(isLast ? Number.POSITIVE_INFINITY : 1, error);
     this.#dialAsNeeded();
-  }
-
-  #failWaiting(leases: readonly RequestLease[], error: ProxyError): void {
-    for (const lease of leases) {
-      this.#leaveQueue(lease);
-      this.#owner.metrics.pendingFailed();
-    }
-    // Told when the pool is in order again: a receiver may ask for another connection at once, or cancel a neighbour.
-    for (const lease of leases) this.#refuse(lease, error);
-  }
-
-  // === The end of connections ===
-
-  /** Closes a connection of our own accord. */
-  #close(connection: PooledConnection): void {
-    if (connection.isClosed) return;
-    const hadRequest = connection.lease !== null;
-    connection.isClosed = true;
-    this.#forget(connection, false, hadRequest);
-    connection.client.destroy();
-    this.#endLease(connection);
     this.#tellIfEmpty();
   }
 
-  #forget(connection: PooledConnection, isByPeer: boolean, hadRequest: boolean): void {
-    this.#connections.delete(connection);
-    this.#owner.dialler.closed(isByPeer, hadRequest, connection.openedAtMs);
+  #use(socket: Socket, facts: UpstreamFacts): void {
+    if (this.offer.hop) this.endpoint.takesHop = isHop(facts.alpn);
+    const { openClient, openMultiplexed } = this.#owner.parts;
+    if (isMultiplexed(this.offer, facts.alpn) && openMultiplexed !== undefined) this.#useShared(socket, facts, openMultiplexed);
+    else if (!this.#http1.open(socket, facts, openClient)) this.dialFailed(closedAtOnce());
+    // The others who wait may have expected to share what turned out to be one request's.
+    else if (this.offer.hop) this.#dialAsNeeded();
   }
 
+  #useShared(socket: Socket, facts: UpstreamFacts, open: OpenMultiplexed): void {
+    const options = { hop: isHop(facts.alpn), keepAlive: this.#owner.spec.http2KeepAlive };
+    const connection = this.#shared.open(socket, facts, open, options);
+    if (connection === null) {
+      this.dialFailed(closedAtOnce());
+      return;
+    }
+    // Those that were dialled for one request each have become needless.
+    this.#dials.cancelAll();
+    this.#serveWaiting();
+    this.#shared.settle(connection);
+    this.#dialAsNeeded();
+  }
+
+  /** A connection that came about served nobody: the same as a failed dial to its endpoint. */
+  #reportUseless(error: ProxyError): void {
+    this.endpoint.connectFailures++;
+    this.#owner.report(this.endpoint, error.code === "connect_timeout" ? 504 : 503);
+  }
+
+  // === The end ===
+
   #tellIfEmpty(): void {
-    if (!this.#isRetired || this.#connections.size + this.#dialling + this.#waiting.size > 0) return;
-    this.#idle.stop();
+    if (!this.isRetired || this.#http1.count + this.#shared.count + this.#dials.count + this.#waiting.size > 0) return;
+    this.#http1.stop();
+    this.#shared.stop();
+    this.#patience.cancel();
     this.#emptied(this);
   }
 }
 
-function tooManyRequests(): ProxyError {
-  return new ProxyError("overflow", "too many requests are under way");
+function closedAtOnce(): ProxyError {
+  return new ProxyError("connect_failure", "closed as soon as it was connected");
 }

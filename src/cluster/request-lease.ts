@@ -2,8 +2,8 @@ import type { RequestHead } from "../message/head.ts";
 import type { ProxyError } from "../message/proxy-error.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamStream } from "../message/stream.ts";
 import type { UpstreamFacts } from "../upstream/connector.ts";
-import type { PooledClient } from "./dial.ts";
 import type { Endpoint } from "./endpoint.ts";
+import type { SharedConnection } from "./shared-connection.ts";
 
 /** Waits for a connection; told once, possibly within the call of `acquire`. */
 export interface LeaseReceiver {
@@ -38,8 +38,8 @@ type State = "waiting" | "ready" | "sent" | "over";
  * sees it, so that the pool knows whether a request was sent: a connection is put back only when its own codec says
  * that it is idle, or when nothing was ever written.
  *
- * The counts it stands for end with `release`, or when the connection reports that it is idle or closed, whichever
- * is first. Every call is harmless after that.
+ * The counts it stands for end with `release`, or when its connection, if nobody shares it, reports that it is idle or
+ * closed, whichever is first. Every call is harmless after that.
  */
 export class RequestLease implements UpstreamConnection {
   readonly endpoint: Endpoint;
@@ -48,7 +48,8 @@ export class RequestLease implements UpstreamConnection {
   readonly needsFresh: boolean;
   readonly #pool: LeasePool;
   #state: State = "waiting";
-  #client: PooledClient | null = null;
+  #client: UpstreamConnection | null = null;
+  #shared: SharedConnection | null = null;
   #facts: UpstreamFacts | null = null;
   /** How long the connection had been idle when it was handed out; 0 for a new one. */
   #idleMs = 0;
@@ -64,6 +65,11 @@ export class RequestLease implements UpstreamConnection {
   /** SPIFFE ID that the endpoint proved; null on plaintext and while waiting. */
   get peerSpiffeId(): string | null {
     return this.#facts?.peerSpiffeId ?? null;
+  }
+
+  /** The connection when others may have requests on it too; null for one of its own, and while waiting. */
+  get shared(): SharedConnection | null {
+    return this.#shared;
   }
 
   /** Addresses and ALPN of the connection; null while waiting. */
@@ -95,8 +101,10 @@ export class RequestLease implements UpstreamConnection {
     this.#client?.retire();
   }
 
+  /** Closes its connection at once, unless others have requests on it. */
   destroy(): void {
-    this.#client?.destroy();
+    if (this.#shared === null) this.#client?.destroy();
+    else this.#client?.retire();
   }
 
   /** The upstream answered with `status` (a gRPC status mapped to HTTP). Feeds outlier detection and the counts. */
@@ -132,9 +140,10 @@ export class RequestLease implements UpstreamConnection {
   // === For the pool ===
 
   /** Hands the connection over. */
-  attach(client: PooledClient, facts: UpstreamFacts, idleMs: number): void {
+  attach(client: UpstreamConnection, facts: UpstreamFacts, idleMs: number, shared: SharedConnection | null): void {
     this.#state = "ready";
     this.#client = client;
+    this.#shared = shared;
     this.#facts = facts;
     this.#idleMs = idleMs;
     this.receiver.ready(this, this);

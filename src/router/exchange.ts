@@ -9,6 +9,7 @@ import { effectiveStatus } from "../message/grpc-status.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamStream } from "../message/stream.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
+import { requestProtocol } from "./request-protocol.ts";
 import { type Retry, type RetryDecision, RetryState } from "./retry-policy.ts";
 import type { RoutedStream } from "./routed-stream.ts";
 import type { RouterParts } from "./router-parts.ts";
@@ -21,9 +22,6 @@ import type { RouterParts } from "./router-parts.ts";
  * - `done`.
  */
 type Phase = "acquiring" | "sending" | "backing-off" | "responding" | "done";
-
-/** ALPN a mesh client offers for HTTP/1.1 (`spec/05` 5.4). */
-const HTTP_ALPN: readonly string[] = ["istio-http/1.1", "istio", "http/1.1"];
 
 /**
  * One request on its way through its attempts: acquires a connection, sends, times, retries, and passes the response
@@ -185,11 +183,12 @@ export class Exchange implements ResponseReceiver, LeaseReceiver {
     this.#stream.info.attempts++;
     this.#startTryTimer();
     this.#acquisition = null;
-    const { connection, info } = this.#stream;
+    const { connection, head, info } = this.#stream;
     const attempt = info.attempts;
     const acquisition = this.#cluster.acquire({
       originalDestination: connection.isCaptured ? connection.local : null,
-      alpn: HTTP_ALPN,
+      protocol: requestProtocol(head, this.#cluster.spec.protocol),
+      isUpgrade: head.upgrade !== null,
       excludedEndpoints: this.#tried,
       needsFreshConnection: this.#needsFreshConnection,
     }, this);

@@ -9,6 +9,7 @@ export class OneClusterSeries {
   readonly #statusSeries: (status: number) => readonly [Counter, Counter];
   readonly #connections: Counter;
   readonly #connectionsHttp1: Counter;
+  readonly #connectionsHttp2: Counter;
   readonly #connectionsActive: Gauge;
   readonly #connectMs: Histogram;
   readonly #lengthMs: Histogram;
@@ -29,6 +30,7 @@ export class OneClusterSeries {
     ];
     this.#connections = this.#counter("upstream_cx_total");
     this.#connectionsHttp1 = this.#counter("upstream_cx_http1_total");
+    this.#connectionsHttp2 = this.#counter("upstream_cx_http2_total");
     this.#connectionsActive = this.#gauge("upstream_cx_active");
     this.#connectMs = writer.histogram(name("upstream_cx_connect_ms"), labels);
     this.#lengthMs = writer.histogram(name("upstream_cx_length_ms"), labels);
@@ -39,9 +41,10 @@ export class OneClusterSeries {
     this.#pendingActive = this.#gauge("upstream_rq_pending_active");
   }
 
-  connectionOpened(kind: "http1" | "tcp", connectMs: number): void {
+  connectionOpened(kind: "http1" | "http2" | "tcp", connectMs: number): void {
     this.#connections.add(1);
     if (kind === "http1") this.#connectionsHttp1.add(1);
+    else if (kind === "http2") this.#connectionsHttp2.add(1);
     this.#connectionsActive.add(1);
     this.#connectMs.observe(connectMs);
   }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { EndpointPools } from "../../../src/cluster/endpoint-pools.ts";
+import { HTTP1_OFFER } from "../../../src/cluster/http-offer.ts";
 import { RequestLease } from "../../../src/cluster/request-lease.ts";
 import { clusterSpec, endpointSpec, FakeMesh, FakeRequest, NO_LIMITS, NOTHING_LEFT } from "./fakes.ts";
 import { seededRandom } from "../../contract/load-balancer.ts";
@@ -73,7 +74,7 @@ describe("a new snapshot", () => {
     const pools = new EndpointPools(mesh.cluster);
     const [endpoint] = mesh.cluster.endpoints;
     if (endpoint === undefined) throw new Error("one endpoint");
-    const pool = pools.of(endpoint, null, []);
+    const pool = pools.of(endpoint, null, HTTP1_OFFER);
     for (let round = 0; round < 2; round++) pool.acquire(new RequestLease(pool, endpoint, new FakeRequest(), false));
     mesh.client(0).finish();
     pools.retire(endpoint);

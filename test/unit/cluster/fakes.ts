@@ -281,7 +281,7 @@ export class FakeMesh {
   }
 
   acquire(changes: Partial<AcquireRequest> = {}, request = new FakeRequest()): FakeRequest {
-    const acquisition = this.cluster.acquire({ originalDestination: null, alpn: [], excludedEndpoints: null, ...changes }, request);
+    const acquisition = this.cluster.acquire({ originalDestination: null, protocol: "http1", excludedEndpoints: null, ...changes }, request);
     request.cancel = () => acquisition.cancel();
     return request;
   }

@@ -132,7 +132,7 @@ describe("waiting", () => {
     mesh.client(0).finish();
     expect(waiting.lease?.isReused).toBe(true);
     mesh.dial(1).succeed();
-    expect(mesh.cluster.state().endpoints[0]?.connections).toEqual({ busy: 1, idle: 1, dialling: 0, tcp: 0 });
+    expect(mesh.cluster.state().endpoints[0]?.connections).toEqual({ busy: 1, idle: 1, dialling: 0, tcp: 0, multiplexed: 0 });
   });
 
   it("does not dial again while dials run that nobody waits for any more", () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Endpoint } from "../../../src/cluster/endpoint.ts";
 import { EndpointPools } from "../../../src/cluster/endpoint-pools.ts";
+import { HOP_OFFER, HTTP1_OFFER, HTTP2_OFFER } from "../../../src/cluster/http-offer.ts";
 import { IdleLimit } from "../../../src/cluster/idle-limit.ts";
 import { clusterSpec, endpointSpec, FakeMesh, NO_LIMITS } from "./fakes.ts";
 
@@ -200,21 +201,16 @@ describe("identity rotation", () => {
     expect(mesh.acquire().lease?.isReused).toBe(true);
   });
 
-  it("never shares a connection between ALPN offers", () => {
-    const mesh = secure();
-    mesh.acquire({ alpn: ["istio-http/1.1", "istio"] });
-    mesh.client(0).finish();
-    expect(mesh.acquire({ alpn: ["istio"] }).lease?.isReused).toBe(false);
-    expect(mesh.acquire({ alpn: ["istio-http/1.1", "istio"] }).lease?.isReused).toBe(true);
-  });
-
-  it("never shares a pool between TLS and plaintext, nor between two TLS specs", () => {
+  it("never shares a pool between TLS and plaintext, nor between two TLS specs or ALPN offers", () => {
     const mesh = secure();
     const pools = new EndpointPools(mesh.cluster);
     const endpoint = mesh.cluster.endpoints[0] as Endpoint;
-    const made = [pools.of(endpoint, null, []), pools.of(endpoint, tls, []), pools.of(endpoint, { ...tls, serverName: "other" }, [])];
-    expect(new Set(made).size).toBe(3);
-    expect(pools.of(endpoint, tls, [])).toBe(made[1]);
+    const made = [
+      pools.of(endpoint, null, HTTP1_OFFER), pools.of(endpoint, tls, HTTP1_OFFER), pools.of(endpoint, { ...tls, serverName: "other" }, HTTP1_OFFER),
+      pools.of(endpoint, tls, HOP_OFFER), pools.of(endpoint, tls, HTTP2_OFFER),
+    ];
+    expect(new Set(made).size).toBe(5);
+    expect(pools.of(endpoint, tls, HTTP1_OFFER)).toBe(made[1]);
   });
 
   it.each([

@@ -35,7 +35,7 @@ class Call implements LeaseReceiver, ResponseReceiver {
     this.done = new Promise((resolve) => {
       this.#settle = () => resolve(this);
     });
-    cluster.acquire({ originalDestination: null, alpn: [], excludedEndpoints: null }, this);
+    cluster.acquire({ originalDestination: null, protocol: "http1", excludedEndpoints: null }, this);
   }
 
   ready(connection: UpstreamConnection, lease: RequestLease): void {

@@ -1,7 +1,7 @@
 import type { AcquireRequest, Acquisition, Cluster } from "../../../src/cluster/cluster.ts";
 import type { Endpoint } from "../../../src/cluster/endpoint.ts";
 import type { LeaseReceiver, RequestLease } from "../../../src/cluster/request-lease.ts";
-import type { ForwardSpec, RetrySpec } from "../../../src/config/snapshot.ts";
+import type { ForwardSpec, RetrySpec, UpstreamProtocol } from "../../../src/config/snapshot.ts";
 import type { ConnectionFacts } from "../../../src/message/connection-facts.ts";
 import { RequestHead, ResponseHead } from "../../../src/message/head.ts";
 import { HeaderList } from "../../../src/message/header-list.ts";
@@ -10,7 +10,7 @@ import type { ResponseReceiver, UpstreamConnection, UpstreamStream } from "../..
 import { StreamInfo } from "../../../src/message/stream-info.ts";
 import { Exchange } from "../../../src/router/exchange.ts";
 import type { RoutedStream } from "../../../src/router/routed-stream.ts";
-import { ManualTime, endpointSpec } from "../cluster/fakes.ts";
+import { ManualTime, clusterSpec, endpointSpec } from "../cluster/fakes.ts";
 
 const FACTS: ConnectionFacts = {
   remote: { address: "127.0.0.1", port: 1 }, local: { address: "10.0.0.9", port: 9080 }, isCaptured: true, tls: null,
@@ -211,13 +211,14 @@ export class ExchangeBench {
   /** What the cluster does within the call of `acquire`. */
   onAcquire: (attempt: FakeAttempt) => void = () => undefined;
 
-  constructor(options: { head?: RequestHead; hasBody?: boolean; retry?: Partial<RetrySpec> | null; timeoutMs?: number } = {}) {
+  constructor(options: { head?: RequestHead; hasBody?: boolean; retry?: Partial<RetrySpec> | null; timeoutMs?: number; protocol?: UpstreamProtocol } = {}) {
     const { hasBody = false, timeoutMs = 0 } = options;
     const head = options.head ?? new RequestHead("GET", "reviews", "/", new HeaderList(), hasBody ? -1 : 0);
     const retry = options.retry === undefined || options.retry === null ? null : { ...RETRY, ...options.retry };
     const action: ForwardSpec = { kind: "forward", clusters: [{ name: "reviews", weight: 1 }], timeoutMs, retry };
     this.stream = new FakeStream(head);
     const cluster = {
+      spec: clusterSpec(["10.0.0.1"], { protocol: options.protocol ?? "http1" }),
       acquire: (request: AcquireRequest, receiver: LeaseReceiver) => this.#acquire(request, receiver),
       tryBeginRetry: () => {
         if (this.mayRetry) this.retriesUnderWay++;

@@ -1,0 +1,28 @@
+import type { Clock } from "../core/clock.ts";
+import type { TimerWheel } from "../core/timer-wheel.ts";
+import type { ClusterSpec } from "../config/snapshot.ts";
+import type { ClusterMetrics } from "./cluster-metrics.ts";
+import type { OpenClient, OpenMultiplexed } from "./dial.ts";
+import type { Dialler } from "./dialler.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { Limits } from "./limits.ts";
+import type { SharingLimits } from "./shared-connections.ts";
+
+/** What a pool has of its cluster. */
+export interface PoolOwner {
+  /** As the newest snapshot says. */
+  readonly spec: ClusterSpec;
+  readonly limits: Limits;
+  readonly metrics: ClusterMetrics;
+  readonly dialler: Dialler;
+  readonly parts: {
+    readonly clock: Clock;
+    readonly timers: TimerWheel;
+    readonly openClient: OpenClient;
+    readonly openMultiplexed?: OpenMultiplexed;
+    readonly sharing?: SharingLimits;
+    readonly tlsGeneration: () => number;
+  };
+  /** Towards outlier detection. */
+  report(endpoint: Endpoint, status: number): void;
+}
