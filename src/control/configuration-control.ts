@@ -49,6 +49,10 @@ export class ConfigurationControl {
   #problems: readonly Problem[] = [];
   #compileProblems: readonly Problem[] = [];
   #listenerProblems: readonly string[] = [];
+  /** Those of the snapshot before, which were said already. */
+  #earlierListenerProblems: readonly string[] = [];
+  /** The last update could not be compiled: it is tried again with the next. */
+  #hasFailed = false;
   #appliedAtMs: number | null = null;
   #appliedVersion = 0;
 
@@ -84,7 +88,7 @@ export class ConfigurationControl {
     const update = this.#store.update(this.#source.read());
     const isFirst = this.#update === null;
     this.#update = update;
-    if (isFirst || update.changed) this.#compile(update);
+    if (isFirst || update.changed || this.#hasFailed) this.#compile(update);
     else this.#report(this.#compiledProblems(update));
   }
 
@@ -95,15 +99,21 @@ export class ConfigurationControl {
     if (this.#update !== null) this.#compile(this.#update);
   }
 
-  /** A data thread obeys snapshot `version`; `problems` are sockets it could not bind. */
+  /** A data thread obeys snapshot `version`; `problems` are sockets it could not bind. Each thread says so. */
   applied(version: number, problems: readonly string[]): void {
+    if (version < this.#appliedVersion) return;
     if (version > this.#appliedVersion) {
+      this.#earlierListenerProblems = this.#listenerProblems;
+      this.#listenerProblems = [];
       this.#appliedVersion = version;
       this.#appliedAtMs = this.#options.clock.monotonicMs();
       this.#options.log.info("configuration in force", { generation: version, objects: this.#update?.resources.length ?? 0 });
     }
-    for (const problem of problems) if (!this.#listenerProblems.includes(problem)) this.#options.log.error("listener problem", { reason: problem });
-    this.#listenerProblems = problems;
+    for (const problem of problems) {
+      if (this.#listenerProblems.includes(problem)) continue;
+      this.#listenerProblems = [...this.#listenerProblems, problem];
+      if (!this.#earlierListenerProblems.includes(problem)) this.#options.log.error("listener problem", { reason: problem });
+    }
   }
 
   status(): ConfigurationStatus {
@@ -125,12 +135,23 @@ export class ConfigurationControl {
     };
   }
 
+  /** Compiles and hands on. An exception of ours changes nothing of what serves (promise P6), except at the start. */
   #compile(update: StoreUpdate): void {
     const version = (this.#snapshot?.version ?? 0) + 1;
-    const { snapshot, problems, names } = compile({
-      resources: update.resources, workload: this.#workload, rejectedPolicies: this.#closedPolicies(update), version,
-      dnsCapture: this.#options.dnsCapture,
-    });
+    let compiled: ReturnType<typeof compile>;
+    try {
+      compiled = compile({
+        resources: update.resources, workload: this.#workload, rejectedPolicies: this.#closedPolicies(update), version,
+        dnsCapture: this.#options.dnsCapture,
+      });
+      this.#hasFailed = false;
+    } catch (cause) {
+      if (this.#snapshot === null) throw cause;
+      this.#hasFailed = true;
+      this.#report([...update.problems, internalProblem(this.#options.paths[0] ?? "", cause)]);
+      return;
+    }
+    const { snapshot, problems, names } = compiled;
     this.#snapshot = snapshot;
     this.#names = names;
     this.#compileProblems = problems;
@@ -161,6 +182,11 @@ export class ConfigurationControl {
     }
     this.#problems = problems;
   }
+}
+
+function internalProblem(file: string, cause: unknown): Problem {
+  const message = `internal error, the configuration before stays in force: ${cause instanceof Error ? cause.message : String(cause)}`;
+  return { severity: "error", file, line: 0, col: 0, resource: null, field: null, message };
 }
 
 function countBy<T>(items: readonly T[], key: (item: T) => string): Record<string, number> {

@@ -1,0 +1,185 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { compile } from "../../../src/config/compile/compile.ts";
+import type { Snapshot } from "../../../src/config/snapshot.ts";
+import { ConfigurationControl } from "../../../src/control/configuration-control.ts";
+import { systemClock } from "../../../src/core/clock.ts";
+import { TimerWheel } from "../../../src/core/timer-wheel.ts";
+import { Logger } from "../../../src/telemetry/log.ts";
+import { WORKLOAD } from "./sidecar.ts";
+
+/** Thrown by the compiler, as a defect of ours would be. */
+const compiler = vi.hoisted(() => ({ defect: null as Error | null }));
+vi.mock("../../../src/config/compile/compile.ts", async (original) => {
+  const module = await original<{ compile: typeof compile }>();
+  return {
+    ...module,
+    compile: (...of: Parameters<typeof compile>) => {
+      if (compiler.defect !== null) throw compiler.defect;
+      return module.compile(...of);
+    },
+  };
+});
+
+const SERVICE = (port: number): string => `
+apiVersion: v1
+kind: Service
+metadata: { name: reviews, namespace: default }
+spec: { clusterIP: 10.0.0.1, ports: [{ port: ${port}, name: http }] }
+`;
+const ALLOW_NOBODY = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: { name: nobody, namespace: default }\nspec: {}\n";
+const BROKEN_POLICY = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: { name: nobody, namespace: default }\nspec: { rulez: [] }\n";
+
+let folder = "";
+let snapshots: Snapshot[];
+let lines: Record<string, unknown>[];
+let control: ConfigurationControl;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "outrider-control-"));
+  snapshots = [];
+  lines = [];
+  compiler.defect = null;
+  const timers = new TimerWheel(systemClock);
+  control = new ConfigurationControl({
+    paths: [folder], workload: WORKLOAD, dnsCapture: false, clock: systemClock, timers,
+    log: new Logger({ write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) }, systemClock, timers),
+  }, (snapshot) => snapshots.push(snapshot));
+});
+afterEach(() => {
+  control.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const write = (name: string, text: string): void => writeFileSync(join(folder, name), text);
+const said = (message: string): unknown[] => lines.filter(({ msg }) => msg === message);
+const ports = (snapshot: Snapshot | undefined): number[] => (snapshot?.outbound.listeners ?? []).map(({ port }) => port);
+
+describe("ConfigurationControl", () => {
+  it("hands on the first snapshot, and every one that differs from the last", () => {
+    write("a.yaml", SERVICE(9080));
+    control.start();
+    expect([snapshots.map(({ version }) => version), ports(snapshots[0])]).toEqual([[1], [9080]]);
+    control.reload();
+    expect(snapshots).toHaveLength(1);
+    write("a.yaml", SERVICE(9081));
+    control.reload();
+    expect([snapshots.map(({ version }) => version), ports(snapshots[1])]).toEqual([[1, 2], [9081]]);
+    expect(control.snapshot).toBe(snapshots[1]);
+  });
+
+  it("sees changes of the folder by itself", async () => {
+    write("a.yaml", SERVICE(9080));
+    control.start();
+    write("a.yaml", SERVICE(9081));
+    while (snapshots.length < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(ports(snapshots[1])).toEqual([9081]);
+  });
+
+  it("keeps the last good version of what is broken and names the problem once", () => {
+    write("a.yaml", SERVICE(9080));
+    control.start();
+    write("a.yaml", `${SERVICE(9081)}  broken: [`);
+    control.reload();
+    control.reload();
+    expect(ports(control.snapshot ?? undefined)).toEqual([9080]);
+    const problems = said("configuration problem") as { problem: string }[];
+    expect(problems.filter(({ problem }) => problem.includes(": error: "))).toHaveLength(1);
+    expect(problems[0]?.problem).toContain(`${folder}/a.yaml:`);
+    expect(control.facts()).toMatchObject({ lastReloadSucceeded: false });
+    write("a.yaml", SERVICE(9081));
+    control.reload();
+    expect(ports(control.snapshot ?? undefined)).toEqual([9081]);
+    expect(control.facts().lastReloadSucceeded).toBe(true);
+    write("a.yaml", `${SERVICE(9081)}  broken: [`);
+    control.reload();
+    expect((said("configuration problem") as { problem: string }[]).filter(({ problem }) => problem.includes(": error: "))).toHaveLength(2);
+  });
+
+  it("closes access where a policy was never readable, and opens it when it is mended", () => {
+    write("policy.yaml", BROKEN_POLICY);
+    control.start();
+    expect(snapshots[0]?.inbound.authorization.deny.map(({ name }) => name)).toEqual(["nobody"]);
+    write("policy.yaml", ALLOW_NOBODY);
+    control.reload();
+    expect(snapshots[1]?.inbound.authorization).toMatchObject({ deny: [], allow: [{ name: "nobody" }] });
+    // Now there is a good version to keep.
+    write("policy.yaml", BROKEN_POLICY);
+    control.reload();
+    expect(control.snapshot?.inbound.authorization).toMatchObject({ deny: [], allow: [{ name: "nobody" }] });
+  });
+
+  it.skipIf(process.getuid?.() === 0)("closes access where a file could never be read", () => {
+    write("a.yaml", SERVICE(9080));
+    chmodSync(join(folder, "a.yaml"), 0);
+    control.start();
+    expect(snapshots[0]?.inbound.authorization.deny.map(({ name }) => name)).toEqual(["unreadable-file"]);
+  });
+
+  it("closes access where a file is no configuration at all", () => {
+    write("a.yaml", "kind: [\n");
+    control.start();
+    expect(snapshots[0]?.inbound.authorization.deny).toHaveLength(1);
+  });
+
+  it("takes the trust domain of the certificate, unless the environment named one", () => {
+    control.useTrustDomain("prod.example");
+    control.start();
+    expect(snapshots.map(({ trustDomains }) => trustDomains[0])).toEqual(["prod.example"]);
+    control.useTrustDomain("prod.example");
+    expect(snapshots).toHaveLength(1);
+    control.useTrustDomain("next.example");
+    expect(snapshots.map(({ trustDomains }) => trustDomains[0])).toEqual(["prod.example", "next.example"]);
+    const timers = new TimerWheel(systemClock);
+    const fixed = new ConfigurationControl({
+      paths: [folder], workload: { ...WORKLOAD, trustDomain: "fixed.example" }, dnsCapture: false, clock: systemClock, timers, log: new Logger({ write: () => undefined }, systemClock, timers),
+    }, (snapshot) => snapshots.push(snapshot));
+    fixed.useTrustDomain("prod.example");
+    fixed.start();
+    fixed.stop();
+    expect(snapshots.at(-1)?.trustDomains[0]).toBe("fixed.example");
+  });
+
+  it("tells which generation is in force, when a data thread obeys it", () => {
+    control.start();
+    expect([control.status().generation, control.facts().appliedAtMs]).toEqual([0, null]);
+    control.applied(1, []);
+    expect(control.status().generation).toBe(1);
+    expect(said("configuration in force")).toHaveLength(1);
+    control.applied(1, []);
+    expect(said("configuration in force")).toHaveLength(1);
+  });
+
+  it("gathers the sockets that each thread could not bind, and says each once", () => {
+    control.start();
+    control.applied(1, ["port 1 is taken"]);
+    control.applied(1, ["port 1 is taken", "port 2 is taken"]);
+    expect(control.status().listenerProblems).toEqual(["port 1 is taken", "port 2 is taken"]);
+    control.applied(2, ["port 2 is taken"]);
+    control.applied(2, []);
+    expect(control.status().listenerProblems).toEqual(["port 2 is taken"]);
+    control.applied(1, ["port 3 is taken"]);
+    expect(control.status().listenerProblems).toEqual(["port 2 is taken"]);
+    expect(said("listener problem")).toHaveLength(2);
+  });
+
+  it("changes nothing when the compiler fails, says so, and tries again (P6, F39)", () => {
+    write("a.yaml", SERVICE(9080));
+    control.start();
+    compiler.defect = new Error("boom");
+    write("a.yaml", SERVICE(9081));
+    expect(() => control.reload()).not.toThrow();
+    expect([snapshots.length, control.facts().lastReloadSucceeded]).toEqual([1, false]);
+    expect(control.status().problems).toEqual([expect.stringContaining("internal error, the configuration before stays in force: boom")]);
+    compiler.defect = null;
+    control.reload();
+    expect([ports(snapshots[1]), control.facts().lastReloadSucceeded]).toEqual([[9081], true]);
+  });
+
+  it("fails the start when the compiler fails at the start", () => {
+    compiler.defect = new Error("boom");
+    expect(() => control.start()).toThrow("boom");
+  });
+});
