@@ -4,7 +4,6 @@ import { ProxyError } from "../message/proxy-error.ts";
 import { Http2BodyLength } from "./http2-body-length.ts";
 import { Http2ErrorCode, http2ErrorName } from "./http2-error-code.ts";
 import { Http2Fault } from "./http2-fault.ts";
-import { MAX_UINT31 } from "./http2-frame.ts";
 import { isBodiless } from "./http1-response-head.ts";
 import type { Http2Output } from "./http2-output.ts";
 import { toResponseHead } from "./http2-response-head.ts";
@@ -52,7 +51,7 @@ export class Http2ClientSession extends Http2Session {
 
   /** No stream can be opened any more, ever. */
   get isGoingAway(): boolean {
-    return this.#isGoingAway || this.isOver || this.#nextStreamId > MAX_UINT31;
+    return this.#isGoingAway || this.isOver || this.#nextStreamId > this.options.maxStreamId;
   }
 
   /** Another stream may be opened now. */

@@ -1,4 +1,5 @@
 import { DEFAULT_HTTP2_FLOOD_LIMITS, HOP_HTTP2_FLOOD_LIMITS, type Http2FloodLimits } from "./http2-flood-limits.ts";
+import { MAX_UINT31 } from "./http2-frame.ts";
 import { DEFAULT_HTTP2_LIMITS, HOP_HTTP2_LIMITS, type Http2Limits } from "./http2-limits.ts";
 
 /** How one end of an HTTP/2 connection behaves; what of it the peer must know is told in our SETTINGS. */
@@ -16,6 +17,8 @@ export interface Http2SessionOptions {
    * a slow reader holds up its own stream and no other.
    */
   readonly maxHeldBytes: number;
+  /** The last id a stream of ours may have: then the connection is used up. Of a client only. */
+  readonly maxStreamId: number;
   /** Size of the peer's dynamic table, by our SETTINGS. */
   readonly headerTableBytes: number;
   /** A CONNECT without `:protocol` is taken (HBONE); of a server only. */
@@ -34,6 +37,7 @@ export const DEFAULT_HTTP2_SESSION_OPTIONS: Http2SessionOptions = {
   streamWindowBytes: 65_535,
   connectionWindowBytes: 1024 * 1024,
   maxHeldBytes: 2 * 1024 * 1024,
+  maxStreamId: MAX_UINT31,
   headerTableBytes: 4096,
   allowsConnect: false,
   allowsExtendedConnect: true,
