@@ -1,9 +1,8 @@
 import type { WorkloadLabels } from "../message/stream-info.ts";
 import type { HeaderList } from "../message/header-list.ts";
-import { parsePeerMetadata, type OwnPeerMetadata } from "../telemetry/peer-metadata.ts";
-
-const METADATA = "x-envoy-peer-metadata";
-const METADATA_ID = "x-envoy-peer-metadata-id";
+import {
+  type OwnPeerMetadata, parsePeerMetadata, PEER_METADATA_HEADER as METADATA, PEER_METADATA_ID_HEADER as METADATA_ID,
+} from "../telemetry/peer-metadata.ts";
 
 /** Tells the peer who we are: for its metrics, never for its decisions (`spec/05` 5.9). */
 export function addPeerMetadata(headers: HeaderList, own: OwnPeerMetadata): void {
