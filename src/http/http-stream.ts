@@ -229,6 +229,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   }
 
   respond(head: ResponseHead, end: boolean): void {
+    if (this.#phase === "ended") return;
     this.#phase = "responding";
     const { info } = this;
     info.status = head.status;
