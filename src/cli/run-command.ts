@@ -18,7 +18,7 @@ const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map([
   ["wait", { does: "returns when a running proxy is ready", load: async () => (await import("./wait.ts")).wait }],
 ]);
 
-/** Runs `outrider ARGS...`; resolves to the exit code. 2: the command line itself is wrong. */
+/** Runs `outrider ARGS...`; resolves to the exit code, never rejects. 2: the command line is wrong, or the command failed. */
 export async function runCommand(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
   const problem = nodeProblem(process.versions.node, environment, process.execArgv);
   if (problem !== null) return complain(problem);
@@ -33,8 +33,17 @@ export async function runCommand(args: readonly string[], environment: NodeJS.Pr
   }
   const command = COMMANDS.get(name);
   if (command === undefined) return complain(`there is no command ${JSON.stringify(name)}; outrider --help lists them`);
-  const run = await command.load();
-  return run(rest, environment);
+  try {
+    const run = await command.load();
+    return await run(rest, environment);
+  } catch (error) {
+    // Commands tell of their own failures; what gets here is a defect of ours, still told in one line.
+    return complain(`${name}: unexpected error: ${firstLine(error)}`);
+  }
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "";
 }
 
 function usage(): string {

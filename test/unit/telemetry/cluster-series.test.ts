@@ -1,0 +1,102 @@
+import { describe, expect, it } from "vitest";
+import { type ClusterMetrics, NO_CLUSTER_METRICS } from "../../../src/cluster/cluster-metrics.ts";
+import { ClusterSeries } from "../../../src/telemetry/cluster-series.ts";
+import { ListenerSeries } from "../../../src/telemetry/listener-series.ts";
+import { SeriesReader } from "../../../src/telemetry/series-reader.ts";
+import { SeriesWriter } from "../../../src/telemetry/series-writer.ts";
+
+const CLUSTER = "outbound|9080||reviews.default.svc.cluster.local";
+
+function setUp() {
+  const reader = new SeriesReader();
+  const writer = new SeriesWriter((batch) => reader.accept("data-0", batch));
+  const value = async (name: string, labels: Record<string, string>): Promise<number | undefined> => {
+    await Promise.resolve();
+    return reader.value(name, labels);
+  };
+  return { clusters: new ClusterSeries(writer), listeners: new ListenerSeries(writer), value };
+}
+
+describe("ClusterSeries", () => {
+  const labels = { cluster_name: CLUSTER };
+
+  it("has an answer to everything a cluster tells, and gives the same object for the same name", () => {
+    const { clusters } = setUp();
+    const series: ClusterMetrics = clusters.of(CLUSTER);
+    for (const name of Object.keys(NO_CLUSTER_METRICS)) expect(typeof series[name as keyof ClusterMetrics]).toBe("function");
+    expect(clusters.of(CLUSTER)).toBe(series);
+    expect(clusters.of("other")).not.toBe(series);
+  });
+
+  it("counts connections, what is open, and by whom they were closed", async () => {
+    const { clusters, value } = setUp();
+    const series = clusters.of(CLUSTER);
+    series.connectionOpened("http1", 5);
+    series.connectionOpened("tcp", 5);
+    series.connectionClosed(true, true, 100);
+    series.connectFailed(true);
+    expect(await value("envoy_cluster_upstream_cx_total", labels)).toBe(2);
+    expect(await value("envoy_cluster_upstream_cx_http1_total", labels)).toBe(1);
+    expect(await value("envoy_cluster_upstream_cx_active", labels)).toBe(1);
+    expect(await value("envoy_cluster_upstream_cx_connect_ms", labels)).toBe(2);
+    expect(await value("envoy_cluster_upstream_cx_destroy_remote_with_active_rq", labels)).toBe(1);
+    expect(await value("envoy_cluster_upstream_cx_destroy_local", labels)).toBeUndefined();
+    expect(await value("envoy_cluster_upstream_cx_connect_timeout", labels)).toBe(1);
+  });
+
+  it("counts requests, those under way, and responses by status and class", async () => {
+    const { clusters, value } = setUp();
+    const series = clusters.of(CLUSTER);
+    series.requestStarted();
+    series.requestStarted();
+    series.requestFinished();
+    series.responded(200);
+    series.responded(204);
+    expect(await value("envoy_cluster_upstream_rq_total", labels)).toBe(2);
+    expect(await value("envoy_cluster_upstream_rq_active", labels)).toBe(1);
+    expect(await value("envoy_cluster_upstream_rq", { ...labels, response_code: "204" })).toBe(1);
+    expect(await value("envoy_cluster_upstream_rq_xx", { ...labels, response_code_class: "2" })).toBe(2);
+    expect(await value("envoy_cluster_upstream_rq_completed", labels)).toBe(2);
+  });
+
+  it("shows limits that are reached and the health of its endpoints", async () => {
+    const { clusters, value } = setUp();
+    const series = clusters.of(CLUSTER);
+    series.limitChanged("rq_pending", true);
+    series.membership(3, 2, 1, true);
+    expect(await value("envoy_cluster_circuit_breakers_default_rq_pending_open", labels)).toBe(1);
+    expect(await value("envoy_cluster_membership_healthy", labels)).toBe(2);
+    series.limitChanged("rq_pending", false);
+    series.membership(3, 3, 0, false);
+    expect(await value("envoy_cluster_circuit_breakers_default_rq_pending_open", labels)).toBe(0);
+    expect(await value("envoy_cluster_outlier_detection_ejections_active", labels)).toBe(0);
+    expect(await value("envoy_cluster_membership_change", labels)).toBe(1);
+  });
+});
+
+describe("ListenerSeries", () => {
+  it("counts connections of a listener, and those it refused", async () => {
+    const { listeners, value } = setUp();
+    const labels = { listener_address: "0.0.0.0_15006" };
+    listeners.accepted("0.0.0.0_15006");
+    listeners.accepted("0.0.0.0_15006");
+    listeners.closed("0.0.0.0_15006");
+    listeners.refused("0.0.0.0_15006", "connection_limit");
+    listeners.refused("0.0.0.0_15006", "own_port");
+    expect(await value("envoy_listener_downstream_cx_total", labels)).toBe(2);
+    expect(await value("envoy_listener_downstream_cx_active", labels)).toBe(1);
+    expect(await value("envoy_listener_downstream_cx_destroy", labels)).toBe(1);
+    expect(await value("envoy_listener_downstream_cx_overflow", labels)).toBe(1);
+    expect(await value("outrider_listener_refused_total", { ...labels, reason: "own_port" })).toBe(1);
+  });
+
+  it("counts what was refused after its first bytes, and what was detected", async () => {
+    const { listeners, value } = setUp();
+    listeners.connectionRefused("inbound", "plaintext_on_strict_port");
+    listeners.connectionRefused("inbound", "rbac_access_denied");
+    listeners.detected("timeout");
+    expect(await value("outrider_connections_refused_total", { direction: "inbound", reason: "rbac_access_denied" })).toBe(1);
+    expect(await value("envoy_listener_no_filter_chain_match", { direction: "inbound" })).toBe(1);
+    expect(await value("outrider_protocol_detections_total", { outcome: "timeout" })).toBe(1);
+  });
+});
