@@ -98,9 +98,8 @@ export class SharedConnections implements SharedConnectionHost {
       this.#serving.push(connection);
       return connection;
     }
-    // It went away before anybody could use it.
+    // It went away before anybody could use it, and closes by itself.
     this.#retiring.add(connection);
-    this.#finish(connection);
     return null;
   }
 
@@ -224,7 +223,6 @@ export class SharedConnections implements SharedConnectionHost {
   goingAway(connection: SharedConnection): void {
     const wasUsed = connection.requestCount > 0;
     this.#stopServing(connection);
-    if (connection.leases === 0) this.#finish(connection);
     this.#host.sharedLost(wasUsed);
   }
 
@@ -233,6 +231,7 @@ export class SharedConnections implements SharedConnectionHost {
     if (wasServing) this.#stopServing(connection);
     this.#retiring.delete(connection);
     connection.state = "closed";
+    if (this.count === 0) this.stop();
     if (wasServing && connection.leases === 0 && connection.requestCount > 0) {
       const now = this.#host.clock.monotonicMs();
       this.#host.idleLimit.peerClosed(now - connection.idleSinceMs, now);

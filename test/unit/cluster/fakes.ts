@@ -11,6 +11,7 @@ import type { PooledClient } from "../../../src/cluster/dial.ts";
 import type { Endpoint } from "../../../src/cluster/endpoint.ts";
 import type { OutlierEvent } from "../../../src/cluster/outlier-detector.ts";
 import type { LeaseReceiver, RequestLease } from "../../../src/cluster/request-lease.ts";
+import type { SharingLimits } from "../../../src/cluster/shared-connections.ts";
 import { RequestHead, ResponseHead } from "../../../src/message/head.ts";
 import { HeaderList } from "../../../src/message/header-list.ts";
 import { ProxyError, type ProxyErrorCode } from "../../../src/message/proxy-error.ts";
@@ -18,6 +19,7 @@ import type { ResponseReceiver, UpstreamConnection, UpstreamConnectionOwner, Ups
 import type { WorkloadLabels } from "../../../src/message/stream-info.ts";
 import type { ConnectDone, ConnectTarget } from "../../../src/upstream/connector.ts";
 import { seededRandom } from "../../contract/load-balancer.ts";
+import { FakeMultiplexed } from "./fake-multiplexed.ts";
 
 /** A clock that stands still until it is moved; its wheel fires on the way. */
 export class ManualTime implements Clock {
@@ -62,11 +64,12 @@ export class FakeDial {
     this.isCancelled = true;
   }
 
-  succeed(): FakeSocket {
+  /** `alpn`: what the handshake agreed on. */
+  succeed(alpn: string | null = null): FakeSocket {
     const socket = new FakeSocket();
     const address = { address: this.target.address, port: this.target.port };
     const peerSpiffeId = this.target.tls === null ? null : "spiffe://cluster.local/ns/default/sa/reviews";
-    this.#done(null, socket as unknown as Socket, { local: address, remote: address, peerSpiffeId, alpn: null, generation: this.#generation });
+    this.#done(null, socket as unknown as Socket, { local: address, remote: address, peerSpiffeId, alpn, generation: this.#generation });
     return socket;
   }
 
@@ -114,11 +117,11 @@ export class FakeClient implements PooledClient {
   }
 
   /** The response is complete. */
-  finish(): void {
+  finish(status = 200): void {
     const receiver = this.receiver;
     this.receiver = null;
     this.isReused = true;
-    receiver?.head(new ResponseHead(200, "OK", new HeaderList(), 0), true);
+    receiver?.head(new ResponseHead(status, "OK", new HeaderList(), 0), true);
     if (this.isRetired) this.close();
     else this.owner.idle(this);
   }
@@ -153,6 +156,7 @@ export class FakeRequest implements LeaseReceiver, ResponseReceiver {
   told = 0;
   sendsAtOnce = true;
   onFailed: (() => void) | null = null;
+  onReset: (() => void) | null = null;
   cancel: () => void = () => {};
 
   get isWaiting(): boolean {
@@ -184,6 +188,7 @@ export class FakeRequest implements LeaseReceiver, ResponseReceiver {
     this.error = error;
     this.lease?.reportReset(error);
     this.lease?.release();
+    this.onReset?.();
   }
 
   informational(): void {}
@@ -228,10 +233,12 @@ export function clusterSpec(addresses: readonly string[], changes: Partial<Clust
   };
 }
 
-/** What happened, by the name of the metric's method. */
+/** What happened, by the name of the metric's method, and by it and its first argument where that is a word. */
 export function countingMetrics(counts: Map<string, number>): ClusterMetrics {
-  const count = (name: string) => (): void => {
-    counts.set(name, (counts.get(name) ?? 0) + 1);
+  const add = (name: string): unknown => counts.set(name, (counts.get(name) ?? 0) + 1);
+  const count = (name: string) => (first?: unknown): void => {
+    add(name);
+    if (typeof first === "string") add(`${name} ${first}`);
   };
   return Object.fromEntries(Object.keys(NO_CLUSTER_METRICS).map((name) => [name, count(name)])) as unknown as ClusterMetrics;
 }
@@ -241,16 +248,21 @@ export class FakeMesh {
   readonly time = new ManualTime();
   readonly dials: FakeDial[] = [];
   readonly clients: FakeClient[] = [];
+  readonly shared: FakeMultiplexed[] = [];
   readonly events: OutlierEvent[] = [];
   readonly counts = new Map<string, number>();
   generation = 1;
   /** True: every dial succeeds at once. */
   connectsAtOnce = false;
+  /** What their handshakes agree on. */
+  alpn: string | null = null;
   /** True: connections are closed by their peer before their client is made. */
   closesAtOnce = false;
+  /** What a multiplexed connection does as soon as it is made. */
+  onOpened: (made: FakeMultiplexed) => void = () => {};
   readonly clusters: Clusters;
 
-  constructor(spec: ClusterSpec) {
+  constructor(spec: ClusterSpec, options: { hasMultiplexing?: boolean; sharing?: SharingLimits } = {}) {
     const parts: ClusterParts = {
       clock: this.time,
       timers: this.time.timers,
@@ -258,7 +270,7 @@ export class FakeMesh {
       dial: (target, done) => {
         const dial = new FakeDial(target, done, this.generation);
         this.dials.push(dial);
-        if (this.connectsAtOnce) dial.succeed();
+        if (this.connectsAtOnce) dial.succeed(this.alpn);
         return dial;
       },
       openClient: (_socket, _facts, owner) => {
@@ -267,6 +279,15 @@ export class FakeMesh {
         this.clients.push(client);
         return client;
       },
+      ...(options.hasMultiplexing === false ? {} : {
+        openMultiplexed: (_socket, _facts, owner, wanted) => {
+          const made = new FakeMultiplexed(owner, wanted);
+          this.onOpened(made);
+          this.shared.push(made);
+          return made;
+        },
+      }),
+      ...(options.sharing === undefined ? {} : { sharing: options.sharing }),
       tlsGeneration: () => this.generation,
       metrics: () => countingMetrics(this.counts),
       outliers: { outlier: (event) => this.events.push(event) },
@@ -288,6 +309,10 @@ export class FakeMesh {
 
   client(index: number): FakeClient {
     return this.clients[index] as FakeClient;
+  }
+
+  mux(index: number): FakeMultiplexed {
+    return this.shared[index] as FakeMultiplexed;
   }
 
   dial(index: number): FakeDial {
