@@ -21,10 +21,7 @@ export interface SharingLimits {
   readonly patienceMs: number;
 }
 
-/**
- * One connection costs least, since it writes what many requests have to say at once (`design.md`); 96 streams on it keep
- * clear of the 100 that servers allow.
- */
+/** One connection costs least, since it writes what many requests have to say at once (`design.md`). */
 export const DEFAULT_SHARING: SharingLimits = { busyStreams: 96, backedUpMs: 50, maxConnections: 4, patienceMs: 250 };
 
 /** A connection is busy when this part of what its peer allows is taken. */
@@ -237,7 +234,7 @@ export class SharedConnections implements SharedConnectionHost {
       this.#host.idleLimit.peerClosed(now - connection.idleSinceMs, now);
     }
     this.#countClosed(connection);
-    this.#host.sharedLost(!wasServing || connection.isClosedByUs || connection.requestCount > 0);
+    this.#host.sharedLost(!wasServing || connection.requestCount > 0);
   }
 
   // === What holds for one connection ===

@@ -110,7 +110,7 @@ function mesh(spec: ClusterSpec): { clusters: Clusters; cluster: Cluster; events
     timers,
     random: seededRandom(1),
     dial: (target, done) => connector.connect(target, done),
-    openClient: (socket, facts, owner) => new Http1Client(socket, facts, owner),
+    openClient: (socket, facts, owner) => new Http1Client(socket, facts, owner, { timers }),
     tlsGeneration: () => 1,
     metrics: () => NO_CLUSTER_METRICS,
     outliers: { outlier: (event) => events.push(event) },

@@ -177,6 +177,16 @@ describe("another connection", () => {
     expect(streams(mesh)).toEqual([8, 1]);
   });
 
+  it("is not opened while one of those there are is not busy", () => {
+    const mesh = http2Mesh();
+    mesh.connectsAtOnce = true;
+    send(mesh, 9);
+    mesh.mux(1).finish();
+    mesh.mux(0).finish();
+    send(mesh, 1);
+    expect([streams(mesh), mesh.dials.length]).toEqual([[8, 0], 2]);
+  });
+
   it("is one of four at most; then the least busy takes the next", () => {
     const mesh = http2Mesh();
     mesh.connectsAtOnce = true;
