@@ -33,12 +33,14 @@ describe("ClusterSeries", () => {
     const series = clusters.of(CLUSTER);
     series.connectionOpened("http1", 5);
     series.connectionOpened("tcp", 5);
+    series.connectionOpened("http2", 5);
     series.connectionClosed(true, true, 100);
     series.connectFailed(true);
-    expect(await value("envoy_cluster_upstream_cx_total", labels)).toBe(2);
+    expect(await value("envoy_cluster_upstream_cx_total", labels)).toBe(3);
     expect(await value("envoy_cluster_upstream_cx_http1_total", labels)).toBe(1);
-    expect(await value("envoy_cluster_upstream_cx_active", labels)).toBe(1);
-    expect(await value("envoy_cluster_upstream_cx_connect_ms", labels)).toBe(2);
+    expect(await value("envoy_cluster_upstream_cx_http2_total", labels)).toBe(1);
+    expect(await value("envoy_cluster_upstream_cx_active", labels)).toBe(2);
+    expect(await value("envoy_cluster_upstream_cx_connect_ms", labels)).toBe(3);
     expect(await value("envoy_cluster_upstream_cx_destroy_remote_with_active_rq", labels)).toBe(1);
     expect(await value("envoy_cluster_upstream_cx_destroy_local", labels)).toBeUndefined();
     expect(await value("envoy_cluster_upstream_cx_connect_timeout", labels)).toBe(1);
