@@ -35,6 +35,11 @@ export class OutputBuffer {
     return this.#sink.writableLength > this.#highWatermark;
   }
 
+  /** What the peer has yet to take while it is that far behind; 0 when it is not. */
+  get waitingBytes(): number {
+    return this.isOverWatermark ? this.#sink.writableLength : 0;
+  }
+
   /** Adds latin1 text. */
   text(piece: string): void {
     if (this.#bytes + piece.length > MAX_COLLECTED_BYTES) this.flush();

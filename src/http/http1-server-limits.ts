@@ -13,6 +13,13 @@ export interface Http1ServerLimits {
   /** The same from the moment the connection is to be drained, when its next response will close it. */
   readonly drainIdleTimeoutMs: number;
   readonly bodyRate: BodyRate;
+  /**
+   * From the FIN of a plaintext peer, or from the turn of its next request, to the beginning of the response; then the
+   * peer counts as gone. 0: no limit.
+   */
+  readonly halfClosedMs: number;
+  /** How long a peer may take nothing at all of a response of which more waits than the watermark (A59); 0: no limit. */
+  readonly stalledResponseMs: number;
   /** Bytes of later requests taken in while one is served. */
   readonly maxHeldBytes: number;
 }
@@ -23,6 +30,8 @@ export const DEFAULT_HTTP1_SERVER_LIMITS: Http1ServerLimits = {
   headTimeoutMs: 10_000,
   idleTimeoutMs: 3_600_000,
   drainIdleTimeoutMs: 5_000,
+  halfClosedMs: 5_000,
+  stalledResponseMs: 300_000,
   bodyRate: { graceMs: 10_000, minBytesPerSecond: 256 },
   maxHeldBytes: 64 * 1024,
 };

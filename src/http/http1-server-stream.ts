@@ -1,6 +1,7 @@
 import { isBodiless } from "../codec/http1-response-head.ts";
 import type { OutputBuffer } from "../codec/http1-output.ts";
 import { type ConnectionField, writeInformationalHead, writeLastChunk, writeResponseHead } from "../codec/http1-writer.ts";
+import type { StallWatch } from "../core/stall-watch.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
 import type { RequestHead, ResponseHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
@@ -11,6 +12,8 @@ import type { DownstreamStream, RequestReceiver } from "../message/stream.ts";
 export interface Http1StreamHost {
   readonly connection: ConnectionFacts;
   readonly output: OutputBuffer;
+  /** To be started when the peer falls behind. */
+  readonly stalls: StallWatch;
   /** False when the connection closes after this response, whatever the response says. */
   readonly mayKeepAlive: boolean;
   /** The response was written whole. */
@@ -140,6 +143,8 @@ export class Http1ServerStream implements DownstreamStream {
       output.bytes(chunk);
     }
     this.isBlocked = output.isOverWatermark;
+    // Who tunnels may leave what it is sent unread for as long as it likes.
+    if (this.isBlocked && this.#phase === "body") this.#host.stalls.start();
     return !this.isBlocked;
   }
 

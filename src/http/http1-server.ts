@@ -1,17 +1,18 @@
 import type { Socket } from "node:net";
 import { OutputBuffer } from "../codec/http1-output.ts";
 import { Http1RequestParser, type Http1RequestSink } from "../codec/http1-request-parser.ts";
-import { writeResponseHead } from "../codec/http1-writer.ts";
 import { resetConnection } from "../core/reset-connection.ts";
-import type { ConnectionFacts, SocketAddress } from "../message/connection-facts.ts";
+import { StallWatch } from "../core/stall-watch.ts";
+import { authorityOfAddress } from "../message/authority.ts";
+import type { ConnectionFacts } from "../message/connection-facts.ts";
 import type { RequestHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
-import { localReplyHead, toLocalReply } from "../message/local-reply.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { HttpHandler } from "../message/stream.ts";
 import { type BodySource, Http1BodyPatience } from "./http1-body-patience.ts";
 import { Http1Deadline } from "./http1-deadline.ts";
 import { Http1DelayedClose } from "./http1-delayed-close.ts";
+import { errorReplyText } from "./http1-error-reply.ts";
 import { Http1HeldBytes } from "./http1-held-bytes.ts";
 import { DEFAULT_HTTP1_SERVER_LIMITS, type Http1ServerLimits, type Http1ServerOptions } from "./http1-server-limits.ts";
 import { Http1ServerStream, type Http1StreamHost } from "./http1-server-stream.ts";
@@ -29,12 +30,13 @@ type Phase = "http" | "tunnel" | "lingering" | "closed";
  * unparsed. What is malformed is answered here and the connection closed: in a head, the handler hears `malformed`; in
  * a body, the stream's receiver hears `reset` with the error whose status is sent, and need not answer.
  *
- * A peer that has sent its FIN still gets its response, unless it is a proxy of the mesh. A response that ends before
- * its request does ends the stream: the receiver hears nothing more, and the connection closes.
+ * A peer that has sent its FIN still gets its response, if that begins soon, unless it is a proxy of the mesh. A response
+ * that ends before its request does ends the stream: the receiver hears nothing more, and the connection closes.
  */
 export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySource {
   readonly connection: ConnectionFacts;
   readonly output: OutputBuffer;
+  readonly stalls: StallWatch;
   readonly #socket: Socket;
   readonly #handler: HttpHandler;
   readonly #limits: Http1ServerLimits;
@@ -61,10 +63,11 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     this.#socket = socket;
     this.#handler = handler;
     this.#limits = limits;
-    this.#parser = new Http1RequestParser(this, limits.codec, { isTls: facts.tls !== null, defaultAuthority: authorityOf(facts.local) });
+    this.#parser = new Http1RequestParser(this, limits.codec, { isTls: facts.tls !== null, defaultAuthority: authorityOfAddress(facts.local) });
     this.#deadline = new Http1Deadline(options.timers, options.clock, () => this.#onDeadline());
     this.#close = new Http1DelayedClose(socket, this.#deadline);
     this.#patience = new Http1BodyPatience(limits.bodyRate, this, options.timers, options.clock);
+    this.stalls = new StallWatch(options.timers, limits.stalledResponseMs, this.output, () => this.#guard(() => this.#failRequest(new ProxyError("response_stalled"))));
   }
 
   // === The owner ===
@@ -75,7 +78,8 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     this.#hasStarted = true;
     // Set before 'end' can be emitted: a peer that has sent all it will may still wait for its answer.
     socket.allowHalfOpen = true;
-    socket.on("error", ignoreError);
+    // 'close' follows every error and tells the handler.
+    socket.on("error", () => undefined);
     socket.on("close", () => this.#onClose());
     socket.on("end", () => this.#guard(() => this.#onEnd()));
     socket.on("drain", () => this.#guard(() => this.#onDrain()));
@@ -119,6 +123,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
   }
 
   #onDrain(): void {
+    this.stalls.moved();
     if (this.#stream !== null) this.#stream.drained();
     else if (this.#phase === "http") this.#goOn();
   }
@@ -126,8 +131,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
   #onEnd(): void {
     this.#hasPeerEnded = true;
     if (this.#phase === "tunnel") {
-      const receiver = this.#stream?.receiver ?? null;
-      receiver?.end(null);
+      this.#stream?.receiver?.end(null);
       return;
     }
     if (this.#phase !== "http") return;
@@ -135,6 +139,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     // A request cut short; Content-Length or the last chunk would have told otherwise. And no proxy closes its half of
     // a connection to wait for an answer: inside the mesh a FIN says that the caller has given up.
     else if (!this.#isRequestEnded || this.connection.tls !== null) this.#socket.destroy();
+    else if (this.#stream.isUnanswered) this.#deadline.set(this.#limits.halfClosedMs);
   }
 
   #onClose(): void {
@@ -144,6 +149,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     this.#parser.stop();
     this.#deadline.dispose();
     this.#patience.stop();
+    this.stalls.stop();
     this.#held.clear();
     const stream = this.#stream;
     this.#stream = null;
@@ -181,7 +187,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
   }
 
   onRequestHead(head: RequestHead, hasBody: boolean): void {
-    this.#deadline.clear();
+    this.#deadline.set(this.#hasPeerEnded ? this.#limits.halfClosedMs : 0);
     this.#awaitsHead = false;
     this.#isRequestEnded = !hasBody;
     this.#isPausedByHandler = false;
@@ -318,30 +324,30 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
   #onDeadline(): void {
     this.#guard(() => {
       if (this.#phase === "lingering") this.#close.finish();
+      // The FIN of a peer that is done sending, and of one that is gone, look the same: it has had its time.
+      else if (this.#stream?.isUnanswered === true) this.#failRequest(new ProxyError("downstream_disconnect"));
+      else if (this.#stream !== null) return;
       else if (this.#awaitsHead) this.onMalformed(new ProxyError("header_timeout"));
       else this.#linger();
     });
   }
 
-  /** The request under way is void. It is answered here if it was not yet, else its response is cut. */
+  /** The request under way is void. It is answered here if it was not yet and there is something to say, else cut. */
   #failRequest(error: ProxyError): void {
     const stream = this.#stream;
-    if (stream === null) return;
-    const isUnanswered = stream.isUnanswered;
+    const isAnswered = stream === null || !stream.isUnanswered || error.attributes.status === 0;
     this.#stream = null;
-    stream.detach();
+    stream?.detach();
     this.#parser.stop();
-    stream.receiver?.reset(error);
-    if (isUnanswered) this.#reply(error);
-    else this.cut();
+    stream?.receiver?.reset(error);
+    if (isAnswered) this.cut();
+    else this.#reply(error);
   }
 
   /** Answers a message that cannot be served and closes. */
   #reply(error: ProxyError): void {
     if (this.#phase !== "http") return;
-    const reply = toLocalReply(error);
-    const head = localReplyHead(reply);
-    this.output.text(writeResponseHead(head, head.contentLength, false, "close") + reply.body);
+    this.output.text(errorReplyText(error));
     this.#linger();
   }
 
@@ -351,6 +357,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     this.#phase = "lingering";
     this.#parser.stop();
     this.#patience.stop();
+    this.stalls.stop();
     this.#held.clear();
     this.#isPausedByHandler = false;
     this.#updateReading();
@@ -360,6 +367,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
 
   #updateReading(): void {
     const isBackedUp = this.#phase === "http" && this.#stream === null && this.output.isOverWatermark;
+    if (isBackedUp) this.stalls.start();
     const shouldPause = isBackedUp || this.#isPausedByHandler || this.#held.bytes > this.#limits.maxHeldBytes;
     if (shouldPause === this.#isReadingPaused) return;
     this.#isReadingPaused = shouldPause;
@@ -389,12 +397,4 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     if (receiver === null) this.#handler.malformed(error, this.connection);
     else receiver.reset(error);
   }
-}
-
-function ignoreError(): void {
-  // 'close' follows every error and tells the handler.
-}
-
-function authorityOf(address: SocketAddress): string {
-  return address.address.includes(":") ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
 }

@@ -1,5 +1,6 @@
 import { asciiLowerCase } from "../core/ascii.ts";
 import { parseIpAddress } from "../core/cidr.ts";
+import type { SocketAddress } from "./connection-facts.ts";
 
 /** A request's authority, taken apart. */
 export interface Authority {
@@ -30,4 +31,9 @@ export function normalizeAuthority(authority: string): Authority | null {
   if (isBracketed ? parseIpAddress(host.slice(1, -1)) === null : host.length > 253) return null;
   const port = parts[2] === undefined || parts[2] === "" ? null : Number(parts[2]);
   return port !== null && port > 65535 ? null : { host, port };
+}
+
+/** An address as an authority, an IPv6 address in brackets. */
+export function authorityOfAddress({ address, port }: SocketAddress): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -30,6 +30,7 @@ const ATTRIBUTES = {
   expectation_failed: { source: "downstream", status: 417, flag: "DPE", details: "expectation_failed", body: "Expectation Failed" },
   header_timeout: { source: "downstream", status: 408, flag: "SI", details: "request_header_timeout", body: "Request Timeout" },
   body_rate: { source: "downstream", status: 408, flag: "SI", details: "request_body_too_slow", body: "Request Timeout" },
+  response_stalled: { source: "downstream", status: 0, flag: "SI", details: "response_stalled", body: "" },
   path_normalization: { source: "downstream", status: 400, flag: "-", details: "path_normalization_failed", body: "" },
   downstream_disconnect: { source: "downstream", status: 0, flag: "DC", details: "downstream_remote_disconnect", body: "" },
 
@@ -40,6 +41,7 @@ const ATTRIBUTES = {
   rbac_denied: { source: "local", status: 403, flag: "-", details: "rbac_access_denied_matched_policy", body: "RBAC: access denied" },
   response_timeout: { source: "local", status: 504, flag: "UT", details: "response_timeout", body: "upstream request timeout" },
   per_try_timeout: { source: "local", status: 504, flag: "UT", details: "upstream_per_try_timeout", body: "upstream request timeout" },
+  request_stalled: { source: "upstream", status: 504, flag: "UT", details: "upstream_request_stalled", body: "upstream request timeout" },
   retry_buffer: { source: "local", status: 507, flag: "-", details: "request_payload_exceeded_retry_buffer_limit", body: "exceeded request buffer limit while retrying upstream" },
   internal: { source: "local", status: 500, flag: "-", details: "internal_error", body: "internal error" },
 

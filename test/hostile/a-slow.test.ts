@@ -148,6 +148,69 @@ describe.each(SIDES)("slow peers, %s", (side) => {
     await eventually(() => hostile.proxy.activeCount() === 0, "the stream ended");
   });
 
+  it("A59 a client that reads nothing at all of a large response for five minutes is cut, and the upstream freed", async () => {
+    const { backend } = hostile;
+    backend.answer = ({ socket }) => {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${1024 ** 3}\r\n\r\n`);
+      const push = (): void => {
+        while (!socket.destroyed && socket.write(Buffer.alloc(64 * KIB, "x")));
+      };
+      socket.on("drain", push);
+      push();
+    };
+    const socket = hostile.connect(side);
+    socket.on("error", () => undefined);
+    socket.write(GET);
+    await eventually(() => watch.maxWritableLength((other) => other.localPort === backend.port || other === socket) > 64 * KIB, "the response backs up");
+    await untilStill(() => watch.maxWritableLength((other) => other === socket));
+    time.pass(299_000);
+    expect(hostile.proxy.activeCount()).toBe(1);
+    time.pass(62_000);
+    await eventually(() => hostile.proxy.activeCount() === 0 && backend.openCount === 0, "nothing is left");
+    expect(hostile.proxy.accessLog.at(-1)).toMatchObject({ response_code: 200, response_flags: "SI", response_code_details: "response_stalled" });
+    socket.destroy();
+  });
+
+  it("F25 an upstream that takes nothing of a large request for five minutes is answered for, and its connection closed", async () => {
+    const { backend } = hostile;
+    backend.onData = ({ socket }) => {
+      socket.pause();
+      return true;
+    };
+    const client = listen(hostile.connect(side));
+    client.socket.write(`${POST}Content-Length: ${1024 ** 3}\r\n\r\n`);
+    await eventually(() => backend.connections.length > 0, "the head arrived");
+    const push = (): void => {
+      while (!client.socket.destroyed && client.socket.write(Buffer.alloc(64 * KIB, "x")));
+    };
+    client.socket.on("drain", push);
+    push();
+    await untilStill(() => client.socket.bytesWritten - client.socket.writableLength);
+    time.pass(299_000);
+    expect([client.received, hostile.proxy.activeCount()]).toEqual(["", 1]);
+    time.pass(62_000);
+    await eventually(() => client.received.startsWith("HTTP/1.1 504 "), "the client was told");
+    expect(hostile.proxy.accessLog.at(-1)).toMatchObject({ response_code: 504, response_flags: "UT", response_code_details: expect.stringContaining("upstream_request_stalled") as string });
+    client.socket.destroy();
+    await eventually(() => hostile.proxy.activeCount() === 0, "nothing is left");
+    backend.onData = () => true;
+    backend.connections[0]?.socket.resume();
+    await eventually(() => backend.connections[0]?.isGone === true, "the upstream connection is closed");
+  });
+
+  it("a client that has closed while the application thinks keeps it busy for 5 s at most", async () => {
+    const { backend } = hostile;
+    backend.answer = () => undefined;
+    const { socket } = listen(hostile.connect(side));
+    socket.end(GET);
+    await eventually(() => backend.connections.length > 0 && watch.open((other) => other.readableEnded && other.localPort === hostile.proxy[`${side}Port`]).length > 0, "the FIN arrived");
+    time.pass(4_900);
+    expect(hostile.proxy.activeCount()).toBe(1);
+    time.pass(300);
+    await eventually(() => hostile.proxy.activeCount() === 0 && backend.openCount === 0, "the upstream is free");
+    expect(hostile.proxy.accessLog.at(-1)).toMatchObject({ response_code: 0, response_flags: "DC", response_code_details: "downstream_remote_disconnect" });
+  });
+
   it("A22 a body in 200 000 chunks of one byte to an upstream that does not read: little is held (CVE-2020-8659)", async () => {
     const { backend } = hostile;
     backend.onData = ({ socket }) => {

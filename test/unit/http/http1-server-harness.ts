@@ -1,5 +1,5 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { systemClock } from "../../../src/core/clock.ts";
+import { type Clock, systemClock } from "../../../src/core/clock.ts";
 import { TimerWheel } from "../../../src/core/timer-wheel.ts";
 import { Http1Server } from "../../../src/http/http1-server.ts";
 import { DEFAULT_HTTP1_SERVER_LIMITS, type Http1ServerLimits } from "../../../src/http/http1-server-limits.ts";
@@ -162,7 +162,7 @@ const FACTS: ConnectionFacts = {
 /** A listening socket served by `Http1Server`, its handler and a client connected to it. */
 export class ServerHarness {
   readonly handler = new RecordingHandler();
-  readonly timers = new TimerWheel(systemClock);
+  readonly timers: TimerWheel;
   readonly servers: Http1Server[] = [];
   readonly sockets: Socket[] = [];
   readonly clients: RawClient[] = [];
@@ -170,10 +170,11 @@ export class ServerHarness {
   readonly #limits: Http1ServerLimits;
   #firstBytes: string | null = null;
 
-  constructor(limits: Partial<Http1ServerLimits> = {}) {
+  constructor(limits: Partial<Http1ServerLimits> = {}, clock: Clock = systemClock, timers = new TimerWheel(clock)) {
     this.#limits = { ...DEFAULT_HTTP1_SERVER_LIMITS, ...limits };
+    this.timers = timers;
     this.#server = createServer({ noDelay: true }, (socket) => {
-      const server = new Http1Server(socket, FACTS, this.handler, { clock: systemClock, timers: this.timers, limits: this.#limits });
+      const server = new Http1Server(socket, FACTS, this.handler, { clock, timers, limits: this.#limits });
       this.servers.push(server);
       this.sockets.push(socket);
       server.start(this.#firstBytes === null ? undefined : Buffer.from(this.#firstBytes, "latin1"));
