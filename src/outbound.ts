@@ -42,7 +42,7 @@ export function outbound(parts: Parts): Direction {
   const clusters = new Clusters({
     ...parts,
     dial: (target, done) => connector.connect(target, done),
-    openClient: (socket, facts, owner) => new Http1Client(socket, facts, owner),
+    openClient: (socket, facts, owner) => new Http1Client(socket, facts, owner, parts),
     tlsGeneration: () => parts.identity.generation,
     metrics: parts.clusterMetrics,
     outliers: parts.outlierObserver,

@@ -1,5 +1,6 @@
 import type { OutputBuffer } from "../codec/http1-output.ts";
 import { writeLastChunk } from "../codec/http1-writer.ts";
+import type { StallWatch } from "../core/stall-watch.ts";
 import type { RequestHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
 import type { ProxyError } from "../message/proxy-error.ts";
@@ -8,6 +9,8 @@ import type { ResponseReceiver, UpstreamStream } from "../message/stream.ts";
 /** The connection, as a stream knows it. */
 export interface Http1ClientHost {
   readonly output: OutputBuffer;
+  /** To be started when the peer falls behind. */
+  readonly stalls: StallWatch;
   /** The request cannot be completed: the connection is void. */
   abandon(stream: Http1ClientStream): void;
   pauseReading(): void;
@@ -80,6 +83,7 @@ export class Http1ClientStream implements UpstreamStream {
       return true;
     }
     this.isBlocked = output.isOverWatermark;
+    if (this.isBlocked && this.#phase === "body") this.#host.stalls.start();
     return !this.isBlocked;
   }
 

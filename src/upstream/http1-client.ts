@@ -3,6 +3,8 @@ import { DEFAULT_HTTP1_LIMITS, type Http1Limits } from "../codec/http1-limits.ts
 import { OutputBuffer } from "../codec/http1-output.ts";
 import { Http1ResponseParser, type Http1ResponseSink } from "../codec/http1-response-parser.ts";
 import { writeRequestHead } from "../codec/http1-writer.ts";
+import { StallWatch } from "../core/stall-watch.ts";
+import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { RequestHead, ResponseHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
 import { fromNodeError } from "../message/node-error.ts";
@@ -11,13 +13,22 @@ import type { ResponseReceiver, UpstreamConnection, UpstreamConnectionOwner, Ups
 import type { UpstreamFacts } from "./connector.ts";
 import { type Http1ClientHost, Http1ClientStream } from "./http1-client-stream.ts";
 
+/** How long an upstream may take nothing at all of a request body of which more waits than the watermark (F25). */
+const STALLED_REQUEST_MS = 300_000;
+
+export interface Http1ClientOptions {
+  readonly timers: TimerWheel;
+  readonly limits?: Http1Limits;
+}
+
 /**
  * The client side of one HTTP/1.1 connection: one request at a time, and another only after a response whose end is
  * certain. Whatever the peer says that no request asked for ends the connection and is never taken for an answer
- * (A57, CVE-2026-48931).
+ * (A57, CVE-2026-48931). A request that the peer stops reading is given up with `request_stalled`; a tunnel never is.
  */
 export class Http1Client implements UpstreamConnection, Http1ResponseSink, Http1ClientHost {
   readonly output: OutputBuffer;
+  readonly stalls: StallWatch;
   /** `timeout` of the peer's last Keep-Alive field in milliseconds; null when it sent none. */
   idleLimitMs: number | null = null;
   readonly #socket: Socket;
@@ -34,12 +45,13 @@ export class Http1Client implements UpstreamConnection, Http1ResponseSink, Http1
   #lastHead: ResponseHead | null = null;
   #trailers: HeaderList | null = null;
 
-  constructor(socket: Socket, facts: Pick<UpstreamFacts, "remote">, owner: UpstreamConnectionOwner, limits: Http1Limits = DEFAULT_HTTP1_LIMITS) {
+  constructor(socket: Socket, facts: Pick<UpstreamFacts, "remote">, owner: UpstreamConnectionOwner, options: Http1ClientOptions) {
     this.output = new OutputBuffer(socket);
+    this.stalls = new StallWatch(options.timers, STALLED_REQUEST_MS, this.output, () => this.#guard(() => this.#onStalled()));
     this.#socket = socket;
     this.#peer = `${facts.remote.address}:${facts.remote.port}`;
     this.#owner = owner;
-    this.#parser = new Http1ResponseParser(this, limits);
+    this.#parser = new Http1ResponseParser(this, options.limits ?? DEFAULT_HTTP1_LIMITS);
     // A FIN must not end a request that is still being sent, nor the other half of a tunnel.
     socket.allowHalfOpen = true;
     socket.on("error", (error: Error) => {
@@ -47,7 +59,7 @@ export class Http1Client implements UpstreamConnection, Http1ResponseSink, Http1
     });
     socket.on("close", () => this.#guard(() => this.#onClose()));
     socket.on("end", () => this.#guard(() => this.#onEnd()));
-    socket.on("drain", () => this.#guard(() => this.#stream?.drained()));
+    socket.on("drain", () => this.#guard(() => this.#onDrain()));
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     if (socket.closed) process.nextTick(() => this.#onClose());
     else socket.resume();
@@ -101,6 +113,11 @@ export class Http1Client implements UpstreamConnection, Http1ResponseSink, Http1
     }
   }
 
+  #onDrain(): void {
+    this.stalls.moved();
+    this.#stream?.drained();
+  }
+
   #onEnd(): void {
     const stream = this.#stream;
     if (stream !== null && this.#parser.endOfConnection()) {
@@ -119,6 +136,10 @@ export class Http1Client implements UpstreamConnection, Http1ResponseSink, Http1
       ? new ProxyError("upstream_disconnect", `${this.#peer}: connection closed by peer`, { onReusedConnection: isReused })
       : fromNodeError(this.#failure, this.#peer, "established", isReused);
     this.#fail(error);
+  }
+
+  #onStalled(): void {
+    this.#fail(new ProxyError("request_stalled", `${this.#peer}: took nothing of the request for ${STALLED_REQUEST_MS / 1_000} s`));
   }
 
   // === The parser ===
@@ -211,6 +232,7 @@ export class Http1Client implements UpstreamConnection, Http1ResponseSink, Http1
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#parser.stop();
+    this.stalls.stop();
     this.#stream?.detach();
     this.#stream = null;
     this.#socket.destroy();

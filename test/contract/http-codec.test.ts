@@ -17,7 +17,7 @@ const http1: Codec = {
     server.start();
     return server;
   },
-  open: (socket, told) => new Http1Client(socket, { remote }, { idle: () => told("idle"), closed: () => told("closed") }),
+  open: (socket, told, timers) => new Http1Client(socket, { remote }, { idle: () => told("idle"), closed: () => told("closed") }, { timers }),
 };
 
 const http2 = (name: string, hop: boolean): Codec => ({

@@ -3,8 +3,9 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { RequestHead, type ResponseHead } from "../../../src/message/head.ts";
 import { HeaderList } from "../../../src/message/header-list.ts";
 import type { ProxyError } from "../../../src/message/proxy-error.ts";
-import type { ResponseReceiver, UpstreamConnectionOwner } from "../../../src/message/stream.ts";
+import type { ResponseReceiver, UpstreamConnectionOwner, UpstreamStream } from "../../../src/message/stream.ts";
 import { Http1Client } from "../../../src/upstream/http1-client.ts";
+import { ManualTime } from "../../integration/manual-time.ts";
 
 /** What one exchange was told, and a way to wait for it. */
 class Answer implements ResponseReceiver {
@@ -77,9 +78,11 @@ let socket: Socket;
 let received = "";
 let script: (text: string) => void;
 let events: string[];
+let time: ManualTime;
 const owner: UpstreamConnectionOwner = { idle: () => events.push("idle"), closed: () => events.push("closed") };
 
 beforeEach(async () => {
+  time = new ManualTime();
   received = "";
   events = [];
   script = () => undefined;
@@ -97,7 +100,7 @@ beforeEach(async () => {
   socket = connect({ port, host: "127.0.0.1", noDelay: true });
   await new Promise<void>((resolve) => socket.once("connect", () => resolve()));
   peer = await accepted.promise;
-  client = new Http1Client(socket, { remote: { address: "127.0.0.1", port } }, owner);
+  client = new Http1Client(socket, { remote: { address: "127.0.0.1", port } }, owner, time);
 });
 
 afterEach(() => {
@@ -379,6 +382,40 @@ describe("back-pressure", () => {
     expect(events).toEqual(["idle"]);
   });
 
+  /** Fills what lies between us and a peer that does not read. */
+  async function fill(stream: UpstreamStream): Promise<void> {
+    peer.pause();
+    for (let stillTurns = 0; stillTurns < 50; stillTurns++) {
+      while (stream.write(Buffer.alloc(64 * 1024, "x"))) await turns(1);
+      if (socket.writableLength === 0) stillTurns = 0;
+      await turns(1);
+    }
+  }
+
+  test("F25 a request of whose body the peer takes nothing for five minutes is given up", async () => {
+    const answer = new Answer();
+    const stream = client.request(request("POST", 1 << 30), false, answer);
+    await fill(stream);
+    time.pass(299_000);
+    expect(answer.error).toBeNull();
+    time.pass(62_000);
+    expect(answer.error).toMatchObject({ code: "request_stalled", attributes: { status: 504, flag: "UT" } });
+    expect([events, socket.destroyed, time.timers.count]).toEqual([["closed"], true, 0]);
+  });
+
+  test("F25 a peer that takes a little of the body every few minutes is waited for", async () => {
+    const answer = new Answer();
+    const stream = client.request(request("POST", 1 << 30), false, answer);
+    for (let round = 0; round < 4; round++) {
+      await fill(stream);
+      time.pass(200_000);
+      const { drains } = answer;
+      peer.resume();
+      await answer.until(() => answer.drains > drains);
+    }
+    expect([answer.error, events]).toEqual([null, []]);
+  });
+
   test("pause stops the reading, resume goes on", async () => {
     const size = 8 << 20;
     play(() => {
@@ -424,6 +461,17 @@ describe("upgrades", () => {
     stream.end(null);
     await untilClosed();
     expect([answer.error, answer.hasEnded]).toEqual([null, true]);
+  });
+
+  test("a tunnel that the peer does not read is left alone", async () => {
+    play(SWITCH);
+    const answer = new Answer();
+    const stream = client.request(upgrade(), false, answer);
+    await answer.until(() => answer.response !== null);
+    peer.pause();
+    while (stream.write(Buffer.alloc(64 * 1024))) await turns(1);
+    time.pass(3_600_000);
+    expect([answer.error, events]).toEqual([null, []]);
   });
 
   test("A50 anything but 101 is an ordinary response, after which the connection closes", async () => {
