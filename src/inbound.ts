@@ -1,4 +1,5 @@
 import { Clusters } from "./cluster/clusters.ts";
+import { HOP_ALPN } from "./cluster/http-offer.ts";
 import { HandshakeLimiter } from "./connection/handshake-limiter.ts";
 import { InboundConnections } from "./connection/inbound-connections.ts";
 import { TcpProxy } from "./connection/tcp-proxy.ts";
@@ -15,9 +16,10 @@ import { Router } from "./router/router.ts";
 import { ownPeerMetadata } from "./telemetry/peer-metadata.ts";
 import { Connector } from "./upstream/connector.ts";
 import { Http1Client } from "./upstream/http1-client.ts";
+import { Http2Client } from "./upstream/http2-client.ts";
 
 /** What we speak inside mesh mTLS, best first. Whatever else a peer offers is a hint for choosing the chain. */
-const HTTP_ALPN: readonly string[] = ["http/1.1"];
+const HTTP_ALPN: readonly string[] = [HOP_ALPN, "h2", "http/1.1"];
 const TCP_ALPN: readonly string[] = ["istio"];
 
 /**
@@ -59,6 +61,7 @@ export function inbound(parts: Parts): Direction {
     ...parts,
     dial: (target, done) => connector.connect(target, done),
     openClient: (socket, facts, owner) => new Http1Client(socket, facts, owner, parts),
+    openMultiplexed: (socket, facts, owner, options) => new Http2Client(socket, facts, owner, { ...parts, ...options }),
     tlsGeneration: () => parts.identity.generation,
     metrics: parts.clusterMetrics,
     outliers: parts.outlierObserver,

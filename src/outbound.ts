@@ -10,6 +10,7 @@ import { Router } from "./router/router.ts";
 import { ownPeerMetadata } from "./telemetry/peer-metadata.ts";
 import { Connector } from "./upstream/connector.ts";
 import { Http1Client } from "./upstream/http1-client.ts";
+import { Http2Client } from "./upstream/http2-client.ts";
 
 /**
  * What happens to a connection the application opens, in the order it happens. Each step is handed the next one, so
@@ -43,6 +44,7 @@ export function outbound(parts: Parts): Direction {
     ...parts,
     dial: (target, done) => connector.connect(target, done),
     openClient: (socket, facts, owner) => new Http1Client(socket, facts, owner, parts),
+    openMultiplexed: (socket, facts, owner, options) => new Http2Client(socket, facts, owner, { ...parts, ...options }),
     tlsGeneration: () => parts.identity.generation,
     metrics: parts.clusterMetrics,
     outliers: parts.outlierObserver,

@@ -1,5 +1,5 @@
-/** The ALPN name of the multiplexed hop between two Outriders (`design.md`). */
-const HOP_ALPN = "outrider";
+/** The ALPN name by which two Outriders agree to carry HTTP/1 requests as streams of one connection. */
+export const HOP_ALPN = "outrider";
 
 /** What the HTTP connections of a pool speak, and what they offer by ALPN where TLS is spoken (`spec/05` 5.4). */
 export interface HttpOffer {

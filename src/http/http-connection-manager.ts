@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { isHop } from "../cluster/http-offer.ts";
 import type { Clock } from "../core/clock.ts";
 import type { DefectObserver } from "../core/defect.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
@@ -12,6 +13,7 @@ import { type Direction, StreamInfo, type StreamObserver } from "../message/stre
 import type { Router } from "../router/router.ts";
 import { ForwardedClientCert } from "./forwarded-client-cert.ts";
 import { Http1Server } from "./http1-server.ts";
+import { Http2Server } from "./http2-server.ts";
 import { HttpStream, type StreamOwner, type StreamPolicy, type StreamRouting } from "./http-stream.ts";
 
 export interface HttpParts {
@@ -19,6 +21,12 @@ export interface HttpParts {
   readonly timers: TimerWheel;
   readonly observers: readonly StreamObserver[];
   readonly defect: DefectObserver;
+}
+
+/** One downstream connection, of whatever version. */
+interface HttpServer {
+  start(firstBytes?: Buffer): void;
+  drain(): void;
 }
 
 /**
@@ -31,7 +39,7 @@ export class HttpConnectionManager implements StreamOwner {
   readonly router: Router;
   readonly clock: Clock;
   readonly #parts: HttpParts;
-  readonly #connections = new Set<Http1Server>();
+  readonly #connections = new Set<HttpServer>();
   #policy: StreamPolicy | null = null;
   #activeStreams = 0;
   #isDraining = false;
@@ -59,14 +67,25 @@ export class HttpConnectionManager implements StreamOwner {
     this.#policy = policy;
   }
 
-  /** Serves an HTTP/1 connection until it closes; `firstBytes` were already read from it. */
+  /**
+   * Serves an HTTP connection until it closes; `firstBytes` were already read from it. Its version is what ALPN agreed
+   * on, and without ALPN what the first bytes say, which then hold the whole preface if there is one.
+   */
   serve(socket: Socket, firstBytes: Buffer | null, facts: ConnectionFacts, routing: StreamRouting): void {
     const connection = new HttpConnection(this, routing, facts);
-    const server = new Http1Server(socket, facts, connection, { clock: this.clock, timers: this.#parts.timers });
+    const server = this.#openServer(socket, firstBytes, facts, connection);
     connection.onClosed = () => this.#connections.delete(server);
     this.#connections.add(server);
     if (this.#isDraining) server.drain();
     server.start(firstBytes ?? undefined);
+  }
+
+  #openServer(socket: Socket, firstBytes: Buffer | null, facts: ConnectionFacts, handler: HttpHandler): HttpServer {
+    const options = { clock: this.clock, timers: this.#parts.timers };
+    const alpn = facts.tls?.alpn ?? null;
+    if (isHop(alpn)) return new Http2Server(socket, facts, handler, { ...options, hop: true });
+    const isHttp2 = alpn === "h2" || (alpn === null && firstBytes !== null && beginsWithPreface(firstBytes));
+    return isHttp2 ? new Http2Server(socket, facts, handler, options) : new Http1Server(socket, facts, handler, options);
   }
 
   /** From now on every response closes its connection, and connections without a stream close. */
@@ -145,4 +164,11 @@ class HttpConnection implements HttpHandler {
   closed(): void {
     this.onClosed();
   }
+}
+
+const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
+
+/** RFC 9113 section 3.4: how a client says HTTP/2 without having been asked. */
+function beginsWithPreface(bytes: Buffer): boolean {
+  return bytes.length >= PREFACE.length && bytes.compare(PREFACE, 0, PREFACE.length, 0, PREFACE.length) === 0;
 }

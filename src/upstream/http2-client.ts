@@ -22,7 +22,8 @@ export interface Http2ClientOptions {
   readonly hop?: boolean;
   /** Default: by `hop`. */
   readonly session?: Http2SessionOptions;
-  readonly keepAlive?: Http2KeepAlive;
+  /** PINGs as configured (`spec/04` 4.3); null or absent: when the peer is silent while something is expected of it. */
+  readonly keepAlive?: Pick<Http2KeepAlive, "intervalMs" | "timeoutMs"> | null;
 }
 
 const FAREWELL_MS = 1_000;
@@ -60,7 +61,8 @@ export class Http2Client implements MultiplexedConnection, Http2ClientSessionOwn
     const output = new Http2Output(socket, hop ? "turn" : "tick");
     this.#session = new Http2ClientSession(output, this, options.session ?? (hop ? HOP_HTTP2_SESSION_OPTIONS : DEFAULT_HTTP2_SESSION_OPTIONS), clock);
     this.#maxStreams = this.#session.maxStreams;
-    const keepAlive = options.keepAlive ?? { ...DEFAULT_HTTP2_KEEP_ALIVE, isPatient: hop };
+    const configured = options.keepAlive ?? null;
+    const keepAlive = configured === null ? { ...DEFAULT_HTTP2_KEEP_ALIVE, isPatient: hop } : { ...configured, isPatient: true };
     this.#watch = new Http2SessionWatch(this.#session, keepAlive, timers, clock, () => this.#guard(() => this.#onSilent()));
     socket.on("error", (error: Error) => {
       this.#failure = error;

@@ -66,7 +66,7 @@ describe("the inbound chains", () => {
   function talk(client: Client): Promise<{ text: string; isSecure: boolean }> {
     return new Promise((resolve) => {
       const raw = proxy.connectInbound(application.port);
-      const offers: Partial<Record<Client, readonly string[]>> = { "istio http": ISTIO_HTTP, "istio tcp": ISTIO_TCP, "other TLS": ["h2", "http/1.1"] };
+      const offers: Partial<Record<Client, readonly string[]>> = { "istio http": ISTIO_HTTP, "istio tcp": ISTIO_TCP, "other TLS": ["http/1.1"] };
       const alpn = offers[client];
       let isSecure = false;
       let text = "";
