@@ -211,7 +211,10 @@ export interface Http2KeepAliveSpec {
 /** `spec/04` 4.3; a limit that is not set is `Infinity`, a time-out that is off is 0. */
 export interface LimitsSpec {
   readonly connectTimeoutMs: number;
+  /** Of HTTP connections without a request. */
   readonly idleTimeoutMs: number;
+  /** Of opaque connections on which no byte moves either way (`spec/02` 2.5). */
+  readonly tcpIdleTimeoutMs: number;
   readonly maxConnections: number;
   readonly maxPendingRequests: number;
   readonly maxRequests: number;

@@ -15,9 +15,6 @@ import { Splice, type SpliceSide } from "./splice.ts";
 const TCP_ALPN: readonly string[] = ["istio"];
 /** How often a long connection's byte counts are reported (`spec/06` 6.1). */
 const PROGRESS_MS = 5_000;
-/** A connection on which nothing moved for so long is closed (`spec/02` 2.5). */
-const IDLE_MS = 3_600_000;
-
 const CUT_FLAGS: Readonly<Record<SpliceSide, string>> = { downstream: "DC", upstream: "UC" };
 const CUT_DETAILS: Readonly<Record<SpliceSide, string>> = { downstream: "downstream_remote_disconnect", upstream: "upstream_remote_disconnect" };
 
@@ -46,7 +43,8 @@ export class TcpConnection implements TcpReceiver {
   #dialing: Acquisition | null = null;
   #lease: TcpLease | null = null;
   #splice: Splice | null = null;
-  #progress: Timer | null = null;
+  #checks: Timer | null = null;
+  #idleTimeoutMs = 0;
   #movedBytes = 0;
   #movedAtMs: number;
   #hasTimedOut = false;
@@ -66,6 +64,7 @@ export class TcpConnection implements TcpReceiver {
       this.#fail(new ProxyError("cluster_not_found", this.#info.clusterName ?? ""));
       return;
     }
+    this.#idleTimeoutMs = cluster.spec.limits.tcpIdleTimeoutMs;
     this.#socket.on("close", this.#onAbandoned);
     const { isCaptured, local } = this.#info.connection;
     const dialing = cluster.connectTcp({ originalDestination: isCaptured ? local : null, alpn: TCP_ALPN }, this);
@@ -119,8 +118,9 @@ export class TcpConnection implements TcpReceiver {
     info.upstreamLocalAddress = lease.facts.local;
     info.upstreamPrincipal = lease.peerSpiffeId;
     if (info.direction === "outbound") info.peer = lease.endpoint.spec.labels;
+    this.#movedAtMs = this.#parts.clock.monotonicMs();
     this.#tellOpened();
-    this.#scheduleProgress();
+    this.#scheduleCheck();
     this.#splice = new Splice(this.#socket, upstream, info, (cutBy) => this.#onSpliceClosed(cutBy));
     this.#splice.start(this.#firstBytes);
   }
@@ -128,31 +128,33 @@ export class TcpConnection implements TcpReceiver {
   #onSpliceClosed(cutBy: SpliceSide | null): void {
     if (this.#hasTimedOut) {
       this.#info.details = "tcp_session_idle_timeout";
-      this.#end("-");
+      this.#end("SI");
       return;
     }
     if (cutBy !== null) this.#info.details = CUT_DETAILS[cutBy];
     this.#end(cutBy === null ? "-" : CUT_FLAGS[cutBy]);
   }
 
-  #scheduleProgress(): void {
-    this.#progress = this.#parts.timers.schedule(PROGRESS_MS, () => this.#onProgress());
+  #scheduleCheck(): void {
+    const delayMs = this.#idleTimeoutMs === 0 ? PROGRESS_MS : Math.min(PROGRESS_MS, this.#idleTimeoutMs);
+    this.#checks = this.#parts.timers.schedule(delayMs, this.#onCheck);
   }
 
-  #onProgress(): void {
+  /** One timer for the life of the connection: what moved is found by comparing, so that no byte touches a timer. */
+  readonly #onCheck = (): void => {
     const { bytesReceived, bytesSent } = this.#info;
     const now = this.#parts.clock.monotonicMs();
     if (bytesReceived + bytesSent !== this.#movedBytes) {
       this.#movedBytes = bytesReceived + bytesSent;
       this.#movedAtMs = now;
       this.#tell((observer) => observer.progressed(this.#info));
-    } else if (now - this.#movedAtMs >= IDLE_MS) {
+    } else if (this.#idleTimeoutMs > 0 && now - this.#movedAtMs >= this.#idleTimeoutMs) {
       this.#hasTimedOut = true;
       this.#splice?.destroy();
       return;
     }
-    this.#scheduleProgress();
-  }
+    this.#scheduleCheck();
+  };
 
   // === The end ===
 
@@ -161,7 +163,7 @@ export class TcpConnection implements TcpReceiver {
     // One that was never joined is opened and closed at once, when all that can be known of it is.
     if (this.#phase === "dialling") this.#tellOpened();
     this.#phase = "over";
-    this.#progress?.cancel();
+    this.#checks?.cancel();
     this.#lease?.release();
     this.#onOver(this);
     this.#info.flags = flag;

@@ -23,7 +23,7 @@ interface Counted {
 
 const MAX_COMBINATIONS = 8192;
 
-/** Istio's TCP metrics (spec/06 6.1). `sent` is what went to the downstream. */
+/** Istio's TCP metrics (spec/06 6.1), and Envoy's count of idle time-outs. `sent` is what went to the downstream. */
 export class TcpMetrics implements TcpObserver {
   readonly #writer: SeriesWriter;
   readonly #opened: Family;
@@ -64,6 +64,7 @@ export class TcpMetrics implements TcpObserver {
     const series = this.#series(info);
     this.#count(info, series);
     series.closed.add(1);
+    if (info.details === "tcp_session_idle_timeout") this.#writer.counter("envoy_tcp_idle_timeout", { tcp_prefix: info.clusterName ?? "" }).add(1);
   }
 
   #count(info: TcpInfo, series: TcpSeries): void {

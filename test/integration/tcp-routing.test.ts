@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { seededRandom } from "../contract/load-balancer.ts";
 import { freePort } from "./free-port.ts";
+import { ManualTime } from "./manual-time.ts";
 import { networking, type Resource, service, yamlOf } from "./mesh-resources.ts";
 import { PatientWriter } from "./patient-writer.ts";
 import { eventually, exchange, ProxyUnderTest, rawServer } from "./proxy-under-test.ts";
@@ -108,6 +109,30 @@ describe("TCP routing", () => {
     await eventually(() => proxy.activeCount() === 0, "the connection was given up");
     waiting.close();
     first.close();
+  });
+
+  it("closes on both sides what stands still for as long as its DestinationRule allows", async () => {
+    const time = new ManualTime();
+    let isUpstreamGone = false;
+    let heard = "";
+    const silent = await rawServer((socket) => {
+      socket.on("data", (chunk: Buffer) => (heard += chunk.toString()));
+      for (const event of ["end", "close"]) socket.on(event, () => (isUpstreamGone = true));
+    });
+    const patient = networking("DestinationRule", "db", { host: "db", trafficPolicy: { connectionPool: { tcp: { idleTimeout: "60s" }, http: { idleTimeout: "1s" } } } });
+    const yaml = yamlOf(service({ name: "db", clusterIP: VIP.address, port: VIP.port, portName: "tcp", endpoints: [{ port: silent.port }] }), patient);
+    const own = await ProxyUnderTest.start({ yaml, clock: time, timers: time.timers });
+    const ended = exchange(own.connectOutbound(VIP), "hello");
+    await eventually(() => heard === "hello", "it is connected");
+    time.pass(59_000);
+    expect(own.activeCount()).toBe(1);
+    time.pass(12_000);
+    expect(await ended).toBe("");
+    await eventually(() => isUpstreamGone && own.activeCount() === 0, "both sides are closed");
+    expect(own.accessLog.at(-1)).toMatchObject({ response_flags: "SI", response_code_details: "tcp_session_idle_timeout", bytes_received: 5 });
+    expect(await own.metrics()).toContain('envoy_tcp_idle_timeout{tcp_prefix="outbound|6379||db.default.svc.cluster.local"} 1');
+    own.stop();
+    silent.close();
   });
 
   it("passes a reset on as a reset", async () => {

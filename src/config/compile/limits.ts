@@ -1,7 +1,7 @@
 import type { ConnectionPool } from "../kinds/connection-pool.ts";
 import type { LimitsSpec } from "../snapshot.ts";
 
-/** Istio's idle time-out of upstream connections. */
+/** Istio's idle time-out of upstream connections, HTTP and opaque. */
 const DEFAULT_IDLE_MS = 3_600_000;
 
 /** The limits of a cluster from its connection pool, or the defaults (spec/04 4.3). */
@@ -11,6 +11,7 @@ export function compileLimits(pool: ConnectionPool | undefined, connectTimeoutMs
   return {
     connectTimeoutMs: tcp?.connectTimeout ?? connectTimeoutMs,
     idleTimeoutMs: http?.idleTimeout ?? tcp?.idleTimeout ?? DEFAULT_IDLE_MS,
+    tcpIdleTimeoutMs: tcp?.idleTimeout ?? DEFAULT_IDLE_MS,
     maxConnections: limit(tcp?.maxConnections),
     maxPendingRequests: limit(http?.http1MaxPendingRequests),
     maxRequests: limit(http?.http2MaxRequests),

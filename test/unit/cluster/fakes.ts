@@ -205,6 +205,7 @@ export const NO_LIMITS: LimitsSpec = {
   connectTimeoutMs: 10_000, idleTimeoutMs: 3_600_000, maxConnections: Number.POSITIVE_INFINITY, maxPendingRequests: Number.POSITIVE_INFINITY,
   maxRequests: Number.POSITIVE_INFINITY, maxRetries: Number.POSITIVE_INFINITY, maxRequestsPerConnection: Number.POSITIVE_INFINITY,
   maxConcurrentStreams: Number.POSITIVE_INFINITY,
+  tcpIdleTimeoutMs: 3_600_000,
 };
 
 export const OUTLIERS: OutlierSpec = {

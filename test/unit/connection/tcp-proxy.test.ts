@@ -20,7 +20,7 @@ const SERVICE = { host: "db.default.svc.cluster.local", name: "db", namespace: "
 
 /** A cluster whose dials end when the test says so. */
 class FakeCluster {
-  readonly spec = { service: SERVICE };
+  readonly spec = { service: SERVICE, limits: { tcpIdleTimeoutMs: 3_600_000 } };
   receiver: TcpReceiver | null = null;
   asked: AcquireRequest | null = null;
   isCancelled = false;
@@ -197,8 +197,34 @@ describe("TcpProxy", () => {
     expect(observer.told.at(-1)).toBe("progressed 4/4");
     time.pass(200_000);
     await observer.closing;
-    expect(observer.told.at(-1)).toBe("closed - tcp_session_idle_timeout 4/4");
+    expect(observer.told.at(-1)).toBe("closed SI tcp_session_idle_timeout 4/4");
     expect(time.timers.count).toBe(0);
+  });
+
+  it("closes one that stands still for as long as its cluster says, on both sides", async () => {
+    cluster.spec.limits.tcpIdleTimeoutMs = 2_000;
+    forward();
+    // The time it took to connect does not count.
+    time.pass(10_000);
+    cluster.succeed(upstream);
+    for (let round = 0; round < 5; round++) {
+      time.pass(1_900);
+      callee.socket.write(".");
+      await caller.until((peer) => peer.received.length > round);
+    }
+    expect(observer.told.some((told) => told.startsWith("closed"))).toBe(false);
+    time.pass(4_500);
+    await observer.closing;
+    expect(observer.told.at(-1)).toBe("closed SI tcp_session_idle_timeout 0/5");
+    await Promise.all([caller, callee].map((peer) => peer.until(({ hasEnded, isClosed }) => hasEnded || isClosed)));
+  });
+
+  it("keeps one for ever where the time-out is switched off", async () => {
+    cluster.spec.limits.tcpIdleTimeoutMs = 0;
+    forward();
+    cluster.succeed(upstream);
+    time.pass(10 * 3_600_000);
+    expect([near.destroyed, time.timers.count]).toEqual([false, 1]);
   });
 
   /* As in splice.test.ts: an inbound TLS connection whose application is down ended the thread (F19). */

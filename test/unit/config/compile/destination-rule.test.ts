@@ -32,11 +32,11 @@ describe("policy", () => {
   host: reviews
   trafficPolicy:
     loadBalancer: { simple: ROUND_ROBIN }
-    connectionPool: { tcp: { maxConnections: 10, connectTimeout: 1s }, http: { http1MaxPendingRequests: 5, http2MaxRequests: 6, maxRetries: 0, maxRequestsPerConnection: 1, idleTimeout: 30s } }
+    connectionPool: { tcp: { maxConnections: 10, connectTimeout: 1s, idleTimeout: 20s }, http: { http1MaxPendingRequests: 5, http2MaxRequests: 6, maxRetries: 0, maxRequestsPerConnection: 1, idleTimeout: 30s } }
     outlierDetection: { consecutive5xxErrors: 3, interval: 1s, baseEjectionTime: 3s, maxEjectionPercent: 100 }
 `))).toMatchObject({
       loadBalancer: "ROUND_ROBIN",
-      limits: { connectTimeoutMs: 1000, idleTimeoutMs: 30_000, maxConnections: 10, maxPendingRequests: 5, maxRequests: 6, maxRetries: Infinity, maxRequestsPerConnection: 1 },
+      limits: { connectTimeoutMs: 1000, idleTimeoutMs: 30_000, tcpIdleTimeoutMs: 20_000, maxConnections: 10, maxPendingRequests: 5, maxRequests: 6, maxRetries: Infinity, maxRequestsPerConnection: 1 },
       outlierDetection: { consecutive5xx: 3, consecutiveGatewayErrors: 0, intervalMs: 1000, baseEjectionMs: 3000, maxEjectionPercent: 100, minHealthPercent: 0 },
     });
   });
@@ -45,7 +45,7 @@ describe("policy", () => {
     expect(cluster(rule("{ host: reviews, trafficPolicy: { outlierDetection: { consecutiveGatewayErrors: 2 } } }")).outlierDetection)
       .toEqual({ consecutive5xx: 5, consecutiveGatewayErrors: 2, intervalMs: 10_000, baseEjectionMs: 30_000, maxEjectionPercent: 10, minHealthPercent: 0 });
     expect(cluster("").limits).toEqual({
-      connectTimeoutMs: 10_000, idleTimeoutMs: 3_600_000, maxConnections: Infinity, maxPendingRequests: Infinity, maxRequests: Infinity, maxRetries: Infinity, maxRequestsPerConnection: Infinity,
+      connectTimeoutMs: 10_000, idleTimeoutMs: 3_600_000, tcpIdleTimeoutMs: 3_600_000, maxConnections: Infinity, maxPendingRequests: Infinity, maxRequests: Infinity, maxRetries: Infinity, maxRequestsPerConnection: Infinity,
       maxConcurrentStreams: Infinity,
     });
     expect(cluster(mesh("connectTimeout: 3s")).limits.connectTimeoutMs).toBe(3000);
