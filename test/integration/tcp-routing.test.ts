@@ -129,7 +129,7 @@ describe("TCP routing", () => {
     time.pass(12_000);
     expect(await ended).toBe("");
     await eventually(() => isUpstreamGone && own.activeCount() === 0, "both sides are closed");
-    expect(own.accessLog.at(-1)).toMatchObject({ response_flags: "SI", response_code_details: "tcp_session_idle_timeout", bytes_received: 5 });
+    expect(own.accessLog.at(-1)).toMatchObject({ response_flags: "SI", connection_termination_details: "tcp_session_idle_timeout", bytes_received: 5 });
     expect(await own.metrics()).toContain('envoy_tcp_idle_timeout{tcp_prefix="outbound|6379||db.default.svc.cluster.local"} 1');
     own.stop();
     silent.close();
