@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { canonicalAddress } from "../core/cidr.ts";
+import { KEEP_ALIVE_PROBE_MS } from "../core/keep-alive.ts";
 import type { SocketAddress } from "../message/connection-facts.ts";
 import type { Direction } from "../message/stream-info.ts";
 import type { OriginalDestination } from "./original-destination.ts";
@@ -55,7 +56,10 @@ export class Listener {
     this.#observer = observer;
     // Half-open, because a client that is done sending may still wait for its answer; paused, because the first
     // bytes are read by whoever decides what they are.
-    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true }, (socket) => this.#onConnection(socket));
+    this.#server = createServer(
+      { allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS },
+      (socket) => this.#onConnection(socket),
+    );
     // Errors of a listening server after the start (EMFILE) are per accept; the next one may succeed.
     this.#server.on("error", () => undefined);
   }

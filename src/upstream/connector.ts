@@ -3,6 +3,7 @@ import type { Socket, TcpNetConnectOpts } from "node:net";
 import type { TLSSocket } from "node:tls";
 
 import type { UpstreamTlsSpec } from "../config/snapshot.ts";
+import { KEEP_ALIVE_PROBE_MS } from "../core/keep-alive.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import { PeerRefused } from "../identity/peer-refused.ts";
 import type { TlsIdentity } from "../identity/tls-identity.ts";
@@ -53,8 +54,6 @@ export interface ConnectorParts {
   /** Trust domains whose peers are accepted now, `Snapshot.trustDomains`. */
   readonly trustDomains: () => readonly string[];
 }
-
-const KEEP_ALIVE_PROBE_MS = 60_000;
 
 /**
  * Dials upstreams, in plaintext or with mesh mTLS, and hands out sockets only once their peer is verified. There is

@@ -5,9 +5,9 @@ import { MeshFiles } from "./mesh-files.ts";
 import type { Pod } from "./pod.ts";
 import { PodNetwork } from "./pod-network.ts";
 import type { RunningProgram } from "./running-program.ts";
+import { startSidecar } from "./sidecar.ts";
 
 const app = { uid: 1000 };
-const proxy = { uid: 1337 };
 const VIP = "10.96.0.10";
 const VIP6 = "fd96::10";
 
@@ -64,16 +64,6 @@ interface Seen {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
   readonly remote: string;
-}
-
-/** A pod with rules, application and sidecar, as the injector would make it. */
-async function startSidecar(pod: Pod, account: string, files: MeshFiles, addresses: string): Promise<RunningProgram> {
-  const init = await pod.startNode("bin/outrider.ts", ["init", "-b", "*", "-d", "15090,15021,15020", "-i", "*", "--dual-stack"]).finished;
-  expect(init, init.stderr).toMatchObject({ code: 0 });
-  const environment = { POD_NAME: `${account}-1`, SERVICE_ACCOUNT: account, INSTANCE_IP: addresses, POD_LABELS: `app=${account},version=v1` };
-  const sidecar = pod.startNode("bin/outrider.ts", ["proxy", "--config", files.config, "--certs", files.certificates(account), "--drain", "1"], { ...proxy, environment });
-  await sidecar.waitFor(/"msg":"ready"/);
-  return sidecar;
 }
 
 describeNetns("two pods with sidecars, captured by iptables", () => {
