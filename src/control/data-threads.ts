@@ -208,7 +208,7 @@ export class DataThreads {
     if (this.#isStopping) return;
     const reason = thread.failure ?? `ended with code ${code}`;
     if (this.#ports === null) {
-      this.#listener.failed(`a data thread ended before it listened: ${reason}`);
+      this.#listener.failed(`a data thread ended before it listened: ${reason.split("\n", 1)[0]}`);
       return;
     }
     this.#listener.died(thread.id, reason);
