@@ -15,6 +15,7 @@ export const ECHOED: Readonly<Record<string, string>> = {
   [PROBE]: "x-seen-probe",
   "x-forwarded-client-cert": "x-seen-client-cert",
   "x-peer-hash": "x-seen-peer-hash",
+  "x-hop-version": "x-seen-hop-version",
 };
 
 export interface Application {

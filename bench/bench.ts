@@ -6,12 +6,12 @@ import { startApplication } from "./application.ts";
 import type { Application } from "./application.ts";
 import { checkRoute } from "./check.ts";
 import type { Child } from "./child.ts";
-import { haproxy } from "./haproxy.ts";
+import { haproxy, haproxyHttp2 } from "./haproxy.ts";
 import { findLoadGenerator } from "./load.ts";
 import type { LoadGenerator } from "./load.ts";
 import { USAGE, readOptions } from "./options.ts";
 import type { Options } from "./options.ts";
-import { BUNDLE, outrider } from "./outrider.ts";
+import { BUNDLE, outrider, outriderHttp1 } from "./outrider.ts";
 import type { Arrangement, Peer, Route } from "./peer.ts";
 import { comparison, report } from "./report.ts";
 import type { Figures, MemoryRow, Row, Sample } from "./report.ts";
@@ -26,19 +26,21 @@ interface Started {
   readonly route: Route;
 }
 
+const PEERS: readonly Peer[] = [outrider, outriderHttp1, haproxy, haproxyHttp2];
+
 const say = (text: string) => process.stderr.write(`${text}\n`);
 
 /** Starts every arrangement of every peer that is there; one that does not work is left out with its reason. */
 async function startPeers(options: Options, folder: string, application: Application, children: Child[]): Promise<Started[]> {
   const started: Started[] = [];
   const certificates = makeCertificates(folder);
-  for (const peer of [outrider, haproxy].filter(({ name }) => options.peers.includes(name))) {
+  for (const peer of PEERS.filter(({ name }) => options.peers.includes(name))) {
     const absence = peer.absence() ?? (certificates === null && options.arrangements.includes("pair") ? "there are no certificates" : null);
     if (absence !== null) {
       say(`skipped ${peer.name}: ${absence}`);
       continue;
     }
-    for (const arrangement of options.arrangements) {
+    for (const arrangement of options.arrangements.filter((each) => peer.arrangements.includes(each))) {
       const own = join(folder, `${peer.name}-${arrangement}`);
       mkdirSync(own);
       const context = { folder: own, applicationPort: application.port, certificates: certificates ?? "" };
@@ -94,7 +96,7 @@ async function measureAll(options: Options, load: LoadGenerator, application: Ap
   }
   const order = ["direct", ...options.arrangements];
   return [...rows.values()].toSorted((a, b) =>
-    order.indexOf(a.arrangement) - order.indexOf(b.arrangement) || a.connections - b.connections || b.peer.localeCompare(a.peer));
+    order.indexOf(a.arrangement) - order.indexOf(b.arrangement) || a.connections - b.connections || PEERS.findIndex(({ name }) => name === a.peer) - PEERS.findIndex(({ name }) => name === b.peer));
 }
 
 async function run(options: Options, folder: string, children: Child[]): Promise<Figures> {

@@ -18,7 +18,8 @@ export async function checkRoute(route: Route, certificates: string): Promise<vo
   if (body !== BODY) throw new Error(`the body has ${body.length} bytes and is not the application's`);
   expectField(response, ECHOED[PROBE] as string, PROBE_VALUE);
   expectField(response, "content-type", "text/plain");
-  if (route.identity !== null) expectField(response, route.identity.field, route.identity.value);
+  for (const { field, value } of route.expected) expectField(response, field, value);
+  await route.confirmHop?.();
   if (route.mutualTlsPort !== null) await expectRefusal(route.mutualTlsPort, join(certificates, "root-cert.pem"));
 }
 

@@ -18,38 +18,52 @@ defaults
 `;
 
 /** HAProxy as a sidecar: one thread, connections reused, HTTP/1.1 hop, certificates required and verified on both sides. */
-export const haproxy: Peer = {
-  name: "haproxy",
+export const haproxy: Peer = peer("haproxy", ["plain", "pair"], 1);
 
-  absence() {
-    return findProgram("haproxy") === null ? "haproxy is not installed (Debian: apt-get install haproxy)" : null;
-  },
+/** The same with an HTTP/2 hop. */
+export const haproxyHttp2: Peer = peer("haproxy-h2", ["pair"], 2);
 
-  version() {
-    return execFileSync(findProgram("haproxy") as string, ["-v"], { encoding: "utf8" }).split(" ")[2] ?? "unknown";
-  },
+function peer(name: string, arrangements: readonly Arrangement[], hopVersion: 1 | 2): Peer {
+  return {
+    name,
+    arrangements,
+    absence() {
+      return findProgram("haproxy") === null ? "haproxy is not installed (Debian: apt-get install haproxy)" : null;
+    },
+    version() {
+      return execFileSync(findProgram("haproxy") as string, ["-v"], { encoding: "utf8" }).split(" ")[2] ?? "unknown";
+    },
+    start(arrangement, context, children) {
+      return arrangement === "plain" ? startPlain(context, children) : startPair(hopVersion, context, children);
+    },
+  };
+}
 
-  async start(arrangement: Arrangement, context: Context, children: Child[]): Promise<Route> {
-    const port = await freePort();
-    const application = `127.0.0.1:${context.applicationPort}`;
-    if (arrangement === "plain") {
-      const proxy = await startOne("plain", `bind 127.0.0.1:${port}`, `server app ${application}`, context, children);
-      return { port, hops: [proxy], mutualTlsPort: null, identity: null };
-    }
-    const tlsPort = await freePort();
-    const ca = join(context.certificates, "root-cert.pem");
-    const tls = (side: string) => `ssl crt ${certificateAndKey(context, side)} ca-file ${ca}`;
-    // The peer's identity is told only to the check, so that no request pays for it that is measured.
-    const inbound = await startOne("inbound",
-      `bind 127.0.0.1:${tlsPort} ${tls("server")} verify required\n  http-request set-header x-peer-hash %[ssl_c_sha1,hex] if { req.hdr(${PROBE}) -m found }`,
-      `server app ${application}`, context, children);
-    const outbound = await startOne("outbound", `bind 127.0.0.1:${port}`,
-      `server inbound 127.0.0.1:${tlsPort} ${tls("client")} verify required`, context, children);
-    const leaf = new X509Certificate(readFileSync(join(context.certificates, "bench.client", "cert-chain.pem")));
-    const identity = { field: ECHOED["x-peer-hash"] as string, value: leaf.fingerprint.replaceAll(":", "") };
-    return { port, hops: [outbound, inbound], mutualTlsPort: tlsPort, identity };
-  },
-};
+async function startPlain(context: Context, children: Child[]): Promise<Route> {
+  const port = await freePort();
+  const proxy = await startOne("plain", `bind 127.0.0.1:${port}`, `server app 127.0.0.1:${context.applicationPort}`, context, children);
+  return { port, hops: [proxy], mutualTlsPort: null, expected: [] };
+}
+
+async function startPair(hopVersion: 1 | 2, context: Context, children: Child[]): Promise<Route> {
+  const port = await freePort();
+  const tlsPort = await freePort();
+  const ca = join(context.certificates, "root-cert.pem");
+  const tls = (side: string) => `ssl crt ${certificateAndKey(context, side)} ca-file ${ca} verify required`;
+  // The peer's identity and the hop's protocol are told only to the check, so that no request pays for it that is measured.
+  const toCheck = (field: string, value: string) => `\n  http-request set-header ${field} ${value} if { req.hdr(${PROBE}) -m found }`;
+  const inbound = await startOne("inbound",
+    `bind 127.0.0.1:${tlsPort} ${tls("server")}${hopVersion === 2 ? " alpn h2,http/1.1" : ""}${toCheck("x-peer-hash", "%[ssl_c_sha1,hex]")}${toCheck("x-hop-version", "%[fc_http_major]")}`,
+    `server app 127.0.0.1:${context.applicationPort}`, context, children);
+  const outbound = await startOne("outbound", `bind 127.0.0.1:${port}`,
+    `server inbound 127.0.0.1:${tlsPort} ${tls("client")}${hopVersion === 2 ? " alpn h2" : ""}`, context, children);
+  const leaf = new X509Certificate(readFileSync(join(context.certificates, "bench.client", "cert-chain.pem")));
+  const expected = [
+    { field: ECHOED["x-peer-hash"] as string, value: leaf.fingerprint.replaceAll(":", "") },
+    { field: ECHOED["x-hop-version"] as string, value: String(hopVersion) },
+  ];
+  return { port, hops: [outbound, inbound], mutualTlsPort: tlsPort, expected };
+}
 
 async function startOne(name: string, frontend: string, server: string, context: Context, children: Child[]): Promise<Child> {
   const file = join(context.folder, `${name}.cfg`);

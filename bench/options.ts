@@ -12,13 +12,15 @@ export interface Options {
   readonly baseline: string | null;
 }
 
+const PEER_NAMES = ["outrider", "outrider-http1", "haproxy", "haproxy-h2"];
+
 export const USAGE = `Usage: npm run bench -- [options]
 
 Measures CPU time per request and hop, memory and added latency of Outrider beside HAProxy, in one run, on loopback.
 
-  --peers LIST          outrider,haproxy
+  --peers LIST          outrider,outrider-http1,haproxy,haproxy-h2; the hop of a pair is multiplexed, HTTP/1.1, HTTP/1.1, HTTP/2
   --arrangements LIST   plain,pair
-  --connections LIST    1,8,32
+  --connections LIST    1,8,32,64
   --rounds N            3; the peers alternate in each
   --seconds N           3, each measurement
   --warm-up N           3, seconds before the first measurement of an arrangement
@@ -34,9 +36,9 @@ export function readOptions(args: readonly string[]): Options | null {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      peers: { type: "string", default: "outrider,haproxy" },
+      peers: { type: "string", default: PEER_NAMES.join(",") },
       arrangements: { type: "string", default: "plain,pair" },
-      connections: { type: "string", default: "1,8,32" },
+      connections: { type: "string", default: "1,8,32,64" },
       rounds: { type: "string", default: "3" },
       seconds: { type: "string", default: "3" },
       "warm-up": { type: "string", default: "3" },
@@ -47,7 +49,7 @@ export function readOptions(args: readonly string[]): Options | null {
   });
   if (values.help) return null;
   return {
-    peers: words(values.peers, ["outrider", "haproxy"]),
+    peers: words(values.peers, PEER_NAMES),
     arrangements: words(values.arrangements, ["plain", "pair"]) as Arrangement[],
     connections: values.connections.split(",").map((text) => whole("connections", text, MOST.connections)),
     rounds: whole("rounds", values.rounds, MOST.rounds),

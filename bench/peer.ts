@@ -17,6 +17,12 @@ export interface Context {
   readonly certificates: string;
 }
 
+/** A response field in which the application tells what it was sent, and what must be in it. */
+export interface ExpectedField {
+  readonly field: string;
+  readonly value: string;
+}
+
 /** A started arrangement: where to send load, and whose CPU time counts. */
 export interface Route {
   readonly port: number;
@@ -24,13 +30,17 @@ export interface Route {
   readonly hops: readonly Child[];
   /** Port that speaks mutual TLS; null for `plain`. */
   readonly mutualTlsPort: number | null;
-  /** Response field in which the application tells the caller's identity as it heard it, and what must be in it. */
-  readonly identity: { readonly field: string; readonly value: string } | null;
+  /** What the application must have heard: the caller's identity, the protocol of the hop. */
+  readonly expected: readonly ExpectedField[];
+  /** Throws when the hop, over which a request has passed, does not speak the protocol it should; absent where `expected` tells. */
+  confirmHop?(): Promise<void>;
 }
 
 /** A proxy to measure. */
 export interface Peer {
   readonly name: string;
+  /** What it is measured in. */
+  readonly arrangements: readonly Arrangement[];
   /** Why it cannot be measured here, or null. */
   absence(): string | null;
   version(): string;

@@ -74,14 +74,15 @@ export function report(figures: Figures): string {
     const p50 = spread(samples.map((sample) => sample.p50)).median;
     const p99 = spread(samples.map((sample) => sample.p99)).median;
     const hops = (samples[0]?.cpuMicros ?? []).map((_, hop) => one(spread(samples.map((sample) => sample.cpuMicros[hop] as number)).median));
-    const haproxy = find("haproxy", arrangement, connections);
-    const ratio = peer === "outrider" && haproxy !== undefined ? (cpuPerHop(row).median / cpuPerHop(haproxy).median).toFixed(2) : "";
-    const added = direct === undefined || direct === row ? "" : (p50 - spread(direct.samples.map((sample) => sample.p50)).median).toFixed(3);
+    const times = (other: Row | undefined) => other === undefined || other === row ? "" : (cpuPerHop(row).median / cpuPerHop(other).median).toFixed(2);
     const isProxy = arrangement !== "direct";
-    return [arrangement, String(connections), peer, isProxy ? range(cpuPerHop(row)) : "", hops.length > 1 ? hops.join(" / ") : "", ratio,
+    const toHaproxy = isProxy ? times(find("haproxy", arrangement, connections)) : "";
+    const toOwn = peer === "outrider" ? times(find("outrider-http1", arrangement, connections)) : "";
+    const added = direct === undefined || direct === row ? "" : (p50 - spread(direct.samples.map((sample) => sample.p50)).median).toFixed(3);
+    return [arrangement, String(connections), peer, isProxy ? range(cpuPerHop(row)) : "", hops.length > 1 ? hops.join(" / ") : "", toHaproxy, toOwn,
       p50.toFixed(3), added, p99.toFixed(3), spread(samples.map((sample) => sample.requestsPerSecond)).median.toFixed(0)];
   });
-  const header = ["route", "c", "peer", "CPU us/request/hop", "outbound / inbound", "x HAProxy", "p50 ms", "added", "p99 ms", "req/s"];
+  const header = ["route", "c", "peer", "CPU us/request/hop", "outbound / inbound", "x HAProxy", "x own HTTP/1", "p50 ms", "added", "p99 ms", "req/s"];
   const memory = figures.memory.map(({ peer, process: name, idle, loaded }) =>
     [peer, name, "", ...[idle, loaded].flatMap(({ rssKb, pssKb, anonKb }) => [rssKb, pssKb, anonKb].map((kb) => one(kb / 1024)))]);
   const memoryHeader = ["peer", "process", "", "idle RSS", "PSS", "private MB", "loaded RSS", "PSS", "private MB"];
@@ -92,15 +93,15 @@ export function report(figures: Figures): string {
 export function comparison(figures: Figures, baseline: Figures): string {
   const ratio = ({ rows }: Figures, row: Row) => {
     const same = (peer: string) => rows.find((other) => other.peer === peer && other.arrangement === row.arrangement && other.connections === row.connections);
-    const own = same("outrider");
+    const own = same(row.peer);
     const peer = same("haproxy");
     return { cpu: own === undefined ? null : cpuPerHop(own).median, ratio: own === undefined || peer === undefined ? null : cpuPerHop(own).median / cpuPerHop(peer).median };
   };
-  const lines = figures.rows.filter((row) => row.peer === "outrider").map((row) => {
+  const lines = figures.rows.filter((row) => row.peer.startsWith("outrider")).map((row) => {
     const [before, now] = [ratio(baseline, row), ratio(figures, row)];
     const change = before.cpu === null || now.cpu === null ? "" : `${(((now.cpu - before.cpu) / before.cpu) * 100).toFixed(1)} %`;
     const show = (value: number | null, digits: number) => value?.toFixed(digits) ?? "-";
-    return [row.arrangement, String(row.connections), "", show(before.cpu, 1), show(now.cpu, 1), change, show(before.ratio, 2), show(now.ratio, 2)];
+    return [row.arrangement, String(row.connections), row.peer, show(before.cpu, 1), show(now.cpu, 1), change, show(before.ratio, 2), show(now.ratio, 2)];
   });
-  return `${table(["route", "c", "", "us before", "us now", "change", "x HAProxy before", "now"], lines)}\n`;
+  return `${table(["route", "c", "peer", "us before", "us now", "change", "x HAProxy before", "now"], lines)}\n`;
 }

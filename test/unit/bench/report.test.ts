@@ -26,17 +26,25 @@ describe("the benchmark's figures", () => {
     expect(text).toMatch(/pair +8 +outrider +60\.0 \(60\.0-60\.0\) +50\.0 \/ 70\.0 +2\.40/);
   });
 
+  it("are told as a ratio to our own HTTP/1 hop's", () => {
+    const text = report(figures(row("outrider", [20, 40]), row("outrider-http1", [60, 60]), row("haproxy", [40, 40]), row("haproxy-h2", [20, 20])));
+    expect(text).toMatch(/pair +8 +outrider +30\.0 .*20\.0 \/ 40\.0 +0\.75 +0\.50 +1\.000/);
+    expect(text).toMatch(/pair +8 +outrider-http1 +60\.0 .*60\.0 \/ 60\.0 +1\.50 +1\.000/);
+    expect(text).toMatch(/pair +8 +haproxy +40\.0 .*40\.0 \/ 40\.0 +1\.000/);
+    expect(text).toMatch(/pair +8 +haproxy-h2 +20\.0 .*20\.0 \/ 20\.0 +0\.50 +1\.000/);
+  });
+
   it("stand beside an earlier run's", () => {
     const before = figures(row("outrider", [50, 50]), row("haproxy", [25, 25]));
     const now = figures(row("outrider", [40, 40]), row("haproxy", [25, 25]));
-    expect(comparison(now, before)).toMatch(/pair +8 +50\.0 +40\.0 +-20\.0 % +2\.00 +1\.60/);
-    expect(comparison(now, figures())).toMatch(/pair +8 +- +40\.0 +- +1\.60/);
+    expect(comparison(now, before)).toMatch(/pair +8 +outrider +50\.0 +40\.0 +-20\.0 % +2\.00 +1\.60/);
+    expect(comparison(now, figures())).toMatch(/pair +8 +outrider +- +40\.0 +- +1\.60/);
   });
 });
 
 describe("the benchmark's options", () => {
   it("have defaults and bounds", () => {
-    expect(readOptions([])).toMatchObject({ peers: ["outrider", "haproxy"], connections: [1, 8, 32], rounds: 3, json: null });
+    expect(readOptions([])).toMatchObject({ peers: ["outrider", "outrider-http1", "haproxy", "haproxy-h2"], connections: [1, 8, 32, 64], rounds: 3, json: null });
     expect(readOptions(["--help"])).toBeNull();
     expect(() => readOptions(["--connections", "8,x"])).toThrow(/connections/);
     expect(() => readOptions(["--rounds", "0"])).toThrow(/rounds/);
