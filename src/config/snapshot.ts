@@ -1,5 +1,6 @@
 import type { StringMatchSpec } from "../core/string-match.ts";
-import type { ServiceRef, WorkloadLabels } from "../message/stream-info.ts";
+import type { ServiceRef } from "../message/stream-info.ts";
+import type { WorkloadLabels } from "../message/workload-labels.ts";
 
 /*
  * What the data path obeys: the whole of the user's configuration compiled for this workload. Plain data, made by
@@ -62,7 +63,7 @@ export interface OutboundSpec {
 
 /**
  * - `http`: the first bytes are inspected; HTTP goes to `routeTable`, anything else to `tcp`, or to the catch-all.
- * - `tcp`: never inspected.
+ * - `tcp`: never inspected, but for the ClientHello where there are `tls` routes.
  * - `auto`: inspected; HTTP goes to `routeTable`, anything else to `tcp`.
  */
 export type ProtocolSpec = "http" | "tcp" | "auto";
@@ -78,8 +79,23 @@ export interface OutboundListenerSpec {
   readonly protocol: ProtocolSpec;
   /** Name of a route table, for `http` and `auto`. */
   readonly routeTable: string | null;
+  /**
+   * TLS that is passed through by the server name of its ClientHello, whatever `protocol` is. TLS without a server name,
+   * or with one that none of them has, goes where opaque bytes go.
+   */
+  readonly tls: readonly SniRouteSpec[];
   /** Where opaque bytes go, one cluster drawn per connection; null: the catch-all. */
   readonly tcp: readonly WeightedClusterSpec[] | null;
+}
+
+/** Where TLS for some server names goes (`spec/02` 2.5). The most specific name wins; of equal ones, the first. */
+export interface SniRouteSpec {
+  /** Lower case: exact, `*` with what names end in (`*.example.com`), or `*` for all, those without a name included. */
+  readonly sniHosts: readonly string[];
+  /** One is drawn per connection. */
+  readonly clusters: readonly WeightedClusterSpec[];
+  /** The VirtualService's rule; null for a service's own name. */
+  readonly provenance: Provenance | null;
 }
 
 export interface RouteTableSpec {

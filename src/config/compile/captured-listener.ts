@@ -25,7 +25,7 @@ export function addCapturedListeners(set: ListenerSet, scope: EgressScope, claim
     const table = hasHttp ? sharedRouteTable(String(port), port, membersOf(scope, port), scope, parts) : null;
     const protocol = table === null ? "tcp" : opaque === null ? "http" : "auto";
     const tcp = opaque === null ? null : opaque.clusters;
-    set.add({ name: listenerName(null, port), address: null, port, bind: null, protocol, routeTable: table?.name ?? null, tcp }, table, opaque?.owner ?? null);
+    set.add({ name: listenerName(null, port), address: null, port, bind: null, protocol, routeTable: table?.name ?? null, tls: [], tcp }, table, opaque?.owner ?? null);
   }
 }
 
@@ -80,6 +80,7 @@ function addOwn(set: ListenerSet, address: string, service: Service, port: Servi
     bind: null,
     protocol: isAuto ? "auto" : "tcp",
     routeTable: table?.name ?? null,
+    tls: [],
     tcp,
   }, table, service);
 }

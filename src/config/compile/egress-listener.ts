@@ -42,6 +42,7 @@ export function addEgressListener(set: ListenerSet, sidecar: Resource, scope: Eg
     bind: isBound && address !== null ? { address, port: port.number } : null,
     protocol: protocol === "http" || protocol === "auto" ? protocol : "tcp",
     routeTable: table?.name ?? null,
+    tls: [],
     tcp: opaqueRoute(sidecar, scope, members, protocol, isBound, parts),
   };
   set.add(listener, table, null);

@@ -13,7 +13,7 @@ import { type Peer, SocketPairs } from "./socket-pair.ts";
 const TCP = [{ name: "outbound|3306||db", weight: 1 }];
 
 function listener(change: Partial<OutboundListenerSpec>): OutboundListenerSpec {
-  return { name: "0.0.0.0_9080", address: null, port: 9080, bind: null, protocol: "http", routeTable: "9080", tcp: null, ...change };
+  return { name: "0.0.0.0_9080", address: null, port: 9080, bind: null, protocol: "http", routeTable: "9080", tls: [], tcp: null, ...change };
 }
 
 function table(name: string, host: string): RouteTableSpec {

@@ -33,9 +33,9 @@ describe("captured", () => {
       + service("db", "{ name: tcp-db, port: 3306 }", "10.0.0.2")
       + service("auto", "{ name: whatever, port: 9080 }", "10.0.0.3"));
     expect(snapshot.outbound.listeners).toEqual([
-      { name: "10.0.0.2_3306", address: "10.0.0.2", port: 3306, bind: null, protocol: "tcp", routeTable: null, tcp: [{ name: "outbound|3306||db.default.svc.cluster.local", weight: 1 }] },
-      { name: "0.0.0.0_9080", address: null, port: 9080, bind: null, protocol: "http", routeTable: "9080", tcp: null },
-      { name: "10.0.0.3_9080", address: "10.0.0.3", port: 9080, bind: null, protocol: "auto", routeTable: "auto.default.svc.cluster.local:9080", tcp: [{ name: "outbound|9080||auto.default.svc.cluster.local", weight: 1 }] },
+      { name: "10.0.0.2_3306", address: "10.0.0.2", port: 3306, bind: null, protocol: "tcp", routeTable: null, tls: [], tcp: [{ name: "outbound|3306||db.default.svc.cluster.local", weight: 1 }] },
+      { name: "0.0.0.0_9080", address: null, port: 9080, bind: null, protocol: "http", routeTable: "9080", tls: [], tcp: null },
+      { name: "10.0.0.3_9080", address: "10.0.0.3", port: 9080, bind: null, protocol: "auto", routeTable: "auto.default.svc.cluster.local:9080", tls: [], tcp: [{ name: "outbound|9080||auto.default.svc.cluster.local", weight: 1 }] },
     ]);
     expect(tableOf(snapshot, "auto.default.svc.cluster.local:9080").virtualHosts).toMatchObject([{ domains: ["*"] }]);
     expect(tableOf(snapshot, "9080").virtualHosts.map((host) => host.name)).toEqual([`${HOST}:9080`, "auto.default.svc.cluster.local:9080", "allow_any"]);
@@ -64,7 +64,7 @@ describe("captured", () => {
   test("TCP without address takes the whole port; the older of two wins; with HTTP beside it the port is sniffed", () => {
     const tcp = (name: string): string => entry(name, `{ hosts: [${name}.com], resolution: DNS, ports: [{ number: 9080, name: tcp }] }`);
     const { snapshot, problems } = compileYaml(tcp("b") + tcp("a") + REVIEWS.replace(/^/, "\n---"));
-    expect(listenerOf(snapshot, "0.0.0.0_9080")).toMatchObject({ protocol: "auto", routeTable: "9080", tcp: [{ name: "outbound|9080||a.com", weight: 1 }] });
+    expect(listenerOf(snapshot, "0.0.0.0_9080")).toMatchObject({ protocol: "auto", routeTable: "9080", tls: [], tcp: [{ name: "outbound|9080||a.com", weight: 1 }] });
     expect(problems).toEqual([expect.stringContaining("ServiceEntry default/b: spec.ports: b.com port 9080 is not reachable")]);
   });
 
@@ -146,8 +146,8 @@ spec: { hosts: [reviews], http: [{ route: [{ destination: { host: reviews.far.sv
 `));
     expect(problems).toEqual([]);
     expect(snapshot.outbound.listeners).toEqual([
-      { name: "127.0.0.1_9080", address: "127.0.0.1", port: 9080, bind: { address: "127.0.0.1", port: 9080 }, protocol: "http", routeTable: "127.0.0.1:9080", tcp: [{ name: "BlackHoleCluster", weight: 1 }] },
-      { name: "127.0.0.1_13306", address: "127.0.0.1", port: 13306, bind: { address: "127.0.0.1", port: 13306 }, protocol: "tcp", routeTable: null, tcp: [{ name: "outbound|3306||db.default.svc.cluster.local", weight: 1 }] },
+      { name: "127.0.0.1_9080", address: "127.0.0.1", port: 9080, bind: { address: "127.0.0.1", port: 9080 }, protocol: "http", routeTable: "127.0.0.1:9080", tls: [], tcp: [{ name: "BlackHoleCluster", weight: 1 }] },
+      { name: "127.0.0.1_13306", address: "127.0.0.1", port: 13306, bind: { address: "127.0.0.1", port: 13306 }, protocol: "tcp", routeTable: null, tls: [], tcp: [{ name: "outbound|3306||db.default.svc.cluster.local", weight: 1 }] },
     ]);
     expect(tableOf(snapshot, "127.0.0.1:9080").virtualHosts.map((host) => host.name)).toEqual([`${HOST}:9080`, "block_all"]);
   });
