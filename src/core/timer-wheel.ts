@@ -3,6 +3,7 @@ import type { Clock } from "./clock.ts";
 /** Width of a slot. A timer fires at most this much late, never early. */
 const TICK_MS = 10;
 const SLOTS = 512;
+const MAX_SLEEP_MS = 3_600_000;
 
 /** A scheduled callback. Cancelling twice, or after it fired, does nothing. */
 export interface Timer {
@@ -112,7 +113,9 @@ export class TimerWheel {
       clearTimeout(this.#hostTimer);
     }
     this.#wakeTick = tick;
-    this.#hostTimer = setTimeout(() => this.#onWake(), Math.max(1, tick * TICK_MS - this.#clock.monotonicMs()));
+    const delayMs = Math.max(1, tick * TICK_MS - this.#clock.monotonicMs());
+    // The host counts to 2^31 ms and takes more for 1 ms, with a warning: whoever wakes early looks and sleeps on.
+    this.#hostTimer = setTimeout(() => this.#onWake(), Math.min(delayMs, MAX_SLEEP_MS));
     this.#hostTimer.unref();
   }
 

@@ -26,8 +26,11 @@ export function takeGrpcTimeout(headers: HeaderList): number | null {
   return amount * unitMs;
 }
 
-/** Writes what is left of the deadline for the upstream; at least a millisecond, since nothing left is no deadline to give. */
+/**
+ * Writes what is left of the deadline for the upstream; at least a millisecond, since nothing left is no deadline to
+ * give. Rounded up: whoever gives up before the caller does would make a failure of its own out of the caller's deadline.
+ */
 export function setGrpcTimeout(headers: HeaderList, remainingMs: number): void {
-  const whole = Math.min(MAX_WRITTEN_MS, Math.max(1, Math.floor(remainingMs)));
+  const whole = Math.min(MAX_WRITTEN_MS, Math.max(1, Math.ceil(remainingMs)));
   headers.set(KEY, `${whole}m`);
 }

@@ -8,6 +8,7 @@ import type { HeaderList } from "../message/header-list.ts";
 import { effectiveStatus } from "../message/grpc-status.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamStream } from "../message/stream.ts";
+import { ExchangeTimeout, type ExchangeTimeoutOwner } from "./exchange-timeout.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
 import { requestProtocol } from "./request-protocol.ts";
 import { type Retry, type RetryDecision, RetryState } from "./retry-policy.ts";
@@ -33,13 +34,13 @@ type Phase = "acquiring" | "sending" | "backing-off" | "responding" | "done";
  * What the upstream side or a timer calls does not throw: a defect of ours ends this exchange and no other, whichever
  * connection it came in by (promise P5).
  */
-export class Exchange implements ResponseReceiver, LeaseReceiver {
+export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeoutOwner {
   readonly #stream: RoutedStream;
   readonly #cluster: Cluster;
-  readonly #action: ForwardSpec;
   readonly #parts: RouterParts;
   readonly #retries: RetryState;
   readonly #body: ReplayBuffer;
+  readonly #timeout: ExchangeTimeout | null;
   #phase: Phase = "acquiring";
   #acquisition: Acquisition | null = null;
   #upstream: UpstreamStream | null = null;
@@ -53,21 +54,21 @@ export class Exchange implements ResponseReceiver, LeaseReceiver {
   #responseEnded = false;
   #holdsRetry = false;
   #needsFreshConnection = false;
-  #routeTimer: Timer | null = null;
   #tryTimer: Timer | null = null;
 
   constructor(stream: RoutedStream, cluster: Cluster, action: ForwardSpec, requestEnded: boolean, parts: RouterParts) {
     this.#stream = stream;
     this.#cluster = cluster;
-    this.#action = action;
     this.#parts = parts;
     this.#retries = new RetryState(action.retry, stream.head, parts.random);
     this.#body = new ReplayBuffer(action.retry !== null);
     this.#requestEnded = requestEnded;
+    this.#timeout = ExchangeTimeout.of(stream, action.timeoutMs, parts.clock, this);
   }
 
   /** Begins the first attempt. */
   start(): void {
+    this.#timeout?.start();
     if (this.#requestEnded) this.#onRequestComplete();
     this.#attempt();
   }
@@ -223,6 +224,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver {
     this.#phase = "sending";
     this.#describeUpstream(lease.endpoint, lease);
     const head = this.#stream.head;
+    this.#timeout?.tellDeadline();
     const hasNoBody = head.contentLength === 0 && this.#requestEnded;
     const upstream = connection.request(head, hasNoBody, this);
     this.#upstream = upstream;
@@ -275,7 +277,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver {
       return;
     }
     this.#phase = "backing-off";
-    this.#tryTimer = this.#after(backoffMs, () => {
+    this.#tryTimer = this.after(backoffMs, () => {
       this.#tryTimer = null;
       this.#attempt();
     });
@@ -299,10 +301,9 @@ export class Exchange implements ResponseReceiver, LeaseReceiver {
 
   // === Time ===
 
-  /** The route's time counts from the end of the request (`spec/03` 3.4). */
   #onRequestComplete(): void {
     this.#requestEndedAtMs = this.#parts.clock.monotonicMs();
-    if (this.#action.timeoutMs > 0) this.#routeTimer = this.#after(this.#action.timeoutMs, () => this.#onRouteTimeout());
+    this.#timeout?.requestComplete();
     // The timer of a back-off, which is the same, has to stay.
     if (this.#tryTimer === null && (this.#phase === "acquiring" || this.#phase === "sending")) this.#startTryTimer();
   }
@@ -310,7 +311,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver {
   #startTryTimer(): void {
     this.#cancelTryTimer();
     const { perTryTimeoutMs } = this.#retries;
-    if (perTryTimeoutMs > 0 && this.#requestEnded) this.#tryTimer = this.#after(perTryTimeoutMs, () => this.#onTryTimeout());
+    if (perTryTimeoutMs > 0 && this.#requestEnded) this.#tryTimer = this.after(perTryTimeoutMs, () => this.#onTryTimeout());
   }
 
   #cancelTryTimer(): void {
@@ -325,15 +326,16 @@ export class Exchange implements ResponseReceiver, LeaseReceiver {
     this.#attemptFailed(error);
   }
 
-  #onRouteTimeout(): void {
-    this.#routeTimer = null;
+  /** For `ExchangeTimeout`: time is up. */
+  timedOut(): void {
     const error = new ProxyError("response_timeout");
     if (this.#phase === "sending") this.#lease?.reportReset(error);
     this.#finish();
     this.#stream.fail(error, false);
   }
 
-  #after(delayMs: number, step: () => void): Timer {
+  /** For `ExchangeTimeout` too. */
+  after(delayMs: number, step: () => void): Timer {
     return this.#parts.timers.schedule(delayMs, () => {
       try {
         step();
@@ -359,8 +361,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver {
     this.#releaseRetry();
     this.#phase = "done";
     this.#cancelTryTimer();
-    this.#routeTimer?.cancel();
-    this.#routeTimer = null;
+    this.#timeout?.cancel();
     this.#giveUpAttempt();
     this.#endAttempt();
     this.#body.clear();

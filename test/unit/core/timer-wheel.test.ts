@@ -118,4 +118,22 @@ describe("TimerWheel", () => {
     expect(systemClock.monotonicMs() - startMs).toBeGreaterThanOrEqual(30);
     expect(wheel.count).toBe(0);
   });
+
+  it("sleeps through more than the host can count to", async () => {
+    const { systemClock } = await import("../../../src/core/clock.ts");
+    const warnings: string[] = [];
+    const onWarning = (warning: Error): number => warnings.push(warning.name);
+    process.on("warning", onWarning);
+    const wheel = new TimerWheel(systemClock);
+    let hasFired = false;
+    const far = wheel.schedule(1e14, () => {
+      hasFired = true;
+    });
+    await new Promise<void>((resolve) => {
+      setTimeout(resolve, 20);
+    });
+    process.off("warning", onWarning);
+    far.cancel();
+    expect([hasFired, warnings]).toEqual([false, []]);
+  });
 });

@@ -22,7 +22,7 @@ describe("grpc-timeout", () => {
     expect(takeGrpcTimeout(new HeaderList())).toBeNull();
   });
 
-  it.each([[1500.7, "1500m"], [0.2, "1m"], [1e12, "99999999m"]])("%f ms left is written as %s", (ms, text) => {
+  it.each([[1500.2, "1501m"], [0.2, "1m"], [1e12, "99999999m"]])("%f ms left is written as %s", (ms, text) => {
     const headers = HeaderList.of(["grpc-timeout", "9S"]);
     setGrpcTimeout(headers, ms);
     expect(headers.toPairs()).toEqual([["grpc-timeout", text]]);

@@ -150,7 +150,7 @@ export class FakeAttempt implements UpstreamConnection, UpstreamStream, Acquisit
 /** The downstream side, recording. */
 export class FakeStream implements RoutedStream {
   readonly head: RequestHead;
-  readonly info = new StreamInfo("outbound", FACTS, 0);
+  readonly info: StreamInfo;
   readonly connection = FACTS;
   readonly events: string[] = [];
   /** What `respondData` answers. */
@@ -160,8 +160,9 @@ export class FakeStream implements RoutedStream {
   /** Thrown by `respond`, when set. */
   defect: Error | null = null;
 
-  constructor(head: RequestHead) {
+  constructor(head: RequestHead, startedAtMs = 0) {
     this.head = head;
+    this.info = new StreamInfo("outbound", FACTS, startedAtMs);
   }
 
   respondInformational(head: ResponseHead): void {
@@ -211,12 +212,13 @@ export class ExchangeBench {
   /** What the cluster does within the call of `acquire`. */
   onAcquire: (attempt: FakeAttempt) => void = () => undefined;
 
-  constructor(options: { head?: RequestHead; hasBody?: boolean; retry?: Partial<RetrySpec> | null; timeoutMs?: number; protocol?: UpstreamProtocol } = {}) {
+  constructor(options: { head?: RequestHead; hasBody?: boolean; retry?: Partial<RetrySpec> | null; timeoutMs?: number; protocol?: UpstreamProtocol; isGrpc?: boolean } = {}) {
     const { hasBody = false, timeoutMs = 0 } = options;
     const head = options.head ?? new RequestHead("GET", "reviews", "/", new HeaderList(), hasBody ? -1 : 0);
     const retry = options.retry === undefined || options.retry === null ? null : { ...RETRY, ...options.retry };
     const action: ForwardSpec = { kind: "forward", clusters: [{ name: "reviews", weight: 1 }], timeoutMs, retry };
-    this.stream = new FakeStream(head);
+    this.stream = new FakeStream(head, this.time.nowMs);
+    this.stream.info.isGrpc = options.isGrpc ?? false;
     const cluster = {
       spec: clusterSpec(["10.0.0.1"], { protocol: options.protocol ?? "http1" }),
       acquire: (request: AcquireRequest, receiver: LeaseReceiver) => this.#acquire(request, receiver),
