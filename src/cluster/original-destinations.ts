@@ -1,7 +1,7 @@
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import type { EndpointSpec } from "../config/snapshot.ts";
 import type { SocketAddress } from "../message/connection-facts.ts";
-import type { WorkloadLabels } from "../message/stream-info.ts";
+import type { WorkloadLabels } from "../message/workload-labels.ts";
 import { Endpoint, endpointName } from "./endpoint.ts";
 
 /** Addresses remembered; beyond this the one that was used longest ago and is idle goes. */

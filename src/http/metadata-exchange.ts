@@ -1,4 +1,4 @@
-import type { WorkloadLabels } from "../message/stream-info.ts";
+import type { WorkloadLabels } from "../message/workload-labels.ts";
 import type { HeaderList } from "../message/header-list.ts";
 import {
   type OwnPeerMetadata, parsePeerMetadata, PEER_METADATA_HEADER as METADATA, PEER_METADATA_ID_HEADER as METADATA_ID,

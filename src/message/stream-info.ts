@@ -1,5 +1,6 @@
 import type { ConnectionFacts, SocketAddress } from "./connection-facts.ts";
 import type { HttpVersion } from "./head.ts";
+import type { WorkloadLabels } from "./workload-labels.ts";
 
 export type Direction = "inbound" | "outbound";
 
@@ -9,17 +10,6 @@ export interface ServiceRef {
   readonly host: string;
   readonly name: string;
   readonly namespace: string;
-}
-
-/** What metrics say of a workload at the other end; `unknown` where nothing was learnt. */
-export interface WorkloadLabels {
-  readonly workload: string;
-  readonly namespace: string;
-  readonly canonicalService: string;
-  readonly canonicalRevision: string;
-  readonly app: string;
-  readonly version: string;
-  readonly cluster: string;
 }
 
 /**

@@ -1,4 +1,5 @@
-import type { ServiceRef, WorkloadLabels } from "../message/stream-info.ts";
+import type { ServiceRef } from "../message/stream-info.ts";
+import type { WorkloadLabels } from "../message/workload-labels.ts";
 import type { TrafficFacts } from "./traffic-labels.ts";
 
 type Principals<T> = Map<string | null, Map<number, T>>;

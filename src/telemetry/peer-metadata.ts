@@ -1,5 +1,5 @@
 import type { WorkloadSpec } from "../config/snapshot.ts";
-import type { WorkloadLabels } from "../message/stream-info.ts";
+import type { WorkloadLabels } from "../message/workload-labels.ts";
 import { decodeStruct, encodeStruct } from "./protobuf-struct.ts";
 import type { StructMap, StructValue } from "./protobuf-struct.ts";
 

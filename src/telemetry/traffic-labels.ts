@@ -1,6 +1,7 @@
 import type { WorkloadSpec } from "../config/snapshot.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
-import type { Direction, ServiceRef, WorkloadLabels } from "../message/stream-info.ts";
+import type { Direction, ServiceRef } from "../message/stream-info.ts";
+import type { WorkloadLabels } from "../message/workload-labels.ts";
 
 /** What HTTP and TCP streams have in common for their labels. */
 export interface TrafficFacts {

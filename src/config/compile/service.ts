@@ -1,4 +1,5 @@
-import type { ServiceRef, WorkloadLabels } from "../../message/stream-info.ts";
+import type { ServiceRef } from "../../message/stream-info.ts";
+import type { WorkloadLabels } from "../../message/workload-labels.ts";
 import type { Resource } from "../resource.ts";
 import type { PortProtocol } from "./port-protocol.ts";
 

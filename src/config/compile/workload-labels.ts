@@ -1,4 +1,4 @@
-import type { WorkloadLabels } from "../../message/stream-info.ts";
+import type { WorkloadLabels } from "../../message/workload-labels.ts";
 
 /** What metrics say where nothing was learnt (spec/06). */
 export const UNKNOWN = "unknown";

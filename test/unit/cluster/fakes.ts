@@ -16,7 +16,7 @@ import { RequestHead, ResponseHead } from "../../../src/message/head.ts";
 import { HeaderList } from "../../../src/message/header-list.ts";
 import { ProxyError, type ProxyErrorCode } from "../../../src/message/proxy-error.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamConnectionOwner, UpstreamStream } from "../../../src/message/stream.ts";
-import type { WorkloadLabels } from "../../../src/message/stream-info.ts";
+import type { WorkloadLabels } from "../../../src/message/workload-labels.ts";
 import type { ConnectDone, ConnectTarget } from "../../../src/upstream/connector.ts";
 import { seededRandom } from "../../contract/load-balancer.ts";
 import { FakeMultiplexed } from "./fake-multiplexed.ts";

@@ -2,7 +2,8 @@ import type { WorkloadSpec } from "../../../src/config/snapshot.ts";
 import type { Clock } from "../../../src/core/clock.ts";
 import type { ConnectionFacts } from "../../../src/message/connection-facts.ts";
 import { StreamInfo } from "../../../src/message/stream-info.ts";
-import type { Direction, ServiceRef, WorkloadLabels } from "../../../src/message/stream-info.ts";
+import type { Direction, ServiceRef } from "../../../src/message/stream-info.ts";
+import type { WorkloadLabels } from "../../../src/message/workload-labels.ts";
 
 /** A clock the test moves. */
 export class FakeClock implements Clock {
