@@ -19,9 +19,9 @@ export type InboundChain =
   | { readonly kind: "plaintext"; readonly protocol: "http" | "tcp" }
   | { readonly kind: "refuse"; readonly reason: "plaintext_on_strict_port" | "tls_without_mesh_alpn" };
 
-/** True when the port's chain can be told without waiting for the downstream to speak. */
+/** True when the port's chain can be told without waiting for the downstream to speak: it may be waiting for us. */
 export function servesUnseen(mode: MtlsMode, protocol: ProtocolSpec): boolean {
-  return mode === "DISABLE" && protocol !== "auto";
+  return mode === "DISABLE" && protocol === "tcp";
 }
 
 /**

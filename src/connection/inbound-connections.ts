@@ -6,7 +6,7 @@ import type { ConnectionFacts, SocketAddress, TlsFacts } from "../message/connec
 import { inspectClientHello, type ClientHello } from "./client-hello.ts";
 import { FirstBytes, type FirstBytesParts } from "./first-bytes.ts";
 import { chooseInboundChain, type InboundChain, type Observed, servesUnseen } from "./inbound-chain.ts";
-import { sniff } from "./sniff.ts";
+import { beginsPreface, sniff } from "./sniff.ts";
 import type { TcpRequest } from "./tcp-proxy.ts";
 
 /** How long a peer may keep silent before it counts as opaque (PERMISSIVE) or is refused (STRICT). */
@@ -85,7 +85,7 @@ export class InboundConnections {
     const facts: ConnectionFacts = { remote, local: destination, isCaptured, tls: null };
     const { mtls, protocol } = port.spec;
     if (servesUnseen(mtls, protocol)) {
-      this.#servePlaintext(socket, null, facts, port, protocol === "http" ? "http" : "tcp");
+      this.#servePlaintext(socket, null, facts, port, "tcp");
       return;
     }
     new FirstBytes(socket, {
@@ -111,7 +111,10 @@ export class InboundConnections {
     if (port.spec.protocol === "auto") {
       const sniffed = sniff(bytes);
       if (sniffed === "incomplete") return false;
-      observed = { kind: sniffed === "http1" ? "http" : "opaque" };
+      observed = { kind: sniffed === "http1" || sniffed === "http2" ? "http" : "opaque" };
+    } else if (port.spec.protocol === "http" && beginsPreface(bytes)) {
+      // Which version it is, the whole preface tells.
+      return false;
     }
     this.#serve(socket, bytes, facts, port, observed, null);
     return true;

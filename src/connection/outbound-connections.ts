@@ -21,8 +21,9 @@ export interface OutboundNext {
   readonly opaque: (request: TcpRequest) => void;
 }
 
-/** Where protocol detection reports: `http1`, `opaque` or `timeout`, for metrics. */
-export type DetectionObserver = (outcome: "http1" | "opaque" | "timeout") => void;
+/** What protocol detection came to, for metrics. */
+export type DetectionOutcome = "http1" | "http2" | "opaque" | "timeout";
+export type DetectionObserver = (outcome: DetectionOutcome) => void;
 
 export interface OutboundConnectionsParts extends FirstBytesParts {
   readonly countDetected: DetectionObserver;
@@ -84,8 +85,9 @@ export class OutboundConnections {
       bytes: (bytes) => {
         const protocol = sniff(bytes);
         if (protocol === "incomplete") return false;
-        this.#parts.countDetected(protocol === "http1" ? "http1" : "opaque");
-        if (protocol === "http1") this.#next.http(socket, bytes, facts, routing);
+        const isHttp = protocol === "http1" || protocol === "http2";
+        this.#parts.countDetected(isHttp ? protocol : "opaque");
+        if (isHttp) this.#next.http(socket, bytes, facts, routing);
         else opaque(bytes);
         return true;
       },

@@ -23,6 +23,11 @@ export function sniff(bytes: Buffer): Sniffed {
   return sniffRequestLine(bytes);
 }
 
+/** Whether more bytes may make it the preface of HTTP/2: for ports that are HTTP in any case, of whichever version. */
+export function beginsPreface(bytes: Buffer): boolean {
+  return bytes.length < HTTP2_PREFACE.length && bytes.compare(HTTP2_PREFACE, 0, bytes.length) === 0;
+}
+
 function sniffRequestLine(bytes: Buffer): Sniffed {
   let space = 0;
   while (space < bytes.length && isTokenByte(bytes[space] as number)) space++;

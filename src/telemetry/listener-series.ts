@@ -43,7 +43,7 @@ export class ListenerSeries {
   }
 
   /** What protocol detection took an outbound connection for. */
-  detected(outcome: "http1" | "opaque" | "timeout"): void {
+  detected(outcome: "http1" | "http2" | "opaque" | "timeout"): void {
     this.#writer.counter("outrider_protocol_detections_total", { outcome }).add(1);
   }
 

@@ -34,9 +34,9 @@ describe("chooseInboundChain", () => {
     expect(chain.kind === "refuse" ? `R ${chain.reason}` : `${chain.kind === "terminate" ? "T" : "P"} ${chain.protocol}`).toBe(expected);
   });
 
-  it("only a declared protocol without mTLS is served without looking", () => {
+  it("only opaque bytes without mTLS are served without looking", () => {
     expect(servesUnseen("DISABLE", "tcp")).toBe(true);
-    expect(servesUnseen("DISABLE", "http")).toBe(true);
+    expect(servesUnseen("DISABLE", "http")).toBe(false);
     expect(servesUnseen("DISABLE", "auto")).toBe(false);
     expect(servesUnseen("PERMISSIVE", "tcp")).toBe(false);
     expect(servesUnseen("STRICT", "http")).toBe(false);

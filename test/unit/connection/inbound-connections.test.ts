@@ -18,12 +18,13 @@ function port(number: number, change: Partial<InboundPortSpec> = {}): InboundPor
 
 const SPEC: InboundSpec = {
   ports: [
-    port(8080), port(8443, { mtls: "STRICT" }), port(3306, { protocol: "tcp", mtls: "DISABLE" }), port(7000, { protocol: "auto" }),
+    port(8080), port(8081, { mtls: "DISABLE" }), port(8443, { mtls: "STRICT" }), port(3306, { protocol: "tcp", mtls: "DISABLE" }), port(7000, { protocol: "auto" }),
     port(7001, { protocol: "auto", mtls: "STRICT" }), port(3307, { protocol: "tcp" }),
   ],
   passthrough: port(0, { protocol: "auto", cluster: "InboundPassthroughCluster", service: null }),
   authorization: { deny: [], allow: [] },
 };
+const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const ALLOWED: AuthorizationVerdict = { isAllowed: true } as AuthorizationVerdict;
 const DENIED = { isAllowed: false, id: "ns[default]-policy[p]-rule[0]", provenance: null } as unknown as AuthorizationVerdict;
 const TLS: TlsFacts = {
@@ -88,6 +89,9 @@ describe("the chain of an inbound connection", () => {
     ["other TLS to a TCP port", 3307, OTHER_HELLO, `opaque ${OTHER_HELLO.length} inbound|3307||`],
     ["a broken hello", 8080, Buffer.from([22, 3, 1, 0, 4, 9, 9, 9, 9]), "refused tls_malformed_client_hello"],
     ["opaque bytes to a port of unknown protocol", 7000, "SSH-2.0-x\r\n", "opaque 11 inbound|7000||"],
+    ["the preface of HTTP/2 to an HTTP port", 8080, PREFACE, `http ${JSON.stringify(PREFACE)} plain`],
+    ["the preface of HTTP/2 to a port of unknown protocol", 7000, PREFACE, `http ${JSON.stringify(PREFACE)} plain`],
+    ["the preface of HTTP/2 to an HTTP port without mTLS", 8081, PREFACE, `http ${JSON.stringify(PREFACE)} plain`],
     ["HTTP to a port of unknown protocol", 7000, "GET / HTTP/1.1\r\n", 'http "GET / HTTP/1.1\\r\\n" plain'],
     ["anything to a port nobody declared", 9, "SSH-2.0-x\r\n", "opaque 11 InboundPassthroughCluster"],
   ])("%s", async (_what, number, bytes, expected) => {
@@ -97,7 +101,15 @@ describe("the chain of an inbound connection", () => {
     expect(time.timers.count).toBe(0);
   });
 
-  it("is told unseen where mTLS is off and the protocol is declared", async () => {
+  it.each([8080, 8081])("waits for the whole preface of HTTP/2, which comes in pieces (port %i)", async (number) => {
+    handle(number);
+    far.socket.write(PREFACE.slice(0, 3));
+    await new Promise((resolve) => near.once("data", resolve));
+    far.socket.write(PREFACE.slice(3));
+    expect(await outcome).toBe(`http ${JSON.stringify(PREFACE)} plain`);
+  });
+
+  it("is told unseen where mTLS is off and the port is opaque: the server may speak first", async () => {
     handle(3306);
     expect(await outcome).toBe("opaque 0 inbound|3306||");
   });

@@ -80,6 +80,16 @@ describe("a captured connection", () => {
     expect([detected, time.timers.count]).toEqual([["http1"], 0]);
   });
 
+  it("to a port of HTTP services is served by Host when it speaks HTTP/2, once the whole preface is there", async () => {
+    capture("10.7.7.7", 9080);
+    far.socket.write("PRI * HTTP/2.0\r\n\r\n");
+    await new Promise((resolve) => near.once("data", resolve));
+    expect(detected).toEqual([]);
+    far.socket.write("SM\r\n\r\n");
+    expect((await served).http?.bytes).toBe("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    expect(detected).toEqual(["http2"]);
+  });
+
   it("to a port of HTTP services goes where it was going when it speaks something else", async () => {
     capture("10.7.7.7", 9080);
     far.socket.write(Buffer.from([22, 3, 1, 0, 5]));
