@@ -36,4 +36,6 @@ export interface ConnectionFacts {
   readonly isCaptured: boolean;
   /** Null on a plaintext connection. */
   readonly tls: TlsFacts | null;
+  /** The server name of TLS that is passed through unopened, lower case, where it was looked at. */
+  readonly passthroughServerName?: string;
 }

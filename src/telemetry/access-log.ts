@@ -71,7 +71,7 @@ export class AccessLog implements StreamObserver, TcpObserver {
 
 function connectionKeys(connection: ConnectionFacts): string {
   return `,"downstream_local_address":${address(connection.local)},"downstream_remote_address":${address(connection.remote)}`
-    + `,"requested_server_name":${text(connection.tls?.serverName ?? null)}`;
+    + `,"requested_server_name":${text(connection.tls?.serverName ?? connection.passthroughServerName ?? null)}`;
 }
 
 /** Who the other end proved to be: the caller inbound, the upstream outbound. */

@@ -68,6 +68,12 @@ describe("the access log", () => {
     expect(line).toMatchObject({ method: null, response_code: 0, connection_termination_details: "rbac_denied", bytes_sent: 7, duration: 100, downstream_remote_address: "[fd00::1]:7", peer_principal: PEER_ID });
   });
 
+  test("names the server of TLS that was passed through", () => {
+    const { lines, log } = setUp();
+    log.closed(new TcpInfo("outbound", { ...connection(), tls: null, passthroughServerName: "api.test" }, 1000), 1100);
+    expect(JSON.parse(lines[0] as string)).toMatchObject({ requested_server_name: "api.test" });
+  });
+
   test("is silent unless the configuration asks for it, and follows it", () => {
     const { lines, log } = setUp(false);
     log.done(streamInfo("inbound"), 1012);
