@@ -35,6 +35,7 @@ export class FirstBytes {
   readonly #defect: DefectObserver;
   readonly #timer: Timer;
   #bytes: Buffer = EMPTY;
+  #isOver = false;
 
   /** The socket is paused and has not been read from. */
   constructor(socket: Socket, receiver: FirstBytesReceiver, parts: FirstBytesParts, timeoutMs: number) {
@@ -44,6 +45,21 @@ export class FirstBytes {
     this.#timer = parts.timers.schedule(timeoutMs, this.#onTimeout);
     this.#listen();
     socket.resume();
+  }
+
+  /**
+   * Somebody else knows what the connection is: lets go of the socket and hands on what was read, which may be nothing.
+   * Does nothing once the receiver has decided.
+   */
+  decide(take: (bytes: Buffer) => void): void {
+    if (this.#isOver) return;
+    this.#release();
+    this.#finish();
+    try {
+      take(this.#bytes);
+    } catch (cause) {
+      this.#break(cause);
+    }
   }
 
   readonly #onData = (chunk: Buffer): void => {
@@ -62,7 +78,7 @@ export class FirstBytes {
       return;
     }
     if (isEnough) {
-      this.#timer.cancel();
+      this.#finish();
       return;
     }
     this.#listen();
@@ -74,8 +90,8 @@ export class FirstBytes {
   readonly #onEnd = (): void => this.#tellSilence(true);
 
   readonly #onClosed = (): void => {
-    this.#timer.cancel();
     this.#release();
+    this.#finish();
     try {
       this.#receiver.closed();
     } catch (cause) {
@@ -84,8 +100,8 @@ export class FirstBytes {
   };
 
   #tellSilence(hasEnded: boolean): void {
-    this.#timer.cancel();
     this.#release();
+    this.#finish();
     try {
       this.#receiver.silent(this.#bytes, hasEnded);
     } catch (cause) {
@@ -106,8 +122,14 @@ export class FirstBytes {
     this.#socket.off("close", this.#onClosed);
   }
 
-  #break(cause: unknown): void {
+  /** The receiver has decided, or there is nothing to decide any more. */
+  #finish(): void {
+    this.#isOver = true;
     this.#timer.cancel();
+  }
+
+  #break(cause: unknown): void {
+    this.#finish();
     this.#socket.destroy();
     this.#defect("first_bytes", cause);
   }

@@ -23,7 +23,7 @@ export class Splice {
   readonly #counts: SpliceCounts;
   readonly #onClosed: SpliceClosed;
   #cutBy: SpliceSide | null = null;
-  #openEnds = 2;
+  readonly #open = new Set<SpliceSide>(["downstream", "upstream"]);
 
   /** Both sockets are paused; the upstream is new. */
   constructor(downstream: Socket, upstream: Socket, counts: SpliceCounts, onClosed: SpliceClosed) {
@@ -45,10 +45,10 @@ export class Splice {
     upstream.on("end", () => downstream.end());
     downstream.on("close", () => this.#onSocketClosed("downstream"));
     upstream.on("close", () => this.#onSocketClosed("upstream"));
-    // A socket that has already closed says so no more.
+    // A socket that has already closed may have said so before.
     if (downstream.closed) this.#onSocketClosed("downstream");
     if (upstream.closed) this.#onSocketClosed("upstream");
-    if (this.#openEnds < 2) return;
+    if (this.#open.size < 2) return;
     upstream.resume();
     // Bytes in hand first; the pause they may cause has to win over the resume.
     downstream.resume();
@@ -74,6 +74,7 @@ export class Splice {
   }
 
   #onSocketClosed(side: SpliceSide): void {
+    if (!this.#open.delete(side)) return;
     const own = side === "downstream" ? this.#downstream : this.#upstream;
     const other = side === "downstream" ? this.#upstream : this.#downstream;
     // A socket that closed before both FINs were exchanged was cut: so is the other, or its peer would wait for ever.
@@ -81,7 +82,6 @@ export class Splice {
       this.#cutBy ??= side;
       if (!other.destroyed) resetConnection(other);
     }
-    this.#openEnds--;
-    if (this.#openEnds === 0) this.#onClosed(this.#cutBy);
+    if (this.#open.size === 0) this.#onClosed(this.#cutBy);
   }
 }

@@ -9,10 +9,10 @@ import { resetConnection } from "../core/reset-connection.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { TcpInfo, TcpObserver } from "../message/stream-info.ts";
+import { connectOpaque } from "./connect-opaque.ts";
+import type { EarlyDial } from "./early-dial.ts";
 import { Splice, type SpliceSide } from "./splice.ts";
 
-/** ALPN a mesh client offers for opaque bytes. `istio-peer-exchange` would promise a preamble we do not send. */
-const TCP_ALPN: readonly string[] = ["istio"];
 /** How often a long connection's byte counts are reported (`spec/06` 6.1). */
 const PROGRESS_MS = 5_000;
 const CUT_FLAGS: Readonly<Record<SpliceSide, string>> = { downstream: "DC", upstream: "UC" };
@@ -58,16 +58,18 @@ export class TcpConnection implements TcpReceiver {
     this.#movedAtMs = info.startedAtMs;
   }
 
-  /** Carries the connection to its end; `cluster` undefined: the configuration names one that does not exist. */
-  start(cluster: Cluster | undefined): void {
+  /**
+   * Carries the connection to its end, with what `early` has dialled if it has. `cluster` undefined: the configuration
+   * names one that does not exist.
+   */
+  start(cluster: Cluster | undefined, early: EarlyDial | null): void {
     if (cluster === undefined) {
       this.#fail(new ProxyError("cluster_not_found", this.#info.clusterName ?? ""));
       return;
     }
     this.#idleTimeoutMs = cluster.spec.limits.tcpIdleTimeoutMs;
     this.#socket.on("close", this.#onAbandoned);
-    const { isCaptured, local } = this.#info.connection;
-    const dialing = cluster.connectTcp({ originalDestination: isCaptured ? local : null, alpn: TCP_ALPN }, this);
+    const dialing = early?.handOver(this) === true ? early : connectOpaque(cluster, this.#info.connection, this);
     // The answer may have come within the call.
     if (this.#phase === "dialling") this.#dialing = dialing;
   }

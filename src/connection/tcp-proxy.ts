@@ -3,11 +3,14 @@ import type { Clock } from "../core/clock.ts";
 import type { DefectObserver } from "../core/defect.ts";
 import type { Random } from "../core/random.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
-import type { Cluster } from "../cluster/cluster.ts";
+import type { Acquisition, Cluster } from "../cluster/cluster.ts";
+import type { TcpReceiver } from "../cluster/tcp-dial.ts";
 import type { WeightedClusterSpec } from "../config/snapshot.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
 import { type Direction, type ServiceRef, TcpInfo, type TcpObserver } from "../message/stream-info.ts";
 import { chooseCluster } from "../router/route-match.ts";
+import { connectOpaque } from "./connect-opaque.ts";
+import { EarlyDial, type EarlyDialOptions } from "./early-dial.ts";
 import { TcpConnection } from "./tcp-connection.ts";
 
 export interface TcpProxyParts {
@@ -28,6 +31,8 @@ export interface TcpRequest {
   /** One cluster is drawn by weight. */
   readonly clusters: readonly WeightedClusterSpec[];
   readonly service: ServiceRef | null;
+  /** What was dialled for it already; its cluster is the one. */
+  readonly early?: EarlyDial | null;
 }
 
 /** Opaque connections of one direction: draws a cluster for each and carries it there. */
@@ -48,14 +53,25 @@ export class TcpProxy {
     return this.#active.size;
   }
 
+  /** Dials for a connection of which it is not known yet whether it is opaque. */
+  dialEarly({ socket, facts, clusters }: TcpRequest, options: EarlyDialOptions): EarlyDial {
+    const { name } = chooseCluster(clusters, this.#parts.random);
+    const connect = (receiver: TcpReceiver): Acquisition | null => {
+      const cluster = this.#cluster(name);
+      return cluster === undefined ? null : connectOpaque(cluster, facts, receiver);
+    };
+    return new EarlyDial(socket, name, connect, options, this.#parts);
+  }
+
   /** Forwards a connection to its end. It is closed without a byte when no upstream can be had. */
   forward(request: TcpRequest): void {
     const info = new TcpInfo(this.#direction, request.facts, this.#parts.clock.monotonicMs());
-    info.clusterName = chooseCluster(request.clusters, this.#parts.random).name;
+    const { early = null } = request;
+    info.clusterName = early?.clusterName ?? chooseCluster(request.clusters, this.#parts.random).name;
     const cluster = this.#cluster(info.clusterName);
     info.service = request.service ?? cluster?.spec.service ?? null;
     const connection = new TcpConnection(request.socket, request.firstBytes, info, this.#parts, (over) => this.#active.delete(over));
     this.#active.add(connection);
-    connection.start(cluster);
+    connection.start(cluster, early);
   }
 }

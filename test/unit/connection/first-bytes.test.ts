@@ -117,6 +117,36 @@ describe("FirstBytes", () => {
     expect(time.timers.count).toBe(0);
   });
 
+  it("hands on what there is when somebody else decides, once", async () => {
+    const receiver = new LineReceiver();
+    const first = new FirstBytes(near, receiver, { timers: time.timers, defect: (_where, cause) => defects.push(cause) }, 1000);
+    far.socket.write("he");
+    await new Promise((resolve) => near.once("data", resolve));
+    const before = owns(near);
+    const taken: string[] = [];
+    const take = (bytes: Buffer): void => {
+      taken.push(bytes.toString());
+      // As its next owner does within the call.
+      near.resume();
+    };
+    first.decide(take);
+    first.decide(take);
+    expect([taken, near.isPaused(), time.timers.count]).toEqual([["he"], false, 0]);
+    expect(owns(near).map((count, index) => (before[index] ?? 0) - count)).toEqual([1, 1]);
+    time.pass(5000);
+    expect(receiver.told).toEqual([]);
+  });
+
+  it("does not let anybody else decide after its receiver has, nor touch a socket that is somebody else's then", async () => {
+    const receiver = new LineReceiver();
+    const first = new FirstBytes(near, receiver, { timers: time.timers, defect: (_where, cause) => defects.push(cause) }, 1000);
+    const over = taken(receiver).then(() => near.resume());
+    far.socket.write("line\n");
+    await over;
+    first.decide(() => receiver.told.push("decided"));
+    expect([receiver.told, near.isPaused()]).toEqual([['bytes "line\\n"'], false]);
+  });
+
   it("reads no more than it may", async () => {
     const receiver = wait();
     const over = taken(receiver);

@@ -4,6 +4,7 @@ import type { AcquireRequest, Acquisition, Cluster } from "../../../src/cluster/
 import type { Endpoint } from "../../../src/cluster/endpoint.ts";
 import type { TcpReceiver } from "../../../src/cluster/tcp-dial.ts";
 import type { TcpLease } from "../../../src/cluster/tcp-lease.ts";
+import type { EarlyDial } from "../../../src/connection/early-dial.ts";
 import { TcpProxy } from "../../../src/connection/tcp-proxy.ts";
 import type { ConnectionFacts } from "../../../src/message/connection-facts.ts";
 import { ProxyError } from "../../../src/message/proxy-error.ts";
@@ -105,6 +106,71 @@ function forward(proxy = proxyOf(), socket = near, firstBytes: string | null = n
   proxy.forward({ socket, firstBytes: firstBytes === null ? null : Buffer.from(firstBytes), facts: FACTS, clusters: [{ name: "db", weight: 1 }], service: null });
   return proxy;
 }
+
+describe("a connection whose upstream was dialled before it was known to be opaque", () => {
+  const REQUEST = { firstBytes: null, facts: FACTS, clusters: [{ name: "db", weight: 1 }], service: null };
+
+  /** Dials early and waits for the dial to begin. */
+  async function dialEarly(proxy: TcpProxy, onUpstreamSpoke: () => void = () => undefined): Promise<EarlyDial> {
+    const begun = new Promise<void>((resolve) => {
+      cluster.onConnect = resolve;
+    });
+    const early = proxy.dialEarly({ ...REQUEST, socket: near }, { delayMs: 0, graceMs: 0, isAllowed: () => true, onUpstreamSpoke });
+    await begun;
+    return early;
+  }
+
+  it("is joined with it: what the server said is the first the caller hears", async () => {
+    const proxy = proxyOf();
+    let hasSpoken = false;
+    const early = await dialEarly(proxy, () => {
+      hasSpoken = true;
+      proxy.forward({ ...REQUEST, socket: near, early });
+    });
+    expect(cluster.asked).toEqual({ originalDestination: FACTS.local, alpn: ["istio"] });
+    cluster.asked = null;
+    cluster.succeed(upstream);
+    expect([proxy.activeCount, observer.told]).toEqual([0, []]);
+    callee.socket.write("220 ready\r\n");
+    await caller.until((peer) => peer.received === "220 ready\r\n");
+    caller.socket.end("QUIT");
+    await callee.until((peer) => peer.hasEnded);
+    callee.socket.end();
+    await observer.closing;
+    // One dial, counted as one connection.
+    expect([hasSpoken, cluster.asked, observer.told]).toEqual([true, null, ["opened 10.0.0.1:3306 -", "closed -  4/11"]]);
+  });
+
+  it("waits for the dial under way, and is cut when that is given up", async () => {
+    const proxy = proxyOf();
+    const early = await dialEarly(proxy);
+    cluster.asked = null;
+    proxy.forward({ ...REQUEST, socket: near, firstBytes: Buffer.from("hello"), early });
+    expect([cluster.asked, proxy.activeCount]).toEqual([null, 1]);
+    cluster.succeed(upstream);
+    await callee.until((peer) => peer.received === "hello");
+    const second = await pairs.connect();
+    near = second.near;
+    const other = await dialEarly(proxy);
+    proxy.forward({ ...REQUEST, socket: near, early: other });
+    near.destroy();
+    await observer.closing;
+    expect(cluster.isCancelled).toBe(true);
+  });
+
+  it("is dialled anew when the early one failed", async () => {
+    const proxy = proxyOf();
+    const early = await dialEarly(proxy);
+    cluster.fail(new ProxyError("connect_failure", "refused"));
+    expect(near.destroyed).toBe(false);
+    cluster.asked = null;
+    proxy.forward({ ...REQUEST, socket: near, early });
+    expect(cluster.asked).not.toBeNull();
+    cluster.succeed(upstream);
+    callee.socket.write("late");
+    await caller.until((peer) => peer.received === "late");
+  });
+});
 
 describe("TcpProxy", () => {
   it("dials, joins and tells the observers with the upstream's name, once each", async () => {
