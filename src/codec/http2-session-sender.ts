@@ -129,7 +129,8 @@ export class Http2Sender {
     const { waiting } = stream;
     if (waiting !== null && waiting.bytes > 0) {
       let left = Math.min(TURN_BYTES, this.#allowed(stream));
-      if (left === 0) return this.window.available > 0;
+      // One whose own window is shut leaves the line.
+      if (left === 0) return stream.sendWindow.available === 0;
       while (left > 0 && waiting.bytes > 0) {
         const piece = waiting.take(left);
         left -= piece.length;

@@ -4,7 +4,8 @@ import { DEFAULT_HTTP1_SERVER_LIMITS } from "../../src/http/http1-server-limits.
 import { Http2Server } from "../../src/http/http2-server.ts";
 import { Http1Client } from "../../src/upstream/http1-client.ts";
 import { Http2Client } from "../../src/upstream/http2-client.ts";
-import { type Codec, httpCodecContract } from "./http-codec.ts";
+import { httpCodecContract } from "./http-codec.ts";
+import type { Codec } from "./http-codec-link.ts";
 
 const remote = { address: "127.0.0.1", port: 1 };
 

@@ -92,6 +92,19 @@ describe("sending", () => {
     }
   });
 
+  test("a stream whose window is shut while it stands in line leaves the line", () => {
+    // Symptom: a turn of the event loop that never ended. Cause: with the connection's window shut, the round through
+    // the line ended at the first stream passed over, and one whose own window a setting had shut was not in it any more.
+    const side = answering(3, [SettingId.initialWindowSize, 100 * KIB]);
+    for (let index = 0; index < 3; index++) stream(side, index).write(Buffer.alloc((index === 0 ? 90 : 40) * KIB));
+    side.send(update(5, 100 * KIB));
+    side.send(rawFrame(FrameType.settings, 0, 0, Buffer.concat([Buffer.of(0, 4), uint32(1000)])));
+    side.written();
+    side.send(update(0, 1024 * KIB));
+    side.written();
+    expect([1, 3, 5].map((id) => sent(side, id))).toEqual([65_535, 1000, 40 * KIB]);
+  });
+
   test("the end of a stream needs no window, though the connection's is shut", () => {
     const side = answering(2, [SettingId.initialWindowSize, 1 << 20]);
     stream(side, 0).write(Buffer.alloc(100 * KIB));
