@@ -1,0 +1,58 @@
+import { accessSync, constants, readFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+
+/** A program of somebody else's that Outrider is tried against. */
+export interface Peer {
+  /** What it is called in the report. */
+  readonly name: string;
+  /** Its Go module, for `go install`. */
+  readonly module: string;
+  /** The version the report was last made with. */
+  readonly version: string;
+  /** What the file on PATH is called. */
+  readonly program: string;
+  /** The environment variable that names the file instead. */
+  readonly variable: string;
+}
+
+const GRPC = { module: "google.golang.org/grpc", version: "v1.83.1" };
+
+export const H2SPEC: Peer = {
+  name: "h2spec", module: "github.com/summerwind/h2spec", version: "v2.2.1+incompatible", program: "h2spec", variable: "OUTRIDER_H2SPEC",
+};
+export const GRPC_CLIENT: Peer = {
+  ...GRPC, name: "grpc-go's interop client", program: "grpc_interop_client", variable: "OUTRIDER_GRPC_INTEROP_CLIENT",
+};
+export const GRPC_SERVER: Peer = {
+  ...GRPC, name: "grpc-go's interop server", program: "grpc_interop_server", variable: "OUTRIDER_GRPC_INTEROP_SERVER",
+};
+
+/** The peer's file; null when it is not on this machine. */
+export function findPeer({ program, variable }: Peer): string | null {
+  const named = process.env[variable];
+  if (named !== undefined && named !== "") return isExecutable(named) ? named : null;
+  const folders = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
+  return folders.map((folder) => join(folder, program)).find(isExecutable) ?? null;
+}
+
+/** Why a suite does not run here, as a line to print; null when all its peers are there. */
+export function whySkipped(...peers: readonly Peer[]): string | null {
+  const missing = peers.filter((peer) => findPeer(peer) === null);
+  if (missing.length === 0) return null;
+  return missing.map(({ name, program, variable }) => `skipped: ${name} is neither on PATH as ${program} nor named by ${variable}\n`).join("");
+}
+
+/** The module's version that Go wrote into the program; "unknown" for one that was built some other way. */
+export function versionOf(file: string, module: string): string {
+  const text = readFileSync(file).toString("latin1");
+  return text.match(new RegExp(`mod\\t${module.replaceAll(".", "\\.")}\\t([^\\t\\n]+)`))?.[1] ?? "unknown";
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
