@@ -13,7 +13,7 @@ const FACTS: ConnectionFacts = {
 
 /** A response as `node:http2` read it. */
 export interface NodeResponse {
-  headers: IncomingHttpHeaders & { ":status"?: number };
+  headers: IncomingHttpHeaders & { ":status"?: number | undefined };
   trailers: IncomingHttpHeaders | null;
   body: Buffer;
   /** RST_STREAM code; 0 when it ended in order. */

@@ -127,7 +127,7 @@ async function nodeServer(onStream: (stream: ServerHttp2Stream, headers: Record<
   });
   server.on("stream", (stream, headers) => {
     stream.on("error", () => undefined);
-    onStream(stream, headers as Record<string, string>);
+    onStream(stream as ServerHttp2Stream, headers as Record<string, string>);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   closers.push(() => {
