@@ -5,10 +5,14 @@ import { delimiter, join } from "node:path";
 export interface Peer {
   /** What it is called in the report. */
   readonly name: string;
-  /** Its Go module, for `go install`. */
+  /** Its Go module. */
   readonly module: string;
-  /** The version the report was last made with. */
+  /** What `go install` is told, without the version. */
+  readonly source: string;
+  /** The module's version that is known to work. */
   readonly version: string;
+  /** The revision that is asked for where it is not that version. */
+  readonly wanted?: string;
   /** What the file on PATH is called. */
   readonly program: string;
   /** The environment variable that names the file instead. */
@@ -18,13 +22,14 @@ export interface Peer {
 const GRPC = { module: "google.golang.org/grpc", version: "v1.83.1" };
 
 export const H2SPEC: Peer = {
-  name: "h2spec", module: "github.com/summerwind/h2spec", version: "v2.2.1+incompatible", program: "h2spec", variable: "OUTRIDER_H2SPEC",
+  name: "h2spec", module: "github.com/summerwind/h2spec", source: "github.com/summerwind/h2spec/cmd/h2spec",
+  version: "v2.2.1+incompatible", wanted: "af83a65f0b62", program: "h2spec", variable: "OUTRIDER_H2SPEC",
 };
 export const GRPC_CLIENT: Peer = {
-  ...GRPC, name: "grpc-go's interop client", program: "grpc_interop_client", variable: "OUTRIDER_GRPC_INTEROP_CLIENT",
+  ...GRPC, name: "grpc-go's interop client", source: `${GRPC.module}/interop/client`, program: "grpc_interop_client", variable: "OUTRIDER_GRPC_INTEROP_CLIENT",
 };
 export const GRPC_SERVER: Peer = {
-  ...GRPC, name: "grpc-go's interop server", program: "grpc_interop_server", variable: "OUTRIDER_GRPC_INTEROP_SERVER",
+  ...GRPC, name: "grpc-go's interop server", source: `${GRPC.module}/interop/server`, program: "grpc_interop_server", variable: "OUTRIDER_GRPC_INTEROP_SERVER",
 };
 
 /** The peer's file; null when it is not on this machine. */
