@@ -1,0 +1,200 @@
+import { once } from "node:events";
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { answerOf, beginAnswer, GrpcApplication, GrpcClient } from "./grpc-peers.ts";
+import { ManualTime } from "./manual-time.ts";
+import { httpRules, type Resource } from "./mesh-resources.ts";
+import { ProxyPair, STRICT } from "./proxy-pair.ts";
+import { eventually } from "./proxy-under-test.ts";
+
+/* gRPC through two sidecars with mutual TLS between them: spec/07 7.5, spec/03 3.4. */
+
+const TIMEOUT_OF_ROUTE: Resource = httpRules("reviews", {
+  match: [{ uri: { prefix: "/limited." } }], timeout: "1s", route: [{ destination: { host: "reviews" } }],
+}, { route: [{ destination: { host: "reviews" } }] });
+
+/** The next call as it reaches the application. */
+function nextCall(application: GrpcApplication): Promise<{ stream: ServerHttp2Stream; headers: IncomingHttpHeaders }> {
+  return new Promise((resolve) => {
+    application.handle = (stream, headers) => resolve({ stream, headers });
+  });
+}
+
+describe("gRPC calls", () => {
+  let application: GrpcApplication;
+  let pair: ProxyPair;
+  let client: GrpcClient;
+
+  beforeAll(async () => {
+    application = await GrpcApplication.start();
+    pair = await ProxyPair.start({ port: application.port, portName: "grpc", resources: [STRICT] });
+    client = new GrpcClient(pair.connect());
+  });
+
+  afterAll(() => {
+    client.stop();
+    pair.stop();
+    application.stop();
+  });
+
+  it("end with the status in the trailers, which telemetry reads", async () => {
+    application.handle = (stream, headers) => {
+      beginAnswer(stream, 5);
+      stream.end(`te: ${String(headers.te)}`);
+    };
+    const call = client.call();
+    call.end("request");
+    expect(await answerOf(call)).toMatchObject({ isHeadOnly: false, body: "te: trailers", trailers: { "grpc-status": "5" }, resetCode: 0 });
+    await eventually(async () => (await pair.callee.metrics()).includes('grpc_response_status="5"'), "the callee counts it by its gRPC status");
+    expect(await pair.caller.metrics()).toContain('grpc_response_status="5"');
+  });
+
+  it("end with the head alone when the application has nothing but a status", async () => {
+    application.handle = (stream) => stream.respond({ ":status": 200, "content-type": "application/grpc", "grpc-status": "7" }, { endStream: true });
+    const call = client.call();
+    call.end();
+    expect(await answerOf(call)).toMatchObject({ isHeadOnly: true, head: { "grpc-status": "7" }, trailers: null, resetCode: 0 });
+  });
+
+  it("pass each message on as it comes, both ways, and each end by itself", async () => {
+    application.handle = (stream) => {
+      beginAnswer(stream, 0);
+      stream.on("data", (message: Buffer) => stream.write(`re: ${message.toString()}`));
+      stream.on("end", () => stream.end("bye"));
+    };
+    const call = client.call();
+    const answer = answerOf(call);
+    for (const message of ["one", "two", "three"]) {
+      call.write(message);
+      const [echo] = await once(call, "data") as [Buffer];
+      expect(echo.toString()).toBe(`re: ${message}`);
+    }
+    call.end();
+    expect(await answer).toMatchObject({ body: "re: onere: twore: threebye", trailers: { "grpc-status": "0" } });
+  });
+
+  it("are cancelled at the application when the caller cancels", async () => {
+    const arrived = nextCall(application);
+    const call = client.call();
+    call.write("begin");
+    const { stream } = await arrived;
+    const isClosed = once(stream, "close");
+    call.close(constants.NGHTTP2_CANCEL);
+    await isClosed;
+    expect(stream.aborted).toBe(true);
+    await eventually(() => pair.activeCount() === 0, "both sidecars have let go of the call");
+  });
+
+  it("are cut, never ended in order, when the application breaks off in the middle", async () => {
+    application.handle = (stream) => {
+      beginAnswer(stream, 0);
+      stream.write("half");
+      stream.on("data", () => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
+    };
+    const call = client.call();
+    const answer = answerOf(call);
+    await once(call, "data");
+    call.write("now");
+    expect(await answer).toMatchObject({ body: "half", trailers: null, resetCode: constants.NGHTTP2_INTERNAL_ERROR });
+  });
+
+  it("go on beside one that is stuck", async () => {
+    const stuck = nextCall(application);
+    const first = client.call();
+    first.write("and now nothing");
+    await stuck;
+    application.handle = (stream) => {
+      beginAnswer(stream, 0);
+      stream.end("second");
+    };
+    const second = client.call();
+    second.end();
+    expect(await answerOf(second)).toMatchObject({ body: "second" });
+    first.close(constants.NGHTTP2_CANCEL);
+  });
+});
+
+describe("the deadline of a gRPC call", () => {
+  const time = new ManualTime();
+  let application: GrpcApplication;
+  let pair: ProxyPair;
+  let client: GrpcClient;
+
+  beforeAll(async () => {
+    application = await GrpcApplication.start();
+    const clocks = { clock: time, timers: time.timers };
+    pair = await ProxyPair.start({ port: application.port, portName: "grpc", caller: clocks, callee: clocks, resources: [STRICT, TIMEOUT_OF_ROUTE] });
+    client = new GrpcClient(pair.connect());
+  });
+
+  afterAll(() => {
+    client.stop();
+    pair.stop();
+    application.stop();
+  });
+
+  it("ends it on both sides, and the application is told what is left", async () => {
+    const arrived = nextCall(application);
+    const call = client.call({ "grpc-timeout": "2500000u" });
+    const answer = answerOf(call);
+    call.end();
+    const { stream, headers } = await arrived;
+    expect(headers["grpc-timeout"]).toBe("2500m");
+    const isCancelled = once(stream, "close");
+    time.pass(2600);
+    expect(await answer).toMatchObject({ isHeadOnly: true, head: { ":status": 200, "grpc-status": "14", "grpc-message": "upstream request timeout" } });
+    await isCancelled;
+    expect(stream.aborted).toBe(true);
+  });
+
+  it("is that of the route when it is the earlier one", async () => {
+    const arrived = nextCall(application);
+    const call = client.call({ ":path": "/limited.Service/Method", "grpc-timeout": "1H" });
+    const answer = answerOf(call);
+    call.end();
+    const { headers } = await arrived;
+    expect(headers["grpc-timeout"]).toBe("1000m");
+    time.pass(1100);
+    expect(await answer).toMatchObject({ head: { "grpc-status": "14" } });
+    expect(pair.caller.accessLog.at(-1)).toMatchObject({ response_flags: "UT", response_code_details: "response_timeout" });
+  });
+
+  it("is none when nobody can read it", async () => {
+    application.handle = (stream, headers) => {
+      beginAnswer(stream, 0);
+      stream.end(String(headers["grpc-timeout"]));
+    };
+    const call = client.call({ "grpc-timeout": "soon" });
+    call.end();
+    expect(await answerOf(call)).toMatchObject({ body: "undefined", trailers: { "grpc-status": "0" } });
+  });
+});
+
+describe("a stream of gRPC messages", () => {
+  it("lives as long as its two ends wish", async () => {
+    const application = await GrpcApplication.start();
+    application.handle = (stream) => {
+      beginAnswer(stream, 0);
+      stream.pipe(stream);
+    };
+    const time = new ManualTime();
+    const clocks = { clock: time, timers: time.timers };
+    const pair = await ProxyPair.start({ port: application.port, portName: "grpc", caller: clocks, callee: clocks });
+    const client = new GrpcClient(pair.connect());
+    const call = client.call();
+    const answer = answerOf(call);
+    const hours = 2;
+    for (let passedMs = 0; passedMs < hours * 3_600_000; passedMs += 10_000) {
+      call.write("x");
+      await once(call, "data");
+      time.pass(10_000);
+    }
+    call.end();
+    expect(await answer).toMatchObject({ body: "x".repeat(hours * 360), trailers: { "grpc-status": "0" }, resetCode: 0 });
+    client.stop();
+    pair.stop();
+    application.stop();
+  });
+});
