@@ -1,3 +1,5 @@
+import { SPELLING_NAME } from "./http2-field-kind.ts";
+
 /** Field names the codec itself acts upon; every other name is passed on unread. */
 export const FieldKind = {
   other: 0,
@@ -11,6 +13,8 @@ export const FieldKind = {
   http2Settings: 8,
   te: 9,
   expect: 10,
+  /** Private field of the hop: nobody who speaks HTTP/1 may send it. */
+  spelling: 11,
 } as const;
 
 export type FieldKind = (typeof FieldKind)[keyof typeof FieldKind];
@@ -26,6 +30,7 @@ const KINDS: ReadonlyMap<string, FieldKind> = new Map<string, FieldKind>([
   ["http2-settings", FieldKind.http2Settings],
   ["te", FieldKind.te],
   ["expect", FieldKind.expect],
+  [SPELLING_NAME, FieldKind.spelling],
 ]);
 
 /** One spelling of a field name, its lower-case key and what it means to the codec. */

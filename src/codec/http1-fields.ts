@@ -103,7 +103,7 @@ export class Http1Fields {
         if (hasListToken(value, "trailers") && !this.headers.has("te")) this.headers.appendKeyed(spelling, "te", "trailers");
         break;
       default:
-        // Proxy-Connection and HTTP2-Settings say nothing to us and go no further.
+        // Proxy-Connection, HTTP2-Settings and what only the hop may say: nothing to us, and it goes no further.
         break;
     }
   }
