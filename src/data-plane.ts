@@ -137,7 +137,7 @@ export class DataPlane {
       clusterMetrics: (name) => clusters.of(name),
       outlierObserver: { outlier: (event) => options.log.info("outlier detection", { ...event }) },
       refused: (direction, refusal) => this.#onRefused(direction, refusal, listeners),
-      countDetected: (outcome) => listeners.detected(outcome),
+      countDetected: (direction, outcome) => listeners.detected(direction, outcome),
       defect: (where, cause) => defects.report(where, cause),
     };
   }

@@ -47,6 +47,7 @@ export function inbound(parts: Parts): Direction {
     http: (socket, firstBytes, facts, routing) => http.serve(socket, firstBytes, facts, routing),
     authorizeTcp: (facts) => authorizer.check(new AuthorizationFacts(facts, null)),
     opaque: (request) => tcp.forward(request),
+    dialEarly: (request, options) => tcp.dialEarly(request, options),
     refused: (refusal) => parts.refused("inbound", refusal),
   }, parts);
 

@@ -32,6 +32,7 @@ export function outbound(parts: Parts): Direction {
   const connections = new OutboundConnections({
     http: (socket, firstBytes, facts, routing) => http.serve(socket, firstBytes, facts, routing),
     opaque: (request) => tcp.forward(request),
+    dialEarly: (request, options) => tcp.dialEarly(request, options),
   }, parts);
 
   // Authorization is the callee's: an application may try to call anybody.

@@ -25,6 +25,14 @@ export function servesUnseen(mode: MtlsMode, protocol: ProtocolSpec): boolean {
 }
 
 /**
+ * True when plaintext that is no HTTP may be served on the port, so that its application may be the one who speaks
+ * first. Never where only mutual TLS is: nothing the application says may reach a peer that has not proved who it is.
+ */
+export function dialsEarly(mode: MtlsMode, protocol: ProtocolSpec): boolean {
+  return mode !== "STRICT" && protocol !== "http" && !servesUnseen(mode, protocol);
+}
+
+/**
  * The inbound filter-chain matrix of `spec/02` 2.7, one row per mode and port class, conditions in match order. Only
  * a peer that offers one of Istio's ALPN names means the sidecar; any other TLS under PERMISSIVE belongs to the
  * application.

@@ -4,13 +4,18 @@ import type { AuthorizationVerdict } from "../filter/rbac.ts";
 import type { StreamRouting } from "../http/http-stream.ts";
 import type { ConnectionFacts, SocketAddress, TlsFacts } from "../message/connection-facts.ts";
 import { inspectClientHello, type ClientHello } from "./client-hello.ts";
-import { FirstBytes, type FirstBytesParts } from "./first-bytes.ts";
-import { chooseInboundChain, type InboundChain, type Observed, servesUnseen } from "./inbound-chain.ts";
+import { CLIENT_FIRST_DELAY_MS, DETECT_TIMEOUT_MS, type DetectionOutcome, type DetectionParts, speaksFirst } from "./detection.ts";
+import type { EarlyDial, EarlyDialOptions } from "./early-dial.ts";
+import { FirstBytes } from "./first-bytes.ts";
+import { chooseInboundChain, dialsEarly, type InboundChain, type Observed, servesUnseen } from "./inbound-chain.ts";
 import { beginsPreface, sniff } from "./sniff.ts";
 import type { TcpRequest } from "./tcp-proxy.ts";
 
-/** How long a peer may keep silent before it counts as opaque (PERMISSIVE) or is refused (STRICT). */
-const DETECT_TIMEOUT_MS = 10_000;
+/**
+ * Under PERMISSIVE, how long a peer of the mesh has for its ClientHello after the application spoke, whose words would
+ * else meet it in plaintext: more than a stall of its sidecar, or a period in which the kernel gave that no CPU time.
+ */
+const HELLO_GRACE_MS = 200;
 
 /** Why an inbound connection was not served; `peer` is for the log. */
 export interface InboundRefusal {
@@ -30,6 +35,7 @@ export interface InboundNext {
   /** Judges an opaque connection. */
   readonly authorizeTcp: (facts: ConnectionFacts) => AuthorizationVerdict;
   readonly opaque: (request: TcpRequest) => void;
+  readonly dialEarly: (request: TcpRequest, options: EarlyDialOptions) => EarlyDial;
   readonly refused: (refusal: InboundRefusal) => void;
 }
 
@@ -43,6 +49,8 @@ const INBOUND_RETRY: RetrySpec = {
 class InboundPort {
   readonly spec: InboundPortSpec;
   readonly routing: StreamRouting;
+  /** Its last connection was begun by the peer. */
+  isClientFirst = false;
 
   constructor(spec: InboundPortSpec) {
     this.spec = spec;
@@ -55,17 +63,27 @@ class InboundPort {
   }
 }
 
+/** A connection whose chain is not known yet. */
+interface Arrival {
+  readonly socket: Socket;
+  readonly facts: ConnectionFacts;
+  readonly port: InboundPort;
+  /** The application, dialled meanwhile. */
+  early: EarlyDial | null;
+}
+
 /**
  * Connections that arrive for the application. The destination port selects the port's mode and protocol, the first
  * bytes select the chain (`spec/02` 2.7); what no chain takes is refused with a reason, never served some other way.
+ * Where plaintext may be opaque the application is dialled meanwhile, in case it is the one who speaks first.
  */
 export class InboundConnections {
   readonly #next: InboundNext;
-  readonly #parts: FirstBytesParts;
+  readonly #parts: DetectionParts;
   #ports = new Map<number, InboundPort>();
   #passthrough: InboundPort | null = null;
 
-  constructor(next: InboundNext, parts: FirstBytesParts) {
+  constructor(next: InboundNext, parts: DetectionParts) {
     this.#next = next;
     this.#parts = parts;
   }
@@ -84,27 +102,48 @@ export class InboundConnections {
     }
     const facts: ConnectionFacts = { remote, local: destination, isCaptured, tls: null };
     const { mtls, protocol } = port.spec;
+    const arrival: Arrival = { socket, facts, port, early: null };
     if (servesUnseen(mtls, protocol)) {
-      this.#servePlaintext(socket, null, facts, port, "tcp");
+      this.#servePlaintext(arrival, null, "tcp");
       return;
     }
-    new FirstBytes(socket, {
-      bytes: (bytes) => this.#onBytes(socket, bytes, facts, port),
-      silent: (bytes, hasEnded) => this.#onSilent(socket, bytes, facts, port, hasEnded),
+    const first = new FirstBytes(socket, {
+      bytes: (bytes) => this.#onBytes(arrival, bytes),
+      silent: (bytes, hasEnded) => this.#onSilent(arrival, bytes, hasEnded),
       closed: () => socket.destroy(),
     }, this.#parts, DETECT_TIMEOUT_MS);
+    if (dialsEarly(mtls, protocol)) arrival.early = this.#dialEarly(arrival, first);
   }
 
-  #onBytes(socket: Socket, bytes: Buffer, facts: ConnectionFacts, port: InboundPort): boolean {
+  #dialEarly(arrival: Arrival, first: FirstBytes): EarlyDial {
+    const { socket, facts, port } = arrival;
+    return this.#next.dialEarly({ socket, firstBytes: null, facts, ...destinationOf(port) }, {
+      delayMs: port.isClientFirst ? CLIENT_FIRST_DELAY_MS : 0,
+      graceMs: port.spec.mtls === "PERMISSIVE" ? HELLO_GRACE_MS : 0,
+      isAllowed: () => this.#next.authorizeTcp(facts).isAllowed,
+      onUpstreamSpoke: () => first.decide((bytes) => {
+        this.#count(port, "server_first");
+        this.#serve(arrival, bytes, { kind: "opaque" }, null);
+      }),
+    });
+  }
+
+  #onBytes(arrival: Arrival, bytes: Buffer): boolean {
+    const { port } = arrival;
     // With mTLS off a ClientHello is only bytes, and whether they are HTTP is all that matters.
     const hello = port.spec.mtls === "DISABLE" ? { kind: "not-tls" as const } : inspectClientHello(bytes);
-    if (hello.kind === "incomplete") return false;
+    if (hello.kind === "incomplete") {
+      // Whatever the application says now, what has begun as TLS is not served as plaintext.
+      arrival.early?.cancel();
+      return false;
+    }
     if (hello.kind === "malformed") {
-      this.#refuse(socket, facts, "tls_malformed_client_hello", hello.reason);
+      this.#refuse(arrival, "tls_malformed_client_hello", hello.reason);
       return true;
     }
     if (hello.kind === "hello") {
-      this.#serve(socket, bytes, facts, port, { kind: "tls", alpn: hello.alpn }, hello);
+      this.#count(port, "tls");
+      this.#serve(arrival, bytes, { kind: "tls", alpn: hello.alpn }, hello);
       return true;
     }
     let observed: Observed = { kind: "opaque" };
@@ -112,41 +151,52 @@ export class InboundConnections {
       const sniffed = sniff(bytes);
       if (sniffed === "incomplete") return false;
       observed = { kind: sniffed === "http1" || sniffed === "http2" ? "http" : "opaque" };
+      this.#count(port, sniffed === "other" ? "opaque" : sniffed);
     } else if (port.spec.protocol === "http" && beginsPreface(bytes)) {
       // Which version it is, the whole preface tells.
       return false;
     }
-    this.#serve(socket, bytes, facts, port, observed, null);
+    this.#serve(arrival, bytes, observed, null);
     return true;
   }
 
-  #onSilent(socket: Socket, bytes: Buffer, facts: ConnectionFacts, port: InboundPort, hasEnded: boolean): void {
+  #onSilent(arrival: Arrival, bytes: Buffer, hasEnded: boolean): void {
+    const { socket, port } = arrival;
     // Connected and closed without a word, as health checks do: nothing is refused by serving nothing.
     if (hasEnded && bytes.length === 0 && (port.spec.mtls === "STRICT" || port.spec.protocol === "http")) {
       socket.destroy();
       return;
     }
+    this.#count(port, hasEnded ? "opaque" : "timeout");
     if (bytes.length > 0 && inspectClientHello(bytes).kind === "incomplete") {
-      this.#refuse(socket, facts, "tls_incomplete_client_hello", "the peer began a TLS handshake and never went on");
+      this.#refuse(arrival, "tls_incomplete_client_hello", "the peer began a TLS handshake and never went on");
       return;
     }
-    this.#serve(socket, bytes, facts, port, { kind: "opaque" }, null);
+    this.#serve(arrival, bytes, { kind: "opaque" }, null);
   }
 
-  #serve(socket: Socket, bytes: Buffer, facts: ConnectionFacts, port: InboundPort, observed: Observed, hello: ClientHello | null): void {
+  #count(port: InboundPort, outcome: DetectionOutcome): void {
+    port.isClientFirst = speaksFirst(outcome);
+    const isDeclared = port.spec.protocol !== "auto";
+    if (!isDeclared || outcome === "server_first" || outcome === "timeout") this.#parts.countDetected("inbound", outcome);
+  }
+
+  #serve(arrival: Arrival, bytes: Buffer, observed: Observed, hello: ClientHello | null): void {
+    const { socket, facts, port } = arrival;
     const chain: InboundChain = chooseInboundChain(port.spec.mtls, port.spec.protocol, observed);
     if (chain.kind === "refuse") {
-      this.#refuse(socket, facts, chain.reason, describeRefusal(chain.reason, facts));
+      this.#refuse(arrival, chain.reason, describeRefusal(chain.reason, facts));
     } else if (chain.kind === "plaintext") {
-      this.#servePlaintext(socket, bytes, facts, port, chain.protocol);
+      this.#servePlaintext(arrival, bytes, chain.protocol);
     } else if (hello !== null) {
+      arrival.early?.cancel();
       socket.unshift(bytes);
       this.#next.terminateTls(socket, hello, chain.protocol, (refusal, secured, tls) => {
         try {
           if (refusal !== null || secured === null) {
-            this.#refuse(socket, facts, refusal?.reason ?? "tls_closed", refusal?.message ?? "the peer closed");
+            this.#refuse(arrival, refusal?.reason ?? "tls_closed", refusal?.message ?? "the peer closed");
           } else {
-            this.#servePlaintext(secured, null, { ...facts, tls }, port, chain.protocol);
+            this.#servePlaintext({ socket: secured, facts: { ...facts, tls }, port, early: null }, null, chain.protocol);
           }
         } catch (cause) {
           socket.destroy();
@@ -156,23 +206,30 @@ export class InboundConnections {
     }
   }
 
-  #servePlaintext(socket: Socket, bytes: Buffer | null, facts: ConnectionFacts, port: InboundPort, protocol: "http" | "tcp"): void {
+  #servePlaintext(arrival: Arrival, bytes: Buffer | null, protocol: "http" | "tcp"): void {
+    const { socket, facts, port, early } = arrival;
     if (protocol === "http") {
+      early?.cancel();
       this.#next.http(socket, bytes, facts, port.routing);
       return;
     }
     const verdict = this.#next.authorizeTcp(facts);
     if (!verdict.isAllowed) {
-      this.#refuse(socket, facts, "rbac_access_denied", describeDenial(verdict, facts));
+      this.#refuse(arrival, "rbac_access_denied", describeDenial(verdict, facts));
       return;
     }
-    this.#next.opaque({ socket, firstBytes: bytes, facts, clusters: [{ name: port.spec.cluster, weight: 1 }], service: port.spec.service });
+    this.#next.opaque({ socket, firstBytes: bytes, facts, ...destinationOf(port), early });
   }
 
-  #refuse(socket: Socket, facts: ConnectionFacts, reason: string, message: string): void {
+  #refuse({ socket, facts, early }: Arrival, reason: string, message: string): void {
+    early?.cancel();
     this.#next.refused({ remote: facts.remote, local: facts.local, reason, message });
     socket.destroy();
   }
+}
+
+function destinationOf({ spec }: InboundPort): Pick<TcpRequest, "clusters" | "service"> {
+  return { clusters: [{ name: spec.cluster, weight: 1 }], service: spec.service };
 }
 
 function describeRefusal(reason: "plaintext_on_strict_port" | "tls_without_mesh_alpn", facts: ConnectionFacts): string {

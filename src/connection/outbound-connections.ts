@@ -5,12 +5,11 @@ import type { ConnectionFacts, SocketAddress } from "../message/connection-facts
 import { normalizeAuthority } from "../message/authority.ts";
 import type { RequestHead } from "../message/head.ts";
 import { RouteTable } from "../router/route-table.ts";
-import { FirstBytes, type FirstBytesParts } from "./first-bytes.ts";
+import { CLIENT_FIRST_DELAY_MS, DETECT_TIMEOUT_MS, type DetectionOutcome, type DetectionParts, speaksFirst } from "./detection.ts";
+import type { EarlyDial, EarlyDialOptions } from "./early-dial.ts";
+import { FirstBytes } from "./first-bytes.ts";
 import { sniff } from "./sniff.ts";
 import type { TcpRequest } from "./tcp-proxy.ts";
-
-/** How long the application may keep silent on a port whose protocol is not declared before it counts as opaque. */
-const DETECT_TIMEOUT_MS = 10_000;
 
 const PASSTHROUGH: readonly WeightedClusterSpec[] = [{ name: "PassthroughCluster", weight: 1 }];
 const BLACK_HOLE: readonly WeightedClusterSpec[] = [{ name: "BlackHoleCluster", weight: 1 }];
@@ -19,29 +18,25 @@ const BLACK_HOLE: readonly WeightedClusterSpec[] = [{ name: "BlackHoleCluster", 
 export interface OutboundNext {
   readonly http: (socket: Socket, firstBytes: Buffer | null, facts: ConnectionFacts, routing: StreamRouting) => void;
   readonly opaque: (request: TcpRequest) => void;
-}
-
-/** What protocol detection came to, for metrics. */
-export type DetectionOutcome = "http1" | "http2" | "opaque" | "timeout";
-export type DetectionObserver = (outcome: DetectionOutcome) => void;
-
-export interface OutboundConnectionsParts extends FirstBytesParts {
-  readonly countDetected: DetectionObserver;
+  readonly dialEarly: (request: TcpRequest, options: EarlyDialOptions) => EarlyDial;
 }
 
 /**
  * Connections the application opened. The original destination selects a logical listener (`spec/02` 2.1): the exact
- * address first, then the port alone, then the catch-all. Its protocol says whether the first bytes are looked at.
+ * address first, then the port alone, then the catch-all. Its protocol says whether the first bytes are looked at; where
+ * none is declared the opaque upstream is dialled meanwhile, in case its server is the one who speaks first.
  */
 export class OutboundConnections {
   readonly #next: OutboundNext;
-  readonly #parts: OutboundConnectionsParts;
+  readonly #parts: DetectionParts;
   #listeners = new Map<string, OutboundListenerSpec>();
   #tables = new Map<string, RouteTable>();
   #catchAll: readonly WeightedClusterSpec[] = BLACK_HOLE;
   readonly #routings = new Map<string, StreamRouting>();
+  /** Names of listeners whose last connection was begun by the application. */
+  readonly #clientFirst = new Set<string>();
 
-  constructor(next: OutboundNext, parts: OutboundConnectionsParts) {
+  constructor(next: OutboundNext, parts: DetectionParts) {
     this.#next = next;
     this.#parts = parts;
   }
@@ -56,6 +51,7 @@ export class OutboundConnections {
     // Connections keep the object they have; what is gone from the configuration is not kept for new ones.
     for (const name of this.#routings.keys()) if (!this.#tables.has(name)) this.#routings.delete(name);
     this.#catchAll = spec.catchAll === "ALLOW_ANY" ? PASSTHROUGH : BLACK_HOLE;
+    this.#clientFirst.clear();
   }
 
   /** A captured connection. */
@@ -73,31 +69,45 @@ export class OutboundConnections {
   }
 
   #handle(socket: Socket, facts: ConnectionFacts, listener: OutboundListenerSpec | null, catchAll: readonly WeightedClusterSpec[]): void {
-    const opaque = (firstBytes: Buffer | null): void => {
-      this.#next.opaque({ socket, firstBytes, facts, clusters: listener?.tcp ?? catchAll, service: null });
-    };
+    const request: TcpRequest = { socket, firstBytes: null, facts, clusters: listener?.tcp ?? catchAll, service: null };
     if (listener === null || listener.protocol === "tcp" || listener.routeTable === null) {
-      opaque(null);
+      this.#next.opaque(request);
       return;
     }
     const routing = this.#routingOf(listener.routeTable);
-    new FirstBytes(socket, {
+    const opaque = (firstBytes: Buffer, outcome: DetectionOutcome): void => {
+      this.#count(listener, outcome);
+      this.#next.opaque({ ...request, firstBytes, early });
+    };
+    const first = new FirstBytes(socket, {
       bytes: (bytes) => {
         const protocol = sniff(bytes);
         if (protocol === "incomplete") return false;
-        const isHttp = protocol === "http1" || protocol === "http2";
-        this.#parts.countDetected(isHttp ? protocol : "opaque");
-        if (isHttp) this.#next.http(socket, bytes, facts, routing);
-        else opaque(bytes);
+        if (protocol === "http1" || protocol === "http2") {
+          this.#count(listener, protocol);
+          early?.cancel();
+          this.#next.http(socket, bytes, facts, routing);
+        } else {
+          opaque(bytes, protocol === "tls" ? "tls" : "opaque");
+        }
         return true;
       },
-      silent: (bytes, hasEnded) => {
-        // Who ends without a whole request line does not speak HTTP, but may have been told what it waits for.
-        this.#parts.countDetected(hasEnded ? "opaque" : "timeout");
-        opaque(bytes);
-      },
+      // Who ends without a whole request line does not speak HTTP, but may have been told what it waits for.
+      silent: (bytes, hasEnded) => opaque(bytes, hasEnded ? "opaque" : "timeout"),
       closed: () => socket.destroy(),
     }, this.#parts, DETECT_TIMEOUT_MS);
+    const early = listener.protocol !== "auto" ? null : this.#next.dialEarly(request, {
+      delayMs: this.#clientFirst.has(listener.name) ? CLIENT_FIRST_DELAY_MS : 0,
+      graceMs: 0,
+      isAllowed: () => true,
+      onUpstreamSpoke: () => first.decide((bytes) => opaque(bytes, "server_first")),
+    });
+  }
+
+  #count({ name }: OutboundListenerSpec, outcome: DetectionOutcome): void {
+    this.#parts.countDetected("outbound", outcome);
+    if (speaksFirst(outcome)) this.#clientFirst.add(name);
+    else this.#clientFirst.delete(name);
   }
 
   #findRoute(tableName: string, head: RequestHead): RouteSpec | null {

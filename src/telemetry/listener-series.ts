@@ -1,3 +1,4 @@
+import type { Direction } from "../message/stream-info.ts";
 import type { Counter, Gauge } from "./series.ts";
 import type { SeriesWriter } from "./series-writer.ts";
 
@@ -42,9 +43,9 @@ export class ListenerSeries {
     }
   }
 
-  /** What protocol detection took an outbound connection for. */
-  detected(outcome: "http1" | "http2" | "opaque" | "timeout"): void {
-    this.#writer.counter("outrider_protocol_detections_total", { outcome }).add(1);
+  /** What protocol detection took a connection for. `outcome` is one of a fixed set of names. */
+  detected(direction: Direction, outcome: string): void {
+    this.#writer.counter("outrider_protocol_detections_total", { direction, outcome }).add(1);
   }
 
   #of(listener: string): OneListener {

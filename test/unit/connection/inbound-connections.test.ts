@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { InboundPortSpec, InboundSpec } from "../../../src/config/snapshot.ts";
+import type { EarlyDial } from "../../../src/connection/early-dial.ts";
 import { InboundConnections, type InboundNext, type InboundRefusal } from "../../../src/connection/inbound-connections.ts";
 import type { AuthorizationVerdict } from "../../../src/filter/rbac.ts";
 import { RequestHead } from "../../../src/message/head.ts";
@@ -8,6 +9,7 @@ import { HeaderList } from "../../../src/message/header-list.ts";
 import type { TlsFacts } from "../../../src/message/connection-facts.ts";
 import { ManualTime } from "../cluster/fakes.ts";
 import { alpnExtension, clientHello, inRecords } from "./hello-bytes.ts";
+import { FakeEarlyDial } from "./fake-early-dial.ts";
 import { type Peer, SocketPairs } from "./socket-pair.ts";
 
 const SERVICE = { host: "reviews.default.svc.cluster.local", name: "reviews", namespace: "default" };
@@ -19,7 +21,7 @@ function port(number: number, change: Partial<InboundPortSpec> = {}): InboundPor
 const SPEC: InboundSpec = {
   ports: [
     port(8080), port(8081, { mtls: "DISABLE" }), port(8443, { mtls: "STRICT" }), port(3306, { protocol: "tcp", mtls: "DISABLE" }), port(7000, { protocol: "auto" }),
-    port(7001, { protocol: "auto", mtls: "STRICT" }), port(3307, { protocol: "tcp" }),
+    port(7001, { protocol: "auto", mtls: "STRICT" }), port(7002, { protocol: "auto", mtls: "DISABLE" }), port(3307, { protocol: "tcp" }),
   ],
   passthrough: port(0, { protocol: "auto", cluster: "InboundPassthroughCluster", service: null }),
   authorization: { deny: [], allow: [] },
@@ -43,6 +45,8 @@ let next: { -readonly [Name in keyof InboundNext]: InboundNext[Name] };
 let connections: InboundConnections;
 let refusals: InboundRefusal[];
 let defects: unknown[];
+let detected: string[];
+let early: FakeEarlyDial | null;
 /** What became of the connection. */
 let outcome: Promise<string>;
 
@@ -52,6 +56,8 @@ beforeEach(async () => {
   time = new ManualTime();
   refusals = [];
   defects = [];
+  detected = [];
+  early = null;
   outcome = new Promise((resolve) => {
     next = {
       terminateTls: (socket, _hello, protocol, done) => {
@@ -62,6 +68,10 @@ beforeEach(async () => {
       http: (_socket, bytes, facts) => resolve(`http ${JSON.stringify(bytes?.toString("latin1") ?? null)} ${facts.tls === null ? "plain" : "secure"}`),
       authorizeTcp: () => ALLOWED,
       opaque: ({ firstBytes, clusters }) => resolve(`opaque ${firstBytes?.length ?? 0} ${clusters[0]?.name}`),
+      dialEarly: (request, options) => {
+        early = new FakeEarlyDial(request, options);
+        return early as unknown as EarlyDial;
+      },
       refused: (refusal) => {
         refusals.push(refusal);
         resolve(`refused ${refusal.reason}`);
@@ -70,8 +80,8 @@ beforeEach(async () => {
   });
   connections = new InboundConnections({
     terminateTls: (...of) => next.terminateTls(...of), http: (...of) => next.http(...of), authorizeTcp: (facts) => next.authorizeTcp(facts),
-    opaque: (request) => next.opaque(request), refused: (refusal) => next.refused(refusal),
-  }, { timers: time.timers, defect: (_where, cause) => defects.push(cause) });
+    opaque: (request) => next.opaque(request), dialEarly: (...of) => next.dialEarly(...of), refused: (refusal) => next.refused(refusal),
+  }, { timers: time.timers, countDetected: (direction, what) => detected.push(`${direction} ${what}`), defect: (_where, cause) => defects.push(cause) });
   connections.apply(SPEC);
 });
 afterEach(() => pairs.close());
@@ -158,6 +168,56 @@ describe("a peer that keeps silent", () => {
     far.socket.end("hello");
     expect(await outcome).toBe("opaque 5 inbound|7000||");
     expect(near.destroyed).toBe(false);
+  });
+});
+
+describe("an application that may speak first", () => {
+  it.each([
+    ["PERMISSIVE TCP", 3307, 200], ["PERMISSIVE, unknown protocol", 7000, 200], ["no mTLS, unknown protocol", 7002, 0], ["a port nobody declared", 9, 200],
+  ])("is dialled while the peer is waited for, and decides (%s)", async (_what, number, graceMs) => {
+    handle(number);
+    expect(early?.options).toMatchObject({ delayMs: 0, graceMs });
+    expect(early?.options.isAllowed()).toBe(true);
+    early?.options.onUpstreamSpoke();
+    expect(await outcome).toMatch(/^opaque 0 /);
+    expect([detected, time.timers.count, early?.isCancelled]).toEqual([["inbound server_first"], 0, false]);
+  });
+
+  it.each([["STRICT", 8443], ["STRICT, unknown protocol", 7001], ["declared HTTP", 8080], ["told unseen", 3306]])("is not dialled on a port that is %s", async (_what, number) => {
+    handle(number);
+    far.socket.write(MESH_HELLO);
+    await outcome;
+    expect(early).toBeNull();
+  });
+
+  it("is not dialled, and not heard, for a peer that policy denies an opaque connection", async () => {
+    handle(7000);
+    next.authorizeTcp = () => DENIED;
+    expect(early?.options.isAllowed()).toBe(false);
+    early?.options.onUpstreamSpoke();
+    expect(await outcome).toBe("refused rbac_access_denied");
+    expect(early?.isCancelled).toBe(true);
+  });
+
+  it.each([["mesh TLS", TCP_HELLO, "tls tcp"], ["HTTP", "GET / HTTP/1.1\r\n", 'http "GET / HTTP/1.1\\r\\n" plain']])(
+    "is given up when the peer begins %s, which is expected of the port from then on", async (_what, bytes, expected) => {
+      handle(7000);
+      far.socket.write(bytes);
+      expect(await outcome).toBe(expected);
+      expect(early?.isCancelled).toBe(true);
+      const other = await pairs.connect();
+      connections.handle(other.near, { address: "127.0.0.9", port: 1 }, { address: "10.0.0.7", port: 7000 }, true);
+      expect(early?.options.delayMs).toBe(50);
+    });
+
+  it("decides nothing once the peer has begun a ClientHello (A61)", async () => {
+    handle(3307);
+    far.socket.write(MESH_HELLO.subarray(0, 1));
+    await new Promise((resolve) => near.once("data", resolve));
+    while (early?.isCancelled === false) await new Promise((resolve) => setImmediate(resolve));
+    far.socket.write(MESH_HELLO.subarray(1));
+    expect(await outcome).toBe("tls tcp");
+    expect(detected).toEqual([]);
   });
 });
 

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { OutboundListenerSpec, OutboundSpec, RouteTableSpec } from "../../../src/config/snapshot.ts";
+import type { EarlyDial } from "../../../src/connection/early-dial.ts";
 import { OutboundConnections } from "../../../src/connection/outbound-connections.ts";
 import type { TcpRequest } from "../../../src/connection/tcp-proxy.ts";
 import type { StreamRouting } from "../../../src/http/http-stream.ts";
@@ -8,6 +9,7 @@ import type { ConnectionFacts } from "../../../src/message/connection-facts.ts";
 import { RequestHead } from "../../../src/message/head.ts";
 import { HeaderList } from "../../../src/message/header-list.ts";
 import { ManualTime } from "../cluster/fakes.ts";
+import { FakeEarlyDial } from "./fake-early-dial.ts";
 import { type Peer, SocketPairs } from "./socket-pair.ts";
 
 const TCP = [{ name: "outbound|3306||db", weight: 1 }];
@@ -39,6 +41,7 @@ let far: Peer;
 let time: ManualTime;
 let connections: OutboundConnections;
 let detected: string[];
+let early: FakeEarlyDial | null;
 let defects: unknown[];
 /** What became of the connection, once it is known. */
 let served: Promise<{ readonly http?: { bytes: string; facts: ConnectionFacts; routing: StreamRouting }; readonly opaque?: TcpRequest }>;
@@ -49,6 +52,7 @@ beforeEach(async () => {
   ({ near, far } = await pairs.connect());
   time = new ManualTime();
   detected = [];
+  early = null;
   defects = [];
   onHttp = () => undefined;
   served = new Promise((resolve) => {
@@ -58,7 +62,11 @@ beforeEach(async () => {
         resolve({ http: { bytes: bytes?.toString() ?? "", facts, routing } });
       },
       opaque: (opaque) => resolve({ opaque }),
-    }, { timers: time.timers, countDetected: (outcome) => detected.push(outcome), defect: (_where, cause) => defects.push(cause) });
+      dialEarly: (request, options) => {
+        early = new FakeEarlyDial(request, options);
+        return early as unknown as EarlyDial;
+      },
+    }, { timers: time.timers, countDetected: (direction, outcome) => detected.push(`${direction} ${outcome}`), defect: (_where, cause) => defects.push(cause) });
   });
   connections.apply(SPEC);
 });
@@ -77,7 +85,7 @@ describe("a captured connection", () => {
     expect(http?.bytes).toBe("GET / HTTP/1.1\r\n");
     expect(http?.facts).toEqual({ remote: REMOTE, local: { address: "10.7.7.7", port: 9080 }, isCaptured: true, tls: null });
     expect([routeName(http?.routing, "reviews:9080"), routeName(http?.routing, "other")]).toEqual(["to-reviews", undefined]);
-    expect([detected, time.timers.count]).toEqual([["http1"], 0]);
+    expect([detected, time.timers.count]).toEqual([["outbound http1"], 0]);
   });
 
   it("to a port of HTTP services is served by Host when it speaks HTTP/2, once the whole preface is there", async () => {
@@ -87,7 +95,7 @@ describe("a captured connection", () => {
     expect(detected).toEqual([]);
     far.socket.write("SM\r\n\r\n");
     expect((await served).http?.bytes).toBe("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    expect(detected).toEqual(["http2"]);
+    expect(detected).toEqual(["outbound http2"]);
   });
 
   it("to a port of HTTP services goes where it was going when it speaks something else", async () => {
@@ -107,14 +115,14 @@ describe("a captured connection", () => {
     capture("10.0.0.2", 7000);
     time.pass(11_000);
     expect((await served).opaque?.clusters).toEqual(TCP);
-    expect(detected).toEqual(["timeout"]);
+    expect(detected).toEqual(["outbound timeout"]);
   });
 
   it("to a port of unknown protocol keeps what it said before its FIN (F44)", async () => {
     capture("10.0.0.2", 7000);
     far.socket.end("hello");
     const { opaque } = await served;
-    expect([opaque?.firstBytes?.toString(), near.readableEnded, detected]).toEqual(["hello", true, ["opaque"]]);
+    expect([opaque?.firstBytes?.toString(), near.readableEnded, detected]).toEqual(["hello", true, ["outbound opaque"]]);
   });
 
   it("to an address nobody knows obeys the catch-all", async () => {
@@ -139,6 +147,59 @@ describe("a captured connection", () => {
     far.socket.write("GET / HTTP/1.1\r\n");
     await far.until((peer) => peer.hasEnded || peer.isClosed);
     expect(defects).toEqual([boom]);
+  });
+});
+
+describe("a server that may speak first", () => {
+  it("is dialled while the application is waited for, and makes the connection opaque by its first word", async () => {
+    capture("10.0.0.2", 7000);
+    expect(early?.request).toMatchObject({ clusters: TCP, facts: { local: { address: "10.0.0.2", port: 7000 } } });
+    expect(early?.options).toMatchObject({ delayMs: 0, graceMs: 0 });
+    expect(early?.options.isAllowed()).toBe(true);
+    early?.options.onUpstreamSpoke();
+    const { opaque } = await served;
+    expect([opaque?.early, opaque?.firstBytes?.length, near.isPaused(), detected, time.timers.count]).toEqual([early, 0, true, ["outbound server_first"], 0]);
+    // What the application says then is for the connection's new owner.
+    far.socket.write("GET / HTTP/1.1\r\n");
+    early?.options.onUpstreamSpoke();
+    expect(detected).toHaveLength(1);
+  });
+
+  it("keeps what the application said before without deciding", async () => {
+    capture("10.0.0.2", 7000);
+    far.socket.write("GE");
+    await new Promise((resolve) => near.once("data", resolve));
+    early?.options.onUpstreamSpoke();
+    expect((await served).opaque?.firstBytes?.toString()).toBe("GE");
+  });
+
+  it.each(["SSH-2.0-x\r\n", null])("is handed on when the application decides or keeps silent (%j)", async (text) => {
+    capture("10.0.0.2", 7000);
+    if (text === null) time.pass(11_000);
+    else far.socket.write(text);
+    const { opaque } = await served;
+    expect([opaque?.early, early?.isCancelled]).toEqual([early, false]);
+  });
+
+  it("is given up when the application speaks HTTP, which is expected of the listener from then on", async () => {
+    capture("10.0.0.2", 7000);
+    far.socket.write("GET / HTTP/1.1\r\n");
+    expect((await served).http?.bytes).toContain("GET");
+    expect(early?.isCancelled).toBe(true);
+    const other = await pairs.connect();
+    connections.handleCaptured(other.near, REMOTE, { address: "10.0.0.2", port: 7000 });
+    expect(early?.options.delayMs).toBe(50);
+    early?.options.onUpstreamSpoke();
+    const third = await pairs.connect();
+    connections.handleCaptured(third.near, REMOTE, { address: "10.0.0.2", port: 7000 });
+    expect(early?.options.delayMs).toBe(0);
+  });
+
+  it.each([["10.7.7.7", 9080], ["10.0.0.1", 3306]])("is not dialled where the protocol is declared (%s:%i)", async (address, port) => {
+    capture(address, port);
+    far.socket.write("GET / HTTP/1.1\r\n");
+    await served;
+    expect(early).toBeNull();
   });
 });
 

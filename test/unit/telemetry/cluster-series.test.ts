@@ -96,9 +96,9 @@ describe("ListenerSeries", () => {
     const { listeners, value } = setUp();
     listeners.connectionRefused("inbound", "plaintext_on_strict_port");
     listeners.connectionRefused("inbound", "rbac_access_denied");
-    listeners.detected("timeout");
+    listeners.detected("outbound", "timeout");
     expect(await value("outrider_connections_refused_total", { direction: "inbound", reason: "rbac_access_denied" })).toBe(1);
     expect(await value("envoy_listener_no_filter_chain_match", { direction: "inbound" })).toBe(1);
-    expect(await value("outrider_protocol_detections_total", { outcome: "timeout" })).toBe(1);
+    expect(await value("outrider_protocol_detections_total", { direction: "outbound", outcome: "timeout" })).toBe(1);
   });
 });
