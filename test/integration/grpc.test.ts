@@ -3,11 +3,11 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "nod
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { answerOf, beginAnswer, GrpcApplication, GrpcClient } from "./grpc-peers.ts";
+import { answerOf, beginAnswer, type GrpcAnswer, GrpcApplication, GrpcClient } from "./grpc-peers.ts";
 import { ManualTime } from "./manual-time.ts";
-import { httpRules, type Resource } from "./mesh-resources.ts";
+import { httpRules, type Resource, service, yamlOf } from "./mesh-resources.ts";
 import { ProxyPair, STRICT } from "./proxy-pair.ts";
-import { eventually } from "./proxy-under-test.ts";
+import { eventually, ProxyUnderTest } from "./proxy-under-test.ts";
 
 /* gRPC through two sidecars with mutual TLS between them: spec/07 7.5, spec/03 3.4. */
 
@@ -113,6 +113,62 @@ describe("gRPC calls", () => {
     second.end();
     expect(await answerOf(second)).toMatchObject({ body: "second" });
     first.close(constants.NGHTTP2_CANCEL);
+  });
+});
+
+describe("gRPC calls over one connection", () => {
+  let applications: GrpcApplication[];
+  let caller: ProxyUnderTest;
+  let client: GrpcClient;
+
+  beforeAll(async () => {
+    applications = [await GrpcApplication.start(), await GrpcApplication.start()];
+    const retried = httpRules("reviews", {
+      match: [{ uri: { prefix: "/retried." } }], retries: { attempts: 3, retryOn: "unavailable", backoff: "1ms" }, route: [{ destination: { host: "reviews" } }],
+    }, { route: [{ destination: { host: "reviews" } }] });
+    caller = await ProxyUnderTest.start({ yaml: yamlOf(service({ name: "reviews", portName: "grpc", endpoints: applications }), retried) });
+    client = new GrpcClient(caller.connectOutbound({ address: "10.96.0.10", port: 9080 }));
+  });
+
+  afterAll(() => {
+    client.stop();
+    caller.stop();
+    for (const application of applications) application.stop();
+  });
+
+  const answer = async (path: string): Promise<GrpcAnswer> => {
+    const call = client.call({ ":path": path });
+    call.end();
+    return answerOf(call);
+  };
+
+  it("are balanced one by one", async () => {
+    for (const [index, application] of applications.entries()) {
+      application.handle = (stream) => {
+        beginAnswer(stream, 0);
+        stream.end(String(index));
+      };
+    }
+    const seen = new Set<string>();
+    for (let count = 0; count < 200 && seen.size < 2; count++) seen.add((await answer("/pkg.Service/Method")).body);
+    expect([...seen].toSorted()).toEqual(["0", "1"]);
+  });
+
+  it("are retried on the status in a head, as the route says, and never on one in trailers", async () => {
+    let calls = 0;
+    for (const application of applications) {
+      application.handle = (stream) => {
+        calls++;
+        if (calls < 3) {
+          stream.respond({ ":status": 200, "content-type": "application/grpc", "grpc-status": "14" }, { endStream: true });
+          return;
+        }
+        beginAnswer(stream, 14);
+        stream.end("late");
+      };
+    }
+    expect(await answer("/retried.Service/Method")).toMatchObject({ body: "late", trailers: { "grpc-status": "14" } });
+    expect(calls).toBe(3);
   });
 });
 
