@@ -83,7 +83,12 @@ async function measureAll(options: Options, load: LoadGenerator, application: Ap
     row.samples.push(sample);
     rows.set(key, row);
   };
-  for (const { route } of started) await load.run(route.port, 8, options.warmUpSeconds);
+  // With the most and with the fewest: what is compiled, and in which way, depends on which of the two it sees.
+  for (const { peer, arrangement, route } of started) {
+    say(`warming up ${peer.name} ${arrangement}`);
+    await load.run(route.port, Math.max(...options.connections), options.warmUpSeconds);
+    await load.run(route.port, Math.min(...options.connections), options.warmUpSeconds);
+  }
   for (let round = 1; round <= options.rounds; round++) {
     for (const connections of options.connections) {
       say(`round ${round} of ${options.rounds}, ${connections} connections`);

@@ -23,7 +23,7 @@ Measures CPU time per request and hop, memory and added latency of Outrider besi
   --connections LIST    1,8,32,64
   --rounds N            3; the peers alternate in each
   --seconds N           3, each measurement
-  --warm-up N           3, seconds before the first measurement of an arrangement
+  --warm-up N           5, seconds with the most and as many with the fewest connections before the first measurement
   --json FILE           write all figures
   --baseline FILE       compare with figures written earlier
 `;
@@ -41,7 +41,7 @@ export function readOptions(args: readonly string[]): Options | null {
       connections: { type: "string", default: "1,8,32,64" },
       rounds: { type: "string", default: "3" },
       seconds: { type: "string", default: "3" },
-      "warm-up": { type: "string", default: "3" },
+      "warm-up": { type: "string", default: "5" },
       json: { type: "string" },
       baseline: { type: "string" },
       help: { type: "boolean", default: false },
