@@ -11,7 +11,7 @@ import type { ListenerRefusal } from "./listener/listener.ts";
 import type { SocketAddress } from "./message/connection-facts.ts";
 import type { OriginalDestination } from "./listener/original-destination.ts";
 import { outbound } from "./outbound.ts";
-import type { Direction, ListenOptions, Parts } from "./parts.ts";
+import type { Direction, ListenOptions, Parts, TunnelledDirection } from "./parts.ts";
 import { AccessLog } from "./telemetry/access-log.ts";
 import { ClusterSeries } from "./telemetry/cluster-series.ts";
 import { DefectReports } from "./telemetry/defect-reports.ts";
@@ -42,10 +42,12 @@ export interface ThreadClusters {
   readonly inbound: readonly ClusterState[];
 }
 
-/** The ports of the capture listeners, once they listen. */
+/** The ports of the capture listeners and of the one for tunnels, once they listen. */
 export interface CapturePorts {
   readonly outbound: number;
   readonly inbound: number;
+  /** Null: there is none. */
+  readonly hbone: number | null;
 }
 
 /** Composition root of a data thread: both directions, what they share, and what a snapshot means to each. */
@@ -55,7 +57,7 @@ export class DataPlane {
   readonly #requestMetrics: RequestMetrics;
   readonly #tcpMetrics: TcpMetrics;
   readonly #accessLog: AccessLog;
-  readonly #directions: readonly [Direction, Direction];
+  readonly #directions: readonly [Direction, TunnelledDirection];
   #snapshot: Snapshot;
 
   /** Nothing listens before `listen()`; `snapshot` is obeyed from the start. */
@@ -89,7 +91,7 @@ export class DataPlane {
 
   async listen(): Promise<CapturePorts> {
     const [out, into] = this.#directions;
-    return { outbound: await out.listen(), inbound: await into.listen() };
+    return { outbound: await out.listen(), inbound: await into.listen(), hbone: await into.listenForTunnels() };
   }
 
   /** Inbound finishes what is under way; outbound stays open for the application's last calls (`spec/07` 7.13). */
@@ -138,6 +140,7 @@ export class DataPlane {
       outlierObserver: { outlier: (event) => options.log.info("outlier detection", { ...event }) },
       refused: (direction, refusal) => this.#onRefused(direction, refusal, listeners),
       countDetected: (direction, outcome) => listeners.detected(direction, outcome),
+      countTunnel: (answer) => listeners.tunnelAnswered(answer),
       defect: (where, cause) => defects.report(where, cause),
     };
   }

@@ -1,9 +1,12 @@
 import { Clusters } from "./cluster/clusters.ts";
 import { HOP_ALPN } from "./cluster/http-offer.ts";
+import { HboneConnections } from "./connection/hbone-connections.ts";
 import { HandshakeLimiter } from "./connection/handshake-limiter.ts";
-import { InboundConnections } from "./connection/inbound-connections.ts";
+import { InboundConnections, type InboundNext, type InboundRefusal } from "./connection/inbound-connections.ts";
 import { TcpProxy } from "./connection/tcp-proxy.ts";
 import { terminateTls } from "./connection/tls-server.ts";
+import { TunnelSocket } from "./connection/tunnel-socket.ts";
+import type { InboundSpec } from "./config/snapshot.ts";
 import { FilterChain } from "./filter/filter-chain.ts";
 import { Authorizer } from "./filter/rbac.ts";
 import { AuthorizationFacts } from "./filter/rbac-facts.ts";
@@ -11,7 +14,7 @@ import { RbacFilter } from "./filter/rbac-filter.ts";
 import { HttpConnectionManager } from "./http/http-connection-manager.ts";
 import { Listener } from "./listener/listener.ts";
 import { ListenerSet } from "./listener/listener-set.ts";
-import { type Direction, isInboundCluster, type Parts } from "./parts.ts";
+import { isInboundCluster, type Parts, type TunnelledDirection } from "./parts.ts";
 import { Router } from "./router/router.ts";
 import { ownPeerMetadata } from "./telemetry/peer-metadata.ts";
 import { Connector } from "./upstream/connector.ts";
@@ -21,12 +24,13 @@ import { Http2Client } from "./upstream/http2-client.ts";
 /** What we speak inside mesh mTLS, best first. Whatever else a peer offers is a hint for choosing the chain. */
 const HTTP_ALPN: readonly string[] = [HOP_ALPN, "h2", "http/1.1"];
 const TCP_ALPN: readonly string[] = ["istio"];
+const HBONE_ALPN: readonly string[] = ["h2"];
 
 /**
  * What happens to a connection that arrives for the application, in the order it happens: from the wire, through the
  * peer's proof of who it is and the policies on what it may do, to the application on localhost.
  */
-export function inbound(parts: Parts): Direction {
+export function inbound(parts: Parts): TunnelledDirection {
   const { listen } = parts;
   const captured = new Listener(
     { ...listen, name: `0.0.0.0_${listen.inboundPort}`, direction: "inbound", port: listen.inboundPort, originalDestination: parts.originalDestination },
@@ -39,8 +43,14 @@ export function inbound(parts: Parts): Direction {
     parts.listenerObserver,
   );
 
+  const forHbone = listen.hbonePort === null ? null : new Listener(
+    { ...listen, name: `0.0.0.0_${listen.hbonePort}`, direction: "inbound", port: listen.hbonePort, originalDestination: null },
+    (socket, remote, own) => hbone.handle(socket, remote, own),
+    parts.listenerObserver,
+  );
+
   const handshakes = new HandshakeLimiter();
-  const connections = new InboundConnections({
+  const next: InboundNext = {
     terminateTls: (socket, hello, protocol, done) => terminateTls(socket, {
       ...parts, handshakes, hello, trustDomains: parts.trustDomains(), alpnPreference: protocol === "http" ? HTTP_ALPN : TCP_ALPN,
     }, done),
@@ -49,7 +59,16 @@ export function inbound(parts: Parts): Direction {
     opaque: (request) => tcp.forward(request),
     dialEarly: (request, options) => tcp.dialEarly(request, options),
     refused: (refusal) => parts.refused("inbound", refusal),
+  };
+  const connections = new InboundConnections(next, parts);
+
+  // What ambient peers send comes in tunnels, and out of them as if in plaintext to the port it is for.
+  const hbone = new HboneConnections({
+    terminateTls: (socket, hello, done) => terminateTls(socket, { ...parts, handshakes, hello, trustDomains: parts.trustDomains(), alpnPreference: HBONE_ALPN }, done),
+    serve: (socket, facts) => tunnelled.serve(socket, facts),
+    refused: (refusal) => parts.refused("inbound", refusal),
   }, parts);
+  const tunnelled = new InboundConnections({ ...next, refused: (refusal, socket) => refuseTunnel(refusal, socket, parts) }, parts);
 
   // What was checked is what is sent: the filters see the request after hygiene, the router sends that same one.
   let authorizer = new Authorizer({ deny: [], allow: [] });
@@ -75,21 +94,40 @@ export function inbound(parts: Parts): Direction {
       authorizer = new Authorizer(snapshot.inbound.authorization);
       http.apply({ pathNormalization: snapshot.pathNormalization, ownMetadata: ownPeerMetadata(snapshot.workload) });
       connections.apply(snapshot.inbound);
+      tunnelled.apply(withoutMtls(snapshot.inbound));
+      hbone.apply({ addresses: snapshot.workload.addresses, ownPorts: () => [captured.port, forHbone?.port ?? 0, listen.outboundPort] });
       return bound.apply(snapshot.inbound.ports.flatMap(({ port, bind }) => (bind === null ? [] : [{ name: `${bind.address}_${port}`, bind }])));
     },
     listen: () => captured.listen(),
+    listenForTunnels: async () => forHbone?.listen() ?? null,
     identityChanged: () => clusters.closeStale(),
-    drain: () => http.drain(),
+    drain() {
+      http.drain();
+      hbone.drain();
+    },
     stopAccepting() {
       captured.close();
+      forHbone?.close();
       bound.close();
     },
     destroy() {
       captured.destroyConnections();
+      forHbone?.destroyConnections();
       bound.destroyConnections();
       clusters.closeAll();
     },
     activeCount: () => http.activeStreamCount + tcp.activeCount,
     clusterState: () => clusters.state(),
   };
+}
+
+/** What is in a tunnel was encrypted by the tunnel; `spec/02` 2.9. */
+function withoutMtls(spec: InboundSpec): InboundSpec {
+  return { ...spec, ports: spec.ports.map((port) => ({ ...port, mtls: "DISABLE" })), passthrough: { ...spec.passthrough, mtls: "DISABLE" } };
+}
+
+/** ztunnel's status for what policy forbids. */
+function refuseTunnel(refusal: InboundRefusal, socket: unknown, parts: Parts): void {
+  parts.refused("inbound", refusal);
+  if (socket instanceof TunnelSocket) socket.refuse(401);
 }

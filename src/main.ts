@@ -139,7 +139,7 @@ class ControlThread {
     const start = {
       listen: {
         address: options.bindAddress, outboundPort: options.capturePorts.outbound, inboundPort: options.capturePorts.inbound,
-        reusePort: options.concurrency > 1, maxConnections: MAX_CONNECTIONS,
+        hbonePort: options.capturePorts.hbone, reusePort: options.concurrency > 1, maxConnections: MAX_CONNECTIONS,
       },
       logLevel: options.logLevel,
       logFormat: options.logFormat,
@@ -212,9 +212,9 @@ class ControlThread {
   }
 
   #onReady(): void {
-    const { outbound, inbound, admin, status, ready, metrics, dns } = this.#ports;
+    const { outbound, inbound, admin, status, ready, metrics, dns, hbone } = this.#ports;
     const ms = Math.round(systemClock.monotonicMs() - this.#startedAtMs);
-    this.#output.write(JSON.stringify({ msg: "ready", pid: process.pid, ports: { outbound, inbound, admin, status, ready, metrics, dns }, ms }));
+    this.#output.write(JSON.stringify({ msg: "ready", pid: process.pid, ports: { outbound, inbound, admin, status, ready, metrics, dns, hbone: hbone ?? undefined }, ms }));
   }
 
   #listenToSignals(): void {

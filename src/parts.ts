@@ -3,6 +3,7 @@ import type { ClusterState } from "./cluster/cluster-state.ts";
 import type { OutlierObserver } from "./cluster/outlier-detector.ts";
 import type { DetectionObserver } from "./connection/detection.ts";
 import type { InboundRefusal } from "./connection/inbound-connections.ts";
+import type { TunnelAnswer } from "./connection/tunnel-socket.ts";
 import type { Snapshot } from "./config/snapshot.ts";
 import type { Clock } from "./core/clock.ts";
 import type { DefectObserver } from "./core/defect.ts";
@@ -21,6 +22,8 @@ export interface ListenOptions {
   /** 0: any free port. */
   readonly outboundPort: number;
   readonly inboundPort: number;
+  /** Where ambient peers open HBONE tunnels; null: nowhere. */
+  readonly hbonePort: number | null;
   /** More than one data thread shares the ports. */
   readonly reusePort: boolean;
   /** Connections open at the same time in one direction of one thread. */
@@ -48,6 +51,8 @@ export interface Parts {
   readonly refused: (direction: "inbound" | "outbound", refusal: InboundRefusal) => void;
   /** Counts an outcome of protocol detection. */
   readonly countDetected: DetectionObserver;
+  /** Counts an HBONE tunnel that was asked for. */
+  readonly countTunnel: (answer: TunnelAnswer) => void;
   readonly defect: DefectObserver;
 }
 
@@ -69,6 +74,12 @@ export interface Direction {
   activeCount(): number;
   /** Clusters and endpoints as they are now, plain data for `/clusters`. */
   clusterState(): readonly ClusterState[];
+}
+
+/** The direction that tunnels lead into. */
+export interface TunnelledDirection extends Direction {
+  /** Opens the listener for HBONE, if there is to be one; resolves with its port. */
+  listenForTunnels(): Promise<number | null>;
 }
 
 /** Clusters towards our own application; `spec/00` 0.3. */

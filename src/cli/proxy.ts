@@ -33,6 +33,7 @@ export async function proxy(args: readonly string[], environment: NodeJS.Process
 
 function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOptions {
   const port = (name: string): number => flags.number(name, 0, MAX_PORT);
+  const optionalPort = (name: string): number | null => (flags.text(name) === "" ? null : port(name));
   const logLevel = flags.text("log-level");
   const logFormat = flags.text("log-format");
   const configPaths = flags.list("config");
@@ -46,9 +47,9 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
     certificateDirectory: flags.text("certs"),
     concurrency: flags.number("concurrency", 1, 64),
     bindAddress: flags.text("bind"),
-    capturePorts: { outbound: port("outbound-port"), inbound: port("inbound-port") },
+    capturePorts: { outbound: port("outbound-port"), inbound: port("inbound-port"), hbone: optionalPort("hbone-port") },
     adminPorts: { admin: port("admin-port"), status: port("status-port"), ready: port("ready-port"), metrics: port("metrics-port") },
-    dnsPort: flags.text("dns-port") === "" ? null : port("dns-port"),
+    dnsPort: optionalPort("dns-port"),
     drainSeconds: flags.number("drain", 0, 3600),
     logLevel,
     logFormat,

@@ -36,7 +36,8 @@ export interface InboundNext {
   readonly authorizeTcp: (facts: ConnectionFacts) => AuthorizationVerdict;
   readonly opaque: (request: TcpRequest) => void;
   readonly dialEarly: (request: TcpRequest, options: EarlyDialOptions) => EarlyDial;
-  readonly refused: (refusal: InboundRefusal) => void;
+  /** The socket is destroyed after the call. */
+  readonly refused: (refusal: InboundRefusal, socket: Socket) => void;
 }
 
 /** `spec/02` 2.8: the hop to the application repeats only what was never written. */
@@ -95,12 +96,16 @@ export class InboundConnections {
 
   /** A captured connection, or one to a port the Sidecar resource binds (`isCaptured` false). */
   handle(socket: Socket, remote: SocketAddress, destination: SocketAddress, isCaptured: boolean): void {
-    const port = this.#ports.get(destination.port) ?? this.#passthrough;
+    this.serve(socket, { remote, local: destination, isCaptured, tls: null });
+  }
+
+  /** A connection of which more is known than where it goes to: one that came through a tunnel. The socket is paused. */
+  serve(socket: Socket, facts: ConnectionFacts): void {
+    const port = this.#ports.get(facts.local.port) ?? this.#passthrough;
     if (port === null) {
       socket.destroy();
       return;
     }
-    const facts: ConnectionFacts = { remote, local: destination, isCaptured, tls: null };
     const { mtls, protocol } = port.spec;
     const arrival: Arrival = { socket, facts, port, early: null };
     if (servesUnseen(mtls, protocol)) {
@@ -223,7 +228,7 @@ export class InboundConnections {
 
   #refuse({ socket, facts, early }: Arrival, reason: string, message: string): void {
     early?.cancel();
-    this.#next.refused({ remote: facts.remote, local: facts.local, reason, message });
+    this.#next.refused({ remote: facts.remote, local: facts.local, reason, message }, socket);
     socket.destroy();
   }
 }

@@ -152,7 +152,7 @@ export class DataThreads {
     const name = `data-${id}`;
     const start = { ...this.#start, name, logLevel: this.#logLevel };
     const workerData: DataThreadStart = ports === null ? start
-      : { ...start, listen: { ...listen, outboundPort: ports.outbound, inboundPort: ports.inbound } };
+      : { ...start, listen: { ...listen, outboundPort: ports.outbound, inboundPort: ports.inbound, hbonePort: ports.hbone } };
     const thread = new DataThread(id, new Worker(dataThreadFile(), { workerData, name, resourceLimits: RESOURCE_LIMITS }), this.#clock.monotonicMs(), this.#isDraining);
     this.#threads.add(thread);
     thread.worker.on("message", (message: FromDataThread) => this.#onMessage(thread, message));

@@ -143,7 +143,9 @@ class HttpConnection implements HttpHandler {
   constructor(manager: HttpConnectionManager, routing: StreamRouting, facts: ConnectionFacts) {
     this.#manager = manager;
     this.#routing = routing;
-    this.#clientCert = manager.direction === "inbound" ? new ForwardedClientCert(facts.tls, "APPEND_FORWARD") : null;
+    // In a tunnel there is no proxy of the caller's that would have taken out what its application made up.
+    const mode = facts.tunnel === undefined ? "APPEND_FORWARD" : "SANITIZE_SET";
+    this.#clientCert = manager.direction === "inbound" ? new ForwardedClientCert(facts.tls, mode) : null;
   }
 
   request(head: RequestHead, end: boolean, downstream: DownstreamStream): RequestReceiver {

@@ -136,9 +136,9 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     }
     if (this.#phase !== "http") return;
     if (this.#stream === null) this.#linger();
-    // A request cut short; Content-Length or the last chunk would have told otherwise. And no proxy closes its half of
-    // a connection to wait for an answer: inside the mesh a FIN says that the caller has given up.
-    else if (!this.#isRequestEnded || this.connection.tls !== null) this.#socket.destroy();
+    // A request cut short; Content-Length or the last chunk would have told otherwise. And no proxy closes its half to
+    // wait for an answer: inside the mesh a FIN says that the caller has given up. (A tunnel's is the application's own.)
+    else if (!this.#isRequestEnded || (this.connection.tls !== null && this.connection.tunnel === undefined)) this.#socket.destroy();
     else if (this.#stream.isUnanswered) this.#deadline.set(this.#limits.halfClosedMs);
   }
 

@@ -96,7 +96,13 @@ export class Http2ServerStream implements DownstreamStream, Http2StreamUser {
     if (this.#phase === "done" && this.receiver === null) return;
     this.#phase = "done";
     this.receiver = null;
-    this.#stream.reset(error.attributes.source === "downstream" ? Http2ErrorCode.cancel : Http2ErrorCode.internalError);
+    this.#stream.reset(this.#resetCodeFor(error));
+  }
+
+  /** What a tunnel leads to was reset: RFC 9113 section 8.5. */
+  #resetCodeFor({ attributes: { source } }: ProxyError): Http2ErrorCode {
+    if (source === "downstream") return Http2ErrorCode.cancel;
+    return this.#method === "CONNECT" ? Http2ErrorCode.connectError : Http2ErrorCode.internalError;
   }
 
   pause(): void {

@@ -1,3 +1,5 @@
+import type { WorkloadLabels } from "./workload-labels.ts";
+
 /** An address of one end of a connection; `address` is a canonical IP without brackets or zone. */
 export interface SocketAddress {
   readonly address: string;
@@ -26,6 +28,12 @@ export interface TlsFacts {
   readonly alpn: string | null;
 }
 
+/** Of a connection that came as an HBONE tunnel (`spec/02` 2.9): what its CONNECT said besides. */
+export interface TunnelFacts {
+  /** The caller's account of itself, for telemetry only; null when it gave none. */
+  readonly workload: WorkloadLabels | null;
+}
+
 /** What is known of a downstream connection before its first stream. */
 export interface ConnectionFacts {
   /** The downstream peer. */
@@ -38,4 +46,6 @@ export interface ConnectionFacts {
   readonly tls: TlsFacts | null;
   /** The server name of TLS that is passed through unopened, lower case, where it was looked at. */
   readonly passthroughServerName?: string;
+  /** Set inside a tunnel, where `tls` is what the tunnel's peer proved and the bytes are as its application sent them. */
+  readonly tunnel?: TunnelFacts;
 }

@@ -54,7 +54,7 @@ export class StreamInfo {
   /** SPIFFE ID the upstream proved, null on plaintext. */
   upstreamPrincipal: string | null = null;
   /** Who is at the other end: the caller when inbound, the endpoint when outbound. */
-  peer: WorkloadLabels | null = null;
+  peer: WorkloadLabels | null;
   attempts = 0;
   /** Milliseconds from the request's end to the upstream's response head; -1 when there was none. */
   upstreamServiceMs = -1;
@@ -63,6 +63,7 @@ export class StreamInfo {
     this.direction = direction;
     this.connection = connection;
     this.startedAtMs = startedAtMs;
+    this.peer = connection.tunnel?.workload ?? null;
   }
 
   /** Adds a response flag, keeping each once. */
@@ -93,12 +94,13 @@ export class TcpInfo {
   upstreamHost: string | null = null;
   upstreamLocalAddress: SocketAddress | null = null;
   upstreamPrincipal: string | null = null;
-  peer: WorkloadLabels | null = null;
+  peer: WorkloadLabels | null;
 
   constructor(direction: Direction, connection: ConnectionFacts, startedAtMs: number) {
     this.direction = direction;
     this.connection = connection;
     this.startedAtMs = startedAtMs;
+    this.peer = connection.tunnel?.workload ?? null;
   }
 }
 

@@ -48,6 +48,11 @@ export class ListenerSeries {
     this.#writer.counter("outrider_protocol_detections_total", { direction, outcome }).add(1);
   }
 
+  /** How a CONNECT for an HBONE tunnel was answered. */
+  tunnelAnswered(answer: "accepted" | "refused" | "unreachable"): void {
+    this.#writer.counter("outrider_hbone_tunnels_total", { outcome: answer }).add(1);
+  }
+
   #of(listener: string): OneListener {
     let series = this.#listeners.get(listener);
     if (series === undefined) {

@@ -8,9 +8,10 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { freePort } from "./free-port.ts";
 import { ask } from "./http-client.ts";
 import { Load } from "./load.ts";
+import { asSocket, HboneClient } from "./hbone-client.ts";
 import { httpRules, networking, portOf, service, yamlOf } from "./mesh-resources.ts";
 import { eventually } from "./proxy-under-test.ts";
-import { outrider, RunningProxy, type RunningProxyOptions } from "./running-proxy.ts";
+import { outrider, type Ports, RunningProxy, type RunningProxyOptions } from "./running-proxy.ts";
 import { TestApplication } from "./test-application.ts";
 
 /* The program as operators run it: start, reload, signals, end. Faults F14, F16, F17, F18; users 1.1, 1.2, 1.6. */
@@ -55,6 +56,16 @@ describe("outrider proxy", () => {
     await start();
     expect((await ask(inbound())).body).toBe("app");
     expect((await ask(outbound())).body).toBe("app");
+  });
+
+  it("listens for HBONE only where it is asked to, on a port that the ready line names", async () => {
+    expect((await start()).ports).not.toHaveProperty("hbone");
+    const proxy = await start({ flags: ["--hbone-port", "0"], files: { "services.yaml": services() } });
+    const { hbone } = proxy.ports as Ports & { readonly hbone: number };
+    const client = new HboneClient(hbone);
+    const answer = await ask(asSocket(await client.open(`127.0.0.1:${application.port}`)));
+    expect([answer.status, answer.body]).toEqual([200, "app"]);
+    client.close();
   });
 
   it("serves on by the last good version of what is broken, names the place, and takes up what is fixed", async () => {

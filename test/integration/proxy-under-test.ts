@@ -45,7 +45,7 @@ export class ProxyUnderTest {
   readonly #workload: WorkloadIdentity;
   readonly #plane: DataPlane;
   readonly #reader = new SeriesReader();
-  #ports: CapturePorts = { outbound: 0, inbound: 0 };
+  #ports: CapturePorts = { outbound: 0, inbound: 0, hbone: null };
   #version = 1;
   #generation = 0;
 
@@ -64,7 +64,7 @@ export class ProxyUnderTest {
       log: new Logger({ write: (line) => this.logLines.push(line) }, clock, timers, { level: "debug" }),
       accessLog: { write: (line) => this.accessLog.push(JSON.parse(line) as Record<string, unknown>) },
       series: new SeriesWriter((batch) => this.#reader.accept("data-0", batch)),
-      listen: { address: "127.0.0.1", outboundPort: 0, inboundPort: 0, reusePort: false, maxConnections: 1000 },
+      listen: { address: "127.0.0.1", outboundPort: 0, inboundPort: 0, hbonePort: 0, reusePort: false, maxConnections: 1000 },
     }, this.compile(options.yaml));
   }
 
@@ -84,6 +84,10 @@ export class ProxyUnderTest {
 
   get inboundPort(): number {
     return this.#ports.inbound;
+  }
+
+  get hbonePort(): number {
+    return this.#ports.hbone ?? 0;
   }
 
   /** Compiles resources for this workload; an object that is refused fails the test. */

@@ -80,7 +80,7 @@ beforeEach(async () => {
   });
   connections = new InboundConnections({
     terminateTls: (...of) => next.terminateTls(...of), http: (...of) => next.http(...of), authorizeTcp: (facts) => next.authorizeTcp(facts),
-    opaque: (request) => next.opaque(request), dialEarly: (...of) => next.dialEarly(...of), refused: (refusal) => next.refused(refusal),
+    opaque: (request) => next.opaque(request), dialEarly: (...of) => next.dialEarly(...of), refused: (...of) => next.refused(...of),
   }, { timers: time.timers, countDetected: (direction, what) => detected.push(`${direction} ${what}`), defect: (_where, cause) => defects.push(cause) });
   connections.apply(SPEC);
 });
@@ -126,9 +126,9 @@ describe("the chain of an inbound connection", () => {
 
   it("gives the request of an HTTP port its cluster and what may be repeated", async () => {
     let action: unknown;
-    next.http = (_socket, _bytes, _facts, routing) => {
+    next.http = (socket, _bytes, _facts, routing) => {
       action = routing.findRoute(new RequestHead("GET", "any", "/", new HeaderList()))?.action;
-      next.refused({} as InboundRefusal);
+      next.refused({} as InboundRefusal, socket);
     };
     handle(8080);
     far.socket.write("GET / HTTP/1.1\r\n\r\n");

@@ -94,7 +94,7 @@ afterEach(async () => {
 
 function make(change: Partial<{ outboundPort: number; reusePort: boolean }> = {}): DataThreads {
   threads = new DataThreads({
-    listen: { address: "127.0.0.1", outboundPort: 0, inboundPort: 0, reusePort: false, maxConnections: 100, ...change }, logLevel: "info", logFormat: "json",
+    listen: { address: "127.0.0.1", outboundPort: 0, inboundPort: 0, hbonePort: null, reusePort: false, maxConnections: 100, ...change }, logLevel: "info", logFormat: "json",
   }, listener, new TimerWheel(systemClock), systemClock);
   return threads;
 }
