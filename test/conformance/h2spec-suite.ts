@@ -1,10 +1,13 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { freePort } from "../integration/free-port.ts";
-import { networking, service, yamlOf } from "../integration/mesh-resources.ts";
-import { ProxyUnderTest } from "../integration/proxy-under-test.ts";
+import { meshClient } from "../integration/mesh-client.ts";
+import { networking, type Resource, service, yamlOf } from "../integration/mesh-resources.ts";
+import { STRICT } from "../integration/proxy-pair.ts";
+import { ProxyUnderTest, rawServer } from "../integration/proxy-under-test.ts";
 import { TestApplication } from "../integration/test-application.ts";
 import { H2SPEC, versionOf } from "./peers.ts";
 import { runProgram } from "./run-program.ts";
@@ -22,8 +25,8 @@ interface Exclusion {
   readonly reason: string;
 }
 
-const EXCLUSIONS: Readonly<Record<"inbound" | "outbound", readonly Exclusion[]>> = {
-  inbound: [{
+const EXCLUSIONS: Readonly<Record<"plaintext" | "outbound", readonly Exclusion[]>> = {
+  plaintext: [{
     id: "http2/3.5 Sends invalid connection preface",
     seen: /looked like an HTTP\/1\.1 header/,
     reason: "the port takes both versions and what comes is not HTTP/2: it is answered 400 in HTTP/1.1, and the connection is closed; h2spec reads the answer as a broken frame",
@@ -35,31 +38,48 @@ const EXCLUSIONS: Readonly<Record<"inbound" | "outbound", readonly Exclusion[]>>
   }],
 };
 
-/** h2spec with its strict cases against both listeners of a sidecar, HTTP/2 by prior knowledge. */
+/** What an Istio sidecar offers for HTTP/2 (spec/05 5.4). */
+const ISTIO_HTTP2 = ["istio-h2", "istio", "h2"];
+
+/** h2spec with its strict cases against both listeners of a sidecar: by prior knowledge, and inbound by mesh mTLS too. */
 export async function runH2spec(file: string): Promise<SuiteReport[]> {
   const application = await TestApplication.start("reviews");
   const port = await freePort();
-  const proxy = await ProxyUnderTest.start({
-    yaml: yamlOf(
-      // h2spec names its peer by address, and so is the service found.
-      service({ name: "reviews", clusterIP: "127.0.0.1", port, endpoints: [{ port: application.port }] }),
-      networking("Sidecar", "default", {
-        egress: [{ port: { number: port, protocol: "HTTP", name: "http" }, bind: "127.0.0.1", captureMode: "NONE", hosts: ["*/*"] }],
-      }),
-    ),
-    workload: { serviceAccount: "reviews", labels: { app: "reviews" } },
-  });
+  const proxy = await ProxyUnderTest.start({ yaml: yamlFor(port, application.port), workload: { serviceAccount: "reviews", labels: { app: "reviews" } } });
   proxy.destination = { address: "127.0.0.1", port: application.port };
-  const version = versionOf(file, H2SPEC.module);
+  const bridge = await meshBridge(proxy.inboundPort);
+  const run = async (against: string, to: number, exclusions: readonly Exclusion[]): Promise<SuiteReport> => (
+    { suite: "h2spec", version: versionOf(file, H2SPEC.module), against, results: await cases(file, to, exclusions) });
   try {
-    return [
-      { suite: "h2spec", version, against: "inbound listener, port declared HTTP, PERMISSIVE, without TLS", results: await cases(file, proxy.inboundPort, EXCLUSIONS.inbound) },
-      { suite: "h2spec", version, against: "outbound listener of an HTTP service, `captureMode: NONE`", results: await cases(file, port, EXCLUSIONS.outbound) },
-    ];
+    const outbound = await run("outbound listener of an HTTP service, `captureMode: NONE`, by prior knowledge", port, EXCLUSIONS.outbound);
+    const plaintext = await run("inbound listener, port declared HTTP, PERMISSIVE, by prior knowledge", proxy.inboundPort, EXCLUSIONS.plaintext);
+    await proxy.apply(yamlFor(port, application.port, STRICT));
+    return [await run("inbound listener, STRICT, mesh mTLS with ALPN `h2`", bridge.port, []), plaintext, outbound];
   } finally {
+    bridge.close();
     proxy.stop();
     application.stop();
   }
+}
+
+function yamlFor(port: number, applicationPort: number, ...more: readonly Resource[]): string {
+  return yamlOf(
+    // h2spec names its peer by address, and so is the service found.
+    service({ name: "reviews", clusterIP: "127.0.0.1", port, endpoints: [{ port: applicationPort }] }),
+    networking("Sidecar", "default", {
+      egress: [{ port: { number: port, protocol: "HTTP", name: "http" }, bind: "127.0.0.1", captureMode: "NONE", hosts: ["*/*"] }],
+    }), more);
+}
+
+/** Carries what comes to it over mesh mTLS to `port`: h2spec has no client certificate. */
+function meshBridge(port: number): ReturnType<typeof rawServer> {
+  return rawServer((socket) => {
+    const secured = meshClient(connect({ port, host: "127.0.0.1", allowHalfOpen: true }), { alpn: ISTIO_HTTP2 });
+    secured.on("error", () => socket.destroy());
+    socket.on("close", () => secured.destroy());
+    socket.pipe(secured);
+    secured.pipe(socket);
+  });
 }
 
 async function cases(file: string, port: number, exclusions: readonly Exclusion[]): Promise<CaseResult[]> {
