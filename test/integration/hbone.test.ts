@@ -62,6 +62,19 @@ describe("HBONE inbound", () => {
     expect(metrics).toContain('outrider_hbone_tunnels_total{outcome="accepted"} 1');
   });
 
+  it("answers an HTTP/1 caller that has closed its half, as applications may", async () => {
+    const application = await TestApplication.start("app", (_request, response) => setTimeout(() => response.end("late"), 50));
+    stops.push(() => application.stop());
+    const proxy = await proxyFor(application.port, "http");
+    const { stream } = await clientOf(proxy).open(`127.0.0.1:${application.port}`);
+    let text = "";
+    stream.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    stream.end("GET / HTTP/1.1\r\nHost: reviews\r\nConnection: close\r\n\r\n");
+    await eventually(() => stream.closed, "the tunnel closed");
+    expect(text).toMatch(/^HTTP\/1\.1 200 [^]*late/);
+    expect(stream.rstCode).toBe(0);
+  });
+
   it.each(["http2", "grpc", ""])("serves HTTP/2 inside a tunnel (port named %j)", async (portName) => {
     const application = createHttp2Server((request, response) => response.end(`${request.method} ${request.url}`));
     await new Promise<void>((resolve) => {
