@@ -8,6 +8,7 @@ import { RouteTable } from "../router/route-table.ts";
 import { CLIENT_FIRST_DELAY_MS, DETECT_TIMEOUT_MS, type DetectionOutcome, type DetectionParts, speaksFirst } from "./detection.ts";
 import type { EarlyDial, EarlyDialOptions } from "./early-dial.ts";
 import { FirstBytes } from "./first-bytes.ts";
+import { type PassedTls, SniRoutes } from "./sni-routes.ts";
 import { sniff } from "./sniff.ts";
 import type { TcpRequest } from "./tcp-proxy.ts";
 
@@ -30,6 +31,8 @@ export class OutboundConnections {
   readonly #next: OutboundNext;
   readonly #parts: DetectionParts;
   #listeners = new Map<string, OutboundListenerSpec>();
+  /** Of the listeners that have any. */
+  #sniRoutes = new Map<OutboundListenerSpec, SniRoutes>();
   #tables = new Map<string, RouteTable>();
   #catchAll: readonly WeightedClusterSpec[] = BLACK_HOLE;
   readonly #routings = new Map<string, StreamRouting>();
@@ -48,6 +51,7 @@ export class OutboundConnections {
       if (listener.bind === null) this.#listeners.set(listenerKey(listener.address, listener.port), listener);
       else this.#listeners.set(listener.name, listener);
     }
+    this.#sniRoutes = new Map(spec.listeners.filter(({ tls }) => tls.length > 0).map((listener) => [listener, new SniRoutes(listener.tls)]));
     // Connections keep the object they have; what is gone from the configuration is not kept for new ones.
     for (const name of this.#routings.keys()) if (!this.#tables.has(name)) this.#routings.delete(name);
     this.#catchAll = spec.catchAll === "ALLOW_ANY" ? PASSTHROUGH : BLACK_HOLE;
@@ -70,20 +74,33 @@ export class OutboundConnections {
 
   #handle(socket: Socket, facts: ConnectionFacts, listener: OutboundListenerSpec | null, catchAll: readonly WeightedClusterSpec[]): void {
     const request: TcpRequest = { socket, firstBytes: null, facts, clusters: listener?.tcp ?? catchAll, service: null };
-    if (listener === null || listener.protocol === "tcp" || listener.routeTable === null) {
+    const sniRoutes = listener === null ? undefined : this.#sniRoutes.get(listener);
+    const table = listener === null || listener.protocol === "tcp" ? null : listener.routeTable;
+    if (listener === null || (table === null && sniRoutes === undefined)) {
       this.#next.opaque(request);
       return;
     }
-    const routing = this.#routingOf(listener.routeTable);
+    const routing = table === null ? null : this.#routingOf(table);
     const opaque = (firstBytes: Buffer, outcome: DetectionOutcome): void => {
       this.#count(listener, outcome);
       this.#next.opaque({ ...request, firstBytes, early });
     };
     const first = new FirstBytes(socket, {
       bytes: (bytes) => {
-        const protocol = sniff(bytes);
+        const tls = sniRoutes === undefined ? "not-tls" : sniRoutes.inspect(bytes);
+        if (tls === "incomplete") {
+          // Whoever has begun TLS is not waiting for a server's word: it must not decide before the name is known.
+          early?.cancel();
+          return false;
+        }
+        if (tls !== "not-tls") {
+          this.#count(listener, "tls");
+          this.#passTls({ ...request, firstBytes: bytes, early }, tls);
+          return true;
+        }
+        const protocol = routing === null ? "other" : sniff(bytes);
         if (protocol === "incomplete") return false;
-        if (protocol === "http1" || protocol === "http2") {
+        if (routing !== null && (protocol === "http1" || protocol === "http2")) {
           this.#count(listener, protocol);
           early?.cancel();
           this.#next.http(socket, bytes, facts, routing);
@@ -96,12 +113,25 @@ export class OutboundConnections {
       silent: (bytes, hasEnded) => opaque(bytes, hasEnded ? "opaque" : "timeout"),
       closed: () => socket.destroy(),
     }, this.#parts, DETECT_TIMEOUT_MS);
-    const early = listener.protocol !== "auto" ? null : this.#next.dialEarly(request, {
+    // Also beside TLS routes an opaque service of the port may speak first.
+    const mayHearServer = listener.protocol === "auto" || (table === null && listener.tcp !== null);
+    const early = !mayHearServer ? null : this.#next.dialEarly(request, {
       delayMs: this.#clientFirst.has(listener.name) ? CLIENT_FIRST_DELAY_MS : 0,
       graceMs: 0,
       isAllowed: () => true,
       onUpstreamSpoke: () => first.decide((bytes) => opaque(bytes, "server_first")),
     });
+  }
+
+  /** TLS goes where its server name leads, or, with a name nobody has, where opaque bytes go. */
+  #passTls(request: TcpRequest, { serverName, route }: PassedTls): void {
+    const facts = serverName === null ? request.facts : { ...request.facts, passthroughServerName: serverName };
+    if (route === null) {
+      this.#next.opaque({ ...request, facts });
+      return;
+    }
+    request.early?.cancel();
+    this.#next.opaque({ ...request, facts, early: null, clusters: route.clusters });
   }
 
   #count({ name }: OutboundListenerSpec, outcome: DetectionOutcome): void {

@@ -1,4 +1,13 @@
 import type { SniRouteSpec } from "../config/snapshot.ts";
+import { inspectClientHello } from "./client-hello.ts";
+
+/** A connection that begins with a ClientHello, whole or so malformed that its name cannot be told. */
+export interface PassedTls {
+  /** Null: the client sent none. */
+  readonly serverName: string | null;
+  /** Null: none of the routes has it. */
+  readonly route: SniRouteSpec | null;
+}
 
 /**
  * The server names of a listener, made ready once per snapshot (`spec/02` 2.5). As Istio's sidecar does, the exact name
@@ -35,6 +44,17 @@ export class SniRoutes {
       if (found !== undefined) return found;
     }
     return this.#any;
+  }
+
+  /**
+   * What all the first bytes of a connection so far come to. Once they begin a ClientHello they are never `not-tls` again,
+   * so that no cut or broken hello is served as something else.
+   */
+  inspect(bytes: Buffer): PassedTls | "incomplete" | "not-tls" {
+    const hello = inspectClientHello(bytes);
+    if (hello.kind === "incomplete" || hello.kind === "not-tls") return hello.kind;
+    if (hello.kind === "malformed") return { serverName: null, route: null };
+    return { serverName: hello.serverName, route: this.find(hello.serverName) };
   }
 
   #add(host: string, route: SniRouteSpec): void {

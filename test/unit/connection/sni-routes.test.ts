@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { SniRouteSpec } from "../../../src/config/snapshot.ts";
 import { SniRoutes } from "../../../src/connection/sni-routes.ts";
+import { clientHello, inRecords, sniExtension } from "./hello-bytes.ts";
 
 const route = (name: string, ...sniHosts: string[]): SniRouteSpec => ({ sniHosts, clusters: [{ name, weight: 1 }], provenance: null });
 const to = (routes: readonly SniRouteSpec[], serverName: string | null): string | undefined => new SniRoutes(routes).find(serverName)?.clusters[0]?.name;
@@ -34,5 +35,25 @@ describe("SNI routes", () => {
   it("finds one among many at a cost that does not depend on their number", () => {
     const many = Array.from({ length: 5000 }, (_, index) => route(`c${index}`, `*.h${String(index).padStart(4, "0")}.test`));
     expect(to(many, "www.h4321.test")).toBe("c4321");
+  });
+});
+
+describe("the first bytes", () => {
+  const routes = new SniRoutes([route("any", "*"), route("api", "api.test")]);
+  const hello = (...names: string[]): Buffer => inRecords(clientHello(names.map(sniExtension)), 40);
+  const seen = (bytes: Buffer): unknown => {
+    const inspected = routes.inspect(bytes);
+    return typeof inspected === "string" ? inspected : [inspected.serverName, inspected.route?.clusters[0]?.name];
+  };
+
+  it("name the server in any spelling, over any number of records", () => {
+    expect([seen(hello("API.test.")), seen(hello("x.test")), seen(hello())]).toEqual([["api.test", "api"], ["x.test", "any"], [null, "any"]]);
+  });
+
+  it("are never taken for something else once they begin TLS", () => {
+    const whole = hello("api.test");
+    for (let length = 1; length < whole.length; length++) expect(seen(whole.subarray(0, length))).toBe("incomplete");
+    expect(seen(hello("api.test", "x.test"))).toEqual([null, undefined]);
+    expect(seen(Buffer.from("GET / HTTP/1.1\r\n"))).toBe("not-tls");
   });
 });
