@@ -1,4 +1,4 @@
-import type { WeightedClusterSpec } from "../snapshot.ts";
+import type { SniRouteSpec, WeightedClusterSpec } from "../snapshot.ts";
 import { listenerName } from "./listener-set.ts";
 import type { ListenerSet } from "./listener-set.ts";
 import { classOf } from "./port-protocol.ts";
@@ -6,11 +6,13 @@ import { sharedRouteTable, singleRouteTable } from "./route-table.ts";
 import type { RoutedService, RouteTableParts } from "./route-table.ts";
 import type { Service, ServicePort } from "./service.ts";
 import type { EgressScope } from "./sidecar-scope.ts";
-import { tcpRoute } from "./tcp-route.ts";
+import { SniRouteSet, ruledSniRoutes, sniRoutes } from "./sni-route.ts";
+import { ownTcpRoute, tcpRoute } from "./tcp-route.ts";
 
 /**
  * The logical listeners of everything one egress scope imports (spec/02 2.1): a service with addresses of its own has a
- * listener on each, except for HTTP, which all services of a port share.
+ * listener on each, except for HTTP, which all services of a port share. Those without share the port: told apart by
+ * `Host`, by server name, or, opaque, not at all.
  *
  * @param claimed ports that other entries of the Sidecar resource have for themselves.
  */
@@ -21,17 +23,19 @@ export function addCapturedListeners(set: ListenerSet, scope: EgressScope, claim
       if (!claimed.has(port.number)) addPort(set, shared, service, port, scope, parts);
     }
   }
-  for (const [port, { hasHttp, opaque }] of [...shared].toSorted(([a], [b]) => a - b)) {
+  for (const [port, { hasHttp, tls, opaque }] of [...shared].toSorted(([a], [b]) => a - b)) {
     const table = hasHttp ? sharedRouteTable(String(port), port, membersOf(scope, port), scope, parts) : null;
     const protocol = table === null ? "tcp" : opaque === null ? "http" : "auto";
     const tcp = opaque === null ? null : opaque.clusters;
-    set.add({ name: listenerName(null, port), address: null, port, bind: null, protocol, routeTable: table?.name ?? null, tls: [], tcp }, table, opaque?.owner ?? null);
+    const listener = { name: listenerName(null, port), address: null, port, bind: null, protocol, routeTable: table?.name ?? null, tls: tls.all, tcp } as const;
+    set.add(listener, table, opaque?.owner ?? null);
   }
 }
 
 /** What services without an address of their own have in common on a port. */
 interface SharedPort {
   hasHttp: boolean;
+  readonly tls: SniRouteSet;
   opaque: { readonly owner: Service; readonly clusters: WeightedClusterSpec[] } | null;
 }
 
@@ -49,12 +53,12 @@ function addPort(
   for (const address of addresses) addOwn(set, address, service, port, scope, parts);
   // The pods of a headless service are its addresses, even while there are none.
   if (addresses.length > 0 || (service.isHeadless && protocol !== "http")) return;
+  const entry = shared.get(port.number) ?? { hasHttp: false, tls: new SniRouteSet(), opaque: null };
+  shared.set(port.number, entry);
   if (protocol === "tls") {
-    reportServerName(service, port, parts);
+    entry.tls.add(service, port.number, sniRoutes(service, port.number, scope.rules, parts), parts.problems);
     return;
   }
-  const entry = shared.get(port.number) ?? { hasHttp: false, opaque: null };
-  shared.set(port.number, entry);
   if (protocol !== "tcp") entry.hasHttp = true;
   if (protocol === "http") return;
   if (entry.opaque === null) entry.opaque = { owner: service, clusters: tcpRoute(service, port.number, scope.rules, parts) };
@@ -72,7 +76,7 @@ function listenAddresses(service: Service, port: ServicePort, own: readonly stri
 function addOwn(set: ListenerSet, address: string, service: Service, port: ServicePort, scope: EgressScope, parts: RouteTableParts): void {
   const isAuto = classOf(port.protocol) === "auto";
   const table = isAuto ? singleRouteTable(`${service.host}:${port.number}`, service, port.number, scope, parts) : null;
-  const tcp = tcpRoute(service, port.number, scope.rules, parts);
+  const { tls, tcp } = ownRoutes(service, port, scope, parts);
   set.add({
     name: listenerName(address, port.number),
     address,
@@ -80,9 +84,16 @@ function addOwn(set: ListenerSet, address: string, service: Service, port: Servi
     bind: null,
     protocol: isAuto ? "auto" : "tcp",
     routeTable: table?.name ?? null,
-    tls: [],
+    tls,
     tcp,
   }, table, service);
+}
+
+/** `tls` rules are for TLS ports and `tcp` rules for all others; a server name that `tls` rules do not have is unknown. */
+function ownRoutes(service: Service, port: ServicePort, scope: EgressScope, parts: RouteTableParts): { tls: SniRouteSpec[]; tcp: WeightedClusterSpec[] | null } {
+  if (classOf(port.protocol) !== "tls") return { tls: [], tcp: tcpRoute(service, port.number, scope.rules, parts) };
+  const tls = ruledSniRoutes(service, port.number, scope.rules, parts);
+  return { tls, tcp: tls.length > 0 ? null : ownTcpRoute(service, port.number) };
 }
 
 /** Every service with an HTTP port of this number, also those that are reached by an address of their own. */
@@ -90,11 +101,4 @@ function membersOf(scope: EgressScope, port: number): RoutedService[] {
   return scope.services
     .filter((service) => service.ports.some((own) => own.number === port && ["http", "auto"].includes(classOf(own.protocol))))
     .map((service) => ({ service, port }));
-}
-
-function reportServerName(service: Service, port: ServicePort, parts: RouteTableParts): void {
-  const path = ["spec", "ports"];
-  const what = `${service.host} port ${port.number} has no address of its own and routing by server name is not supported`;
-  if (parts.outboundMode === "REGISTRY_ONLY") parts.problems.error(service.resource, path, `${what}: connections to it are refused (REGISTRY_ONLY)`);
-  else parts.problems.warning(service.resource, path, `${what}: connections to it pass through unrouted`);
 }

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import type { SidecarEgress } from "../kinds/sidecar.ts";
 import type { Resource } from "../resource.ts";
-import type { OutboundListenerSpec, WeightedClusterSpec } from "../snapshot.ts";
+import type { OutboundListenerSpec, SniRouteSpec, WeightedClusterSpec } from "../snapshot.ts";
 import { BLACK_HOLE_CLUSTER } from "./cluster-name.ts";
 import { canonicalAddress } from "./ip-address.ts";
 import { listenerName } from "./listener-set.ts";
@@ -12,7 +12,8 @@ import { sharedRouteTable } from "./route-table.ts";
 import type { RoutedService, RouteTableParts } from "./route-table.ts";
 import { portOf } from "./service.ts";
 import type { EgressScope } from "./sidecar-scope.ts";
-import { tcpRoute } from "./tcp-route.ts";
+import { SniRouteSet, ruledSniRoutes, sniRoutes } from "./sni-route.ts";
+import { ownTcpRoute, tcpRoute } from "./tcp-route.ts";
 
 /** The egress entry's port, which the caller has seen to be there. */
 type EgressPort = NonNullable<SidecarEgress["port"]>;
@@ -42,8 +43,9 @@ export function addEgressListener(set: ListenerSet, sidecar: Resource, scope: Eg
     bind: isBound && address !== null ? { address, port: port.number } : null,
     protocol: protocol === "http" || protocol === "auto" ? protocol : "tcp",
     routeTable: table?.name ?? null,
-    tls: [],
-    tcp: opaqueRoute(sidecar, scope, members, protocol, isBound, parts),
+    ...(protocol === "tls"
+      ? tlsRoutes(scope, members, isBound, parts)
+      : { tls: [], tcp: opaqueRoute(sidecar, scope, members, protocol, isBound, parts) }),
   };
   set.add(listener, table, null);
 }
@@ -72,7 +74,27 @@ function membersOf(scope: EgressScope, port: number, isBound: boolean): RoutedSe
   });
 }
 
-/** Where bytes that are not HTTP go: to the one service of a TCP entry; null for the catch-all. */
+/**
+ * The routes of a TLS entry. Its only service has all of it where it can be meant alone, by a socket or an address of its
+ * own, and no rule routes by server name; else every service has its names, and what has none of them is unknown.
+ */
+function tlsRoutes(
+  scope: EgressScope,
+  members: readonly RoutedService[],
+  isBound: boolean,
+  parts: RouteTableParts,
+): { tls: SniRouteSpec[]; tcp: WeightedClusterSpec[] | null } {
+  const [first] = members;
+  const tcp = isBound ? [{ name: BLACK_HOLE_CLUSTER, weight: 1 }] : null;
+  if (first === undefined) return { tls: [], tcp };
+  const isAlone = members.length === 1 && (isBound || first.service.addresses.length > 0);
+  if (isAlone && ruledSniRoutes(first.service, first.port, scope.rules, parts).length === 0) return { tls: [], tcp: ownTcpRoute(first.service, first.port) };
+  const set = new SniRouteSet();
+  for (const { service, port } of members) set.add(service, port, sniRoutes(service, port, scope.rules, parts), parts.problems);
+  return { tls: set.all, tcp };
+}
+
+/** Where opaque bytes go: to the one service of a TCP entry; null for the catch-all. */
 function opaqueRoute(
   sidecar: Resource,
   scope: EgressScope,

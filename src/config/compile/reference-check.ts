@@ -4,6 +4,7 @@ import type { Path } from "../resource.ts";
 import { hostOf } from "./destination-rule-index.ts";
 import { selects } from "./export-to.ts";
 import { isSubsetOfHost, matchesHost, qualifyHost } from "./host-name.ts";
+import { classOf } from "./port-protocol.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { oldestFirst } from "./resource-order.ts";
 import type { ServiceRegistry } from "./service-registry.ts";
@@ -44,10 +45,26 @@ class ReferenceCheck {
       this.#problems.warning(resource, ["spec", "hosts", index], `no Service or ServiceEntry has the host ${host}: the rules have effect on port 80 only`);
     });
     for (const kind of ["http", "tcp", "tls"] as const) {
+      const outcome = kind === "http" ? "requests sent there are answered 503" : "connections sent there are refused";
       resource.spec[kind].forEach((rule, index) => {
-        rule.route.forEach((route, at) => this.#destination(resource, route.destination, ["spec", kind, index, "route", at, "destination"]));
+        rule.route.forEach((route, at) => this.#destination(resource, route.destination, ["spec", kind, index, "route", at, "destination"], outcome));
       });
     }
+    if (isForSidecars) this.#tlsPorts(resource);
+  }
+
+  /** A `tls` rule on a port that is not declared TLS does nothing, and nothing else would say so. */
+  #tlsPorts(resource: VirtualService): void {
+    if (resource.spec.tls.length === 0) return;
+    const own = [...this.#services.values()].filter((service) => hostsOf(resource).some((host) => isSubsetOfHost(service.host, host)));
+    const ports = own.flatMap((service) => service.ports).filter((port) => classOf(port.protocol) === "tls");
+    if (own.length === 0) return;
+    resource.spec.tls.forEach((rule, index) => rule.match.forEach((block, at) => {
+      if (block.gateways.length > 0 && !block.gateways.includes(MESH_GATEWAY)) return;
+      if (ports.some((port) => block.port === undefined || port.number === block.port)) return;
+      const what = block.port === undefined ? "none of the hosts has a port" : `port ${block.port} of the hosts is not`;
+      this.#problems.warning(resource, ["spec", "tls", index, "match", at], `${what} declared TLS or HTTPS: the match has no effect`);
+    }));
   }
 
   destinationRule(rule: ResourceOf<"DestinationRule">): void {
@@ -64,23 +81,23 @@ class ReferenceCheck {
     });
   }
 
-  #destination(resource: VirtualService, destination: Destination, path: Path): void {
+  #destination(resource: VirtualService, destination: Destination, path: Path, outcome: string): void {
     const written = qualifyHost(destination.host, resource.metadata.namespace);
     const host = this.#aliases.get(written) ?? written;
     const service = this.#services.get(host);
     if (service === undefined) {
-      this.#problems.error(resource, [...path, "host"], `no Service or ServiceEntry has the host ${host}: requests sent there are answered 503`);
+      this.#problems.error(resource, [...path, "host"], `no Service or ServiceEntry has the host ${host}: ${outcome}`);
       return;
     }
     const number = destination.port?.number;
     if (number !== undefined && portOf(service, number) === null) {
-      this.#problems.error(resource, [...path, "port", "number"], `${host} has no port ${number}: requests sent there are answered 503`);
+      this.#problems.error(resource, [...path, "port", "number"], `${host} has no port ${number}: ${outcome}`);
     } else if (number === undefined && service.ports.length > 1) {
-      this.#problems.warning(resource, path, `${host} has several ports: without port.number requests go to the port they arrived on`);
+      this.#problems.warning(resource, path, `${host} has several ports: without port.number traffic goes to the port it arrived on`);
     }
     const { subset } = destination;
     if (subset === undefined || subset === "" || this.#hasSubset(host, subset)) return;
-    this.#problems.error(resource, [...path, "subset"], `no DestinationRule defines a subset ${JSON.stringify(subset)} of ${host}: requests sent there are answered 503`);
+    this.#problems.error(resource, [...path, "subset"], `no DestinationRule defines a subset ${JSON.stringify(subset)} of ${host}: ${outcome}`);
   }
 
   #hasSubset(host: string, name: string): boolean {

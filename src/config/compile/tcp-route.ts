@@ -13,15 +13,19 @@ import { compileDestinations } from "./weighted-destination.ts";
  */
 export function tcpRoute(service: Service, port: number, rules: VirtualServiceIndex, parts: RouteParts): WeightedClusterSpec[] {
   const resource = rules.of(service.host);
-  const own = [{ name: outboundClusterName(port, "", service.host), weight: 1 }];
-  if (resource === null) return own;
+  if (resource === null) return ownTcpRoute(service, port);
   for (const [index, rule] of resource.spec.tcp.entries()) {
     if (!applies(rule, port, parts)) continue;
     const clusters = compileDestinations(rule.route, resource.metadata.namespace, port, parts.lookup);
     if (clusters.length > 0) return clusters;
     parts.problems.error(resource, ["spec", "tcp", index, "route"], "every destination has weight 0: the rule is skipped");
   }
-  return own;
+  return ownTcpRoute(service, port);
+}
+
+/** Where they go when no rule says otherwise. */
+export function ownTcpRoute(service: Service, port: number): WeightedClusterSpec[] {
+  return [{ name: outboundClusterName(port, "", service.host), weight: 1 }];
 }
 
 /** Whether one of the blocks holds; one that needs what only the connection knows, `destinationSubnets`, does not. */

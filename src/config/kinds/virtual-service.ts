@@ -175,10 +175,7 @@ export const VIRTUAL_SERVICE_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "http[].match[].statPrefix", consequence: "no statistics are kept under that name" },
   { path: "http[].retries.retryRemoteLocalities", when: (value) => value === true, consequence: "retries choose among all endpoints as first attempts do" },
   { path: "http[].retries.retryIgnorePreviousHosts", when: (value) => value === false, consequence: "retries still prefer endpoints that were not tried yet" },
-  { path: "tls[].match[].sniHosts", consequence: "connections are not routed by server name; this rule is not used" },
-  { path: "tls[].match[].destinationSubnets", consequence: "connections are not routed by destination address" },
-  { path: "tcp[].match[].destinationSubnets", consequence: "connections are not routed by destination address" },
-  { path: "tcp[].match[].sourceLabels", consequence: "connections are not routed by the caller's labels" },
-  { path: "tcp[].match[].sourceNamespace", consequence: "connections are not routed by the caller's namespace" },
+  { path: "tls[].match[].destinationSubnets", consequence: "connections are not routed by destination address; this match is not used" },
+  { path: "tcp[].match[].destinationSubnets", consequence: "connections are not routed by destination address; this match is not used" },
   { path: "tcp[].match[].sourceSubnet", consequence: "Istio ignores this field as well" },
 ];

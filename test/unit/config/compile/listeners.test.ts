@@ -75,12 +75,6 @@ describe("captured", () => {
     expect(problems).toEqual([expect.stringContaining("Service default/a: spec.ports: a.default.svc.cluster.local port 1 is not reachable")]);
   });
 
-  test("TLS told apart only by server name is not routed, and loudly so where it is refused", () => {
-    const https = entry("e", "{ hosts: [a.com], resolution: DNS, ports: [{ number: 443, name: https }] }");
-    expect(compileYaml(https)).toMatchObject({ snapshot: { outbound: { listeners: [] } }, problems: [expect.stringMatching(/^warning: .*pass through/)] });
-    expect(compileYaml(https + sidecar("{ outboundTrafficPolicy: { mode: REGISTRY_ONLY } }")).problems).toEqual([expect.stringMatching(/^error: .*REGISTRY_ONLY/)]);
-  });
-
   test("TCP routes of a VirtualService: weights, port and source", () => {
     const tcp = REVIEWS.replaceAll("name: http, port", "name: tcp, port");
     const { snapshot } = compileYaml(`${tcp}
