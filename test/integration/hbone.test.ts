@@ -230,20 +230,21 @@ describe("HBONE inbound", () => {
     expect(await proxy.metrics()).toContain('outrider_hbone_tunnels_total{outcome="accepted"} 100');
   });
 
-  it("leaves nothing of tunnels and connections that are aborted at any point", async () => {
+  it.each(["tcp", "http", ""])("leaves nothing of tunnels and connections that are aborted at any point (port named %j)", async (portName) => {
     const open = new Set<Socket>();
     const port = await server((socket) => {
       open.add(socket);
       socket.on("close", () => open.delete(socket));
       socket.pipe(socket);
     });
-    const proxy = await proxyFor(port, "tcp");
+    const proxy = await proxyFor(port, portName);
+    const head = portName === "tcp" ? "" : "POST / HTTP/1.1\r\nHost: reviews\r\nContent-Length: 40000\r\n\r\n";
     for (let round = 0; round < 40; round++) {
       const client = clientOf(proxy);
       const streams = Array.from({ length: 5 }, () => client.session.request({ ":method": "CONNECT", ":authority": `127.0.0.1:${port}` }, { endStream: false }));
       for (const [index, stream] of streams.entries()) {
         stream.on("error", () => undefined);
-        stream.write(Buffer.alloc((round * 997 + index * 4099) % 70_000));
+        stream.write(Buffer.concat([Buffer.from(head), Buffer.alloc((round * 997 + index * 4099) % 70_000)]));
         if (index % 2 === 0) stream.end();
         setTimeout(() => stream.close(8), (round * 3 + index) % 9);
       }
@@ -251,9 +252,13 @@ describe("HBONE inbound", () => {
       if (round % 2 === 0) setTimeout(() => client.close(), (round * 5) % 13);
     }
     await eventually(() => proxy.activeCount() === 0 && open.size === 0, "no connection to the server is left");
+    expect(await proxy.metrics()).not.toContain("outrider_defects_total{");
     const { stream } = await clientOf(proxy).open(`127.0.0.1:${port}`);
-    stream.write("still here");
-    await eventually(() => proxy.activeCount() === 1, "it serves on");
+    let text = "";
+    stream.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
+    stream.write(`${head}still here`);
+    // The server's echo is no answer to a request.
+    await eventually(() => text.startsWith(head === "" ? "still here" : "HTTP/1.1 502"), "it serves on");
   });
 
   it("drains by GOAWAY: what is under way goes on", async () => {
