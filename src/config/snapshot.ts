@@ -148,6 +148,8 @@ export interface ForwardSpec {
   readonly timeoutMs: number;
   /** Null: a failed attempt is final. */
   readonly retry: RetrySpec | null;
+  /** A gRPC status in the trailers of an answer without messages counts as one in its head; absent: it does not. */
+  readonly readsGrpcTrailers?: boolean;
 }
 
 export interface DirectResponseSpec {

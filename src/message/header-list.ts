@@ -103,6 +103,15 @@ export class HeaderList {
     if (index >= 0) this.#removeFrom(key, index);
   }
 
+  /** Adds all fields of `other` at the end, vetted or not as they are there. */
+  appendAll(other: HeaderList): void {
+    for (let index = 0; index < other.keys.length; index++) {
+      this.appendKeyed(other.names[index] as string, other.keys[index] as string, other.values[index] as string);
+    }
+    if (other.unvetted !== null) this.unvetted = [...(this.unvetted ?? []), ...other.unvetted];
+    for (const key of other.sensitive ?? []) this.markSensitive(key);
+  }
+
   /** An independent copy, for an attempt that may be repeated. */
   clone(): HeaderList {
     const copy = new HeaderList();

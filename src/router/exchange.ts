@@ -8,12 +8,14 @@ import type { HeaderList } from "../message/header-list.ts";
 import { effectiveStatus } from "../message/grpc-status.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamStream } from "../message/stream.ts";
+import { describeUpstream } from "./describe-upstream.ts";
 import { ExchangeTimeout, type ExchangeTimeoutOwner } from "./exchange-timeout.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
 import { requestProtocol } from "./request-protocol.ts";
 import { type Retry, type RetryDecision, RetryState } from "./retry-policy.ts";
 import type { RoutedStream } from "./routed-stream.ts";
 import type { RouterParts } from "./router-parts.ts";
+import { TrailersFirst } from "./trailers-first.ts";
 
 /**
  * - `acquiring`: waiting for a connection to an endpoint.
@@ -41,6 +43,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
   readonly #retries: RetryState;
   readonly #body: ReplayBuffer;
   readonly #timeout: ExchangeTimeout | null;
+  readonly #readsTrailers: boolean;
   #phase: Phase = "acquiring";
   #acquisition: Acquisition | null = null;
   #upstream: UpstreamStream | null = null;
@@ -63,6 +66,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
     this.#retries = new RetryState(action.retry, stream.head, parts.random);
     this.#body = new ReplayBuffer(action.retry !== null);
     this.#requestEnded = requestEnded;
+    this.#readsTrailers = action.readsGrpcTrailers === true && stream.info.isGrpc;
     this.#timeout = ExchangeTimeout.of(stream, action.timeoutMs, parts.clock, this);
   }
 
@@ -212,7 +216,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
   failed(error: ProxyError, endpoint: Endpoint | null): void {
     this.#acquisition = null;
     try {
-      if (endpoint !== null) this.#describeUpstream(endpoint, null);
+      if (endpoint !== null) describeUpstream(this.#stream.info, endpoint, null);
       this.#rememberTried(endpoint);
       this.#attemptFailed(error);
     } catch (cause) {
@@ -222,11 +226,11 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
 
   #send(connection: UpstreamConnection, lease: RequestLease): void {
     this.#phase = "sending";
-    this.#describeUpstream(lease.endpoint, lease);
+    describeUpstream(this.#stream.info, lease.endpoint, lease);
     const head = this.#stream.head;
     this.#timeout?.tellDeadline();
     const hasNoBody = head.contentLength === 0 && this.#requestEnded;
-    const upstream = connection.request(head, hasNoBody, this);
+    const upstream = connection.request(head, hasNoBody, this.#readsTrailers ? new TrailersFirst(this) : this);
     this.#upstream = upstream;
     const isWritable = this.#body.sendAll((chunk) => upstream.write(chunk));
     if (this.#requestEnded && !hasNoBody) upstream.end(this.#requestTrailers);
@@ -382,15 +386,6 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
     if (!this.#isRequestPaused) return;
     this.#isRequestPaused = false;
     this.#stream.resumeRequest();
-  }
-
-  /** `lease` null: no connection came about. */
-  #describeUpstream(endpoint: Endpoint, lease: RequestLease | null): void {
-    const info = this.#stream.info;
-    info.upstreamHost = endpoint.name;
-    info.upstreamPrincipal = lease?.peerSpiffeId ?? null;
-    info.upstreamLocalAddress = lease?.facts?.local ?? null;
-    if (info.direction === "outbound") info.peer = endpoint.spec.labels;
   }
 
   #breakOff(cause: unknown): void {

@@ -120,13 +120,15 @@ describe("gRPC calls over one connection", () => {
   let applications: GrpcApplication[];
   let caller: ProxyUnderTest;
   let client: GrpcClient;
+  let yaml = "";
 
   beforeAll(async () => {
     applications = [await GrpcApplication.start(), await GrpcApplication.start()];
     const retried = httpRules("reviews", {
       match: [{ uri: { prefix: "/retried." } }], retries: { attempts: 3, retryOn: "unavailable", backoff: "1ms" }, route: [{ destination: { host: "reviews" } }],
     }, { route: [{ destination: { host: "reviews" } }] });
-    caller = await ProxyUnderTest.start({ yaml: yamlOf(service({ name: "reviews", portName: "grpc", endpoints: applications }), retried) });
+    yaml = yamlOf(service({ name: "reviews", portName: "grpc", endpoints: applications }), retried);
+    caller = await ProxyUnderTest.start({ yaml });
     client = new GrpcClient(caller.connectOutbound({ address: "10.96.0.10", port: 9080 }));
   });
 
@@ -168,6 +170,20 @@ describe("gRPC calls over one connection", () => {
       };
     }
     expect(await answer("/retried.Service/Method")).toMatchObject({ body: "late", trailers: { "grpc-status": "14" } });
+    expect(calls).toBe(3);
+  });
+
+  it("are retried on the status in trailers too where the rules ask for it, unless a message came before", async () => {
+    await caller.apply(yaml.replace('"kind":"VirtualService","metadata":{', '"kind":"VirtualService","metadata":{"annotations":{"outrider.io/grpc-trailers":"on"},'));
+    let calls = 0;
+    for (const application of applications) {
+      application.handle = (stream) => {
+        calls++;
+        beginAnswer(stream, calls < 4 ? 14 : 0);
+        stream.end(calls < 3 ? "" : "a message");
+      };
+    }
+    expect(await answer("/retried.Service/Method")).toMatchObject({ body: "a message", trailers: { "grpc-status": "14" } });
     expect(calls).toBe(3);
   });
 });

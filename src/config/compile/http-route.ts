@@ -73,7 +73,19 @@ function compileAction(resource: VirtualService, rule: HttpRule, index: number, 
     parts.problems.error(resource, ["spec", "http", index, "route"], "every destination has weight 0: requests that match this rule are answered 503");
     return reply(503, "");
   }
-  return { kind: "forward", clusters, timeoutMs: rule.timeout ?? 0, retry: compileRetry(rule.retries, parts.mesh) };
+  const forward = { kind: "forward" as const, clusters, timeoutMs: rule.timeout ?? 0, retry: compileRetry(rule.retries, parts.mesh) };
+  return readsGrpcTrailers(resource, parts.problems) ? { ...forward, readsGrpcTrailers: true } : forward;
+}
+
+/** `on` has a gRPC status in trailers count for retries and ejections where no message came before it. */
+const GRPC_TRAILERS_ANNOTATION = "outrider.io/grpc-trailers";
+
+function readsGrpcTrailers(resource: VirtualService, problems: ProblemList): boolean {
+  const value = resource.metadata.annotations[GRPC_TRAILERS_ANNOTATION];
+  if (value !== undefined && value !== "on" && value !== "off") {
+    problems.warning(resource, ["metadata", "annotations", GRPC_TRAILERS_ANNOTATION], `${JSON.stringify(value)} is neither "on" nor "off": taken for "off"`);
+  }
+  return value === "on";
 }
 
 /**

@@ -46,3 +46,17 @@ describe("HeaderList", () => {
     expect(list.get("tostring")).toBeUndefined();
   });
 });
+
+describe("appendAll", () => {
+  it("adds the fields of another list, and what is known of them", () => {
+    const other = new HeaderList();
+    other.append("X-New", "value");
+    other.markSensitive("x-new");
+    const list = sample();
+    list.unvetted = null;
+    list.appendAll(other);
+    expect(list.toPairs().at(-1)).toEqual(["X-New", "value"]);
+    expect(list.unvetted).toEqual(["X-New", "value"]);
+    expect(list.sensitive).toEqual(["x-new"]);
+  });
+});
