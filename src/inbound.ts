@@ -33,18 +33,18 @@ const HBONE_ALPN: readonly string[] = ["h2"];
 export function inbound(parts: Parts): TunnelledDirection {
   const { listen } = parts;
   const captured = new Listener(
-    { ...listen, name: `0.0.0.0_${listen.inboundPort}`, direction: "inbound", port: listen.inboundPort, originalDestination: parts.originalDestination },
+    { ...listen, name: `0.0.0.0_${listen.inboundPort}`, port: listen.inboundPort, originalDestination: parts.originalDestination },
     (socket, remote, destination) => connections.handle(socket, remote, destination, true),
     parts.listenerObserver,
   );
   const bound = new ListenerSet(
-    { ...listen, direction: "inbound" },
+    listen,
     (socket, remote, own) => connections.handle(socket, remote, own, false),
     parts.listenerObserver,
   );
 
   const forHbone = listen.hbonePort === null ? null : new Listener(
-    { ...listen, name: `0.0.0.0_${listen.hbonePort}`, direction: "inbound", port: listen.hbonePort, originalDestination: null },
+    { ...listen, name: `0.0.0.0_${listen.hbonePort}`, port: listen.hbonePort, originalDestination: null },
     (socket, remote, own) => hbone.handle(socket, remote, own),
     parts.listenerObserver,
   );

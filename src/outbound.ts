@@ -19,12 +19,12 @@ import { Http2Client } from "./upstream/http2-client.ts";
 export function outbound(parts: Parts): Direction {
   const { listen } = parts;
   const captured = new Listener(
-    { ...listen, name: `0.0.0.0_${listen.outboundPort}`, direction: "outbound", port: listen.outboundPort, originalDestination: parts.originalDestination },
+    { ...listen, name: `0.0.0.0_${listen.outboundPort}`, port: listen.outboundPort, originalDestination: parts.originalDestination },
     (socket, remote, destination) => connections.handleCaptured(socket, remote, destination),
     parts.listenerObserver,
   );
   const bound = new ListenerSet(
-    { ...listen, direction: "outbound" },
+    listen,
     (socket, remote, own, name) => connections.handleBound(socket, remote, own, name),
     parts.listenerObserver,
   );

@@ -1,7 +1,6 @@
 import type { Socket } from "node:net";
 import type { BindSpec } from "../config/snapshot.ts";
 import type { SocketAddress } from "../message/connection-facts.ts";
-import type { Direction } from "../message/stream-info.ts";
 import { Listener, type ListenerObserver } from "./listener.ts";
 
 /** A socket the configuration asks for. */
@@ -11,7 +10,6 @@ export interface BoundListenerSpec {
 }
 
 export interface ListenerSetOptions {
-  readonly direction: Direction;
   readonly reusePort: boolean;
   readonly maxConnections: number;
 }

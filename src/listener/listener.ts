@@ -2,7 +2,6 @@ import { createServer, type Server, type Socket } from "node:net";
 import { canonicalAddress } from "../core/cidr.ts";
 import { KEEP_ALIVE_PROBE_MS } from "../core/keep-alive.ts";
 import type { SocketAddress } from "../message/connection-facts.ts";
-import type { Direction } from "../message/stream-info.ts";
 import type { OriginalDestination } from "./original-destination.ts";
 
 /** Why an accepted connection was closed unserved. */
@@ -20,7 +19,6 @@ export interface ListenerObserver {
 export interface ListenerOptions {
   /** For logs and metrics, `0.0.0.0_15006`. */
   readonly name: string;
-  readonly direction: Direction;
   /** `::` takes IPv4 too; where the host has no IPv6 it becomes `0.0.0.0`. */
   readonly address: string;
   /** 0: any free port. */

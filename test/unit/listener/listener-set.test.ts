@@ -14,7 +14,7 @@ const open: (() => void)[] = [];
 
 beforeEach(() => {
   names = [];
-  set = new ListenerSet({ direction: "outbound", reusePort: false, maxConnections: 10 }, (socket, _remote, own, name) => {
+  set = new ListenerSet({ reusePort: false, maxConnections: 10 }, (socket, _remote, own, name) => {
     names.push(name);
     socket.end(`${name} ${own.address}`);
   }, SILENT);
@@ -90,7 +90,7 @@ describe("ListenerSet", () => {
 
   it("leaves connections of a listener that is gone alone until it is told to cut them", async () => {
     const port = await freePort();
-    const waiting = new ListenerSet({ direction: "outbound", reusePort: false, maxConnections: 10 }, (socket) => socket.write("hello"), SILENT);
+    const waiting = new ListenerSet({ reusePort: false, maxConnections: 10 }, (socket) => socket.write("hello"), SILENT);
     await waiting.apply([spec(port)]);
     const peer = new Peer(connect({ host: "127.0.0.1", port }));
     await peer.until(({ received }) => received === "hello");

@@ -51,7 +51,7 @@ afterEach(() => {
 
 async function listen(change: Partial<ListenerOptions> = {}): Promise<Listener> {
   const listener = new Listener({
-    name: "test", direction: "inbound", address: "127.0.0.1", port: 0, reusePort: false, originalDestination: null, maxConnections: 100, ...change,
+    name: "test", address: "127.0.0.1", port: 0, reusePort: false, originalDestination: null, maxConnections: 100, ...change,
   }, (socket, remote, destination) => {
     accepted.push({ socket, remote, destination });
     onAccept();
