@@ -16,8 +16,15 @@ const BY_APP_PROTOCOL: ReadonlyMap<string, PortProtocol> = new Map([
   ["kubernetes.io/h2c", "HTTP2"], ["kubernetes.io/ws", "HTTP"], ["kubernetes.io/wss", "HTTPS"],
 ]);
 
-/** Ports whose protocols let the server speak first, so that waiting for the client's bytes would hang. */
-const SERVER_FIRST_PORTS: ReadonlySet<number> = new Set([25, 53, 3306, 27017]);
+/**
+ * Ports that count as TCP when nothing is said of them. The first line is Istio's: SMTP, DNS, MySQL, MongoDB. In the
+ * protocols of the others the server speaks first, and HTTP is not spoken there: FTP, POP3, IMAP, mail submission,
+ * NATS, Galera's replication and state transfer.
+ */
+const TCP_PORTS: ReadonlySet<number> = new Set([
+  25, 53, 3306, 27017,
+  21, 110, 143, 587, 4222, 4567, 4568,
+]);
 
 /** A protocol as text (`http-web`, `GRPC`), or null when the text names none. */
 export function parseProtocol(text: string): PortProtocol | null {
@@ -29,7 +36,7 @@ export function parseProtocol(text: string): PortProtocol | null {
 
 /**
  * The protocol of a Kubernetes service port (spec/00 0.3): UDP, then `appProtocol` alone when it is there, then the port's
- * name; what says nothing is detected, except on ports where the server speaks first.
+ * name; what says nothing is detected, except on the ports of well-known protocols that are no HTTP.
  */
 export function protocolOfPort(port: {
   readonly protocol?: string | undefined;
@@ -40,7 +47,7 @@ export function protocolOfPort(port: {
   if (port.protocol?.toUpperCase() === "UDP") return "UDP";
   const text = port.appProtocol ?? port.name ?? "";
   const known = (port.appProtocol === undefined ? null : BY_APP_PROTOCOL.get(port.appProtocol)) ?? parseProtocol(text);
-  return known ?? (SERVER_FIRST_PORTS.has(port.port) ? "TCP" : "AUTO");
+  return known ?? (TCP_PORTS.has(port.port) ? "TCP" : "AUTO");
 }
 
 /** The class of a protocol (spec/00 0.3). */
