@@ -1,4 +1,5 @@
 import { ResponseHead } from "../message/head.ts";
+import { reasonPhrase } from "../message/local-reply.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import { parseContentLength, UNKNOWN_LENGTH } from "./http1-framing.ts";
 import { isBodiless } from "./http1-response-head.ts";
@@ -15,8 +16,8 @@ export interface Http2Answered {
 
 /**
  * Makes a response head of a decoded block, by RFC 9113 section 8.3.2. A success that answers a request with `upgrade`
- * becomes a 101, as it would be in HTTP/1 (RFC 8441 section 4). The version is HTTP/2 and there is no reason, unless
- * `restoresSpelling` and the private field says otherwise.
+ * becomes a 101, as it would be in HTTP/1 (RFC 8441 section 4). The version is HTTP/2 and the reason the usual one,
+ * unless `restoresSpelling` and the private field says otherwise.
  *
  * @throws ProxyError of the downstream kind, `codec_error` or `headers_too_large`: the caller knows that the peer is an
  *   upstream, and resets the stream.
@@ -31,7 +32,8 @@ export function toResponseHead(fields: Http2Fields, endsStream: boolean, answere
   if (status < 200 && endsStream) throw syntaxError("informational response that ends the stream");
   const isTunnel = status >= 200 && status < 300 && (answered.upgrade !== null || answered.method === "CONNECT");
   const length = isTunnel ? UNKNOWN_LENGTH : lengthOf(fields, endsStream, status, answered.method);
-  const head = new ResponseHead(isTunnel && answered.upgrade !== null ? 101 : status, "", fields.headers, length);
+  const told = isTunnel && answered.upgrade !== null ? 101 : status;
+  const head = new ResponseHead(told, reasonPhrase(told), fields.headers, length);
   head.version = "HTTP/2";
   if (restoresSpelling && fields.spelling !== null) restoreResponse(fields.spelling, head);
   return head;

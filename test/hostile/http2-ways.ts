@@ -8,8 +8,8 @@ import { RawHttp2, requestFields } from "./raw-http2.ts";
  * How an HTTP/2 connection comes in: by ALPN over mesh TLS, as the hop between two of us, and with prior knowledge in
  * plaintext on either side.
  */
-export const HTTP2_WAYS = ["mTLS", "hop", "plaintext inbound"] as const;
-export type Http2Way = (typeof HTTP2_WAYS)[number] | "plaintext outbound";
+export const HTTP2_WAYS = ["mTLS", "hop", "plaintext inbound", "plaintext outbound"] as const;
+export type Http2Way = (typeof HTTP2_WAYS)[number];
 
 /** What a sidecar of Istio offers for HTTP/2 (spec/05 5.4). */
 const ISTIO_HTTP2 = ["istio-h2", "istio", "h2"];

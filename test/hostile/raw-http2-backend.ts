@@ -24,7 +24,10 @@ export class RawHttp2Backend {
 
   static async listen(): Promise<RawHttp2Backend> {
     let backend: RawHttp2Backend | null = null;
-    const server = await rawServer((socket) => backend?.accept(RawHttp2.server(socket, ...backend.settings)));
+    const server = await rawServer((socket) => {
+      socket.setNoDelay(true);
+      backend?.accept(RawHttp2.server(socket, ...backend.settings));
+    });
     backend = new RawHttp2Backend(server);
     return backend;
   }

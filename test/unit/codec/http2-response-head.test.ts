@@ -13,7 +13,7 @@ function parse(fields: readonly Field[], ends = false, method = "GET", upgrade: 
 
 test("a response", () => {
   const head = parse([[":status", "200"], ["server", "x"], ["set-cookie", "a=b"], ["set-cookie", "c=d"]]);
-  expect(head).toMatchObject({ status: 200, reason: "", version: "HTTP/2", contentLength: -1 });
+  expect(head).toMatchObject({ status: 200, reason: "OK", version: "HTTP/2", contentLength: -1 });
   expect(head.headers.toPairs()).toEqual([["server", "x"], ["set-cookie", "a=b"], ["set-cookie", "c=d"]]);
 });
 
