@@ -5,6 +5,7 @@ const layer = (name: string, options: { timeoutMs?: number; serial?: boolean } =
   test: {
     name,
     include: [`test/${name}/**/*.test.ts`],
+    setupFiles: ["test/random-seed.ts"],
     testTimeout: options.timeoutMs ?? 10_000,
     hookTimeout: options.timeoutMs ?? 10_000,
     fileParallelism: !(options.serial ?? false),

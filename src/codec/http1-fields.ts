@@ -51,6 +51,7 @@ export class Http1Fields {
       while (from < to && isBlank(bytes[from] as number)) from++;
       while (to > from && isBlank(bytes[to - 1] as number)) to--;
       const value = text.slice(from - start, to - start);
+      if (isFraming(name.kind) && text.slice(index - start, lineEnd - start).includes("\t")) throw syntaxError("tab beside a framing value");
       if (name.kind === FieldKind.other) headers.appendKeyed(name.spelling, name.key, value);
       else this.#special(name.kind, name.spelling, value);
       lineStart = lineEnd + 2;
@@ -107,6 +108,11 @@ export class Http1Fields {
         break;
     }
   }
+}
+
+/** What decides where a message ends: here no two recipients may trim differently, and some take HTAB for a part of the value. */
+function isFraming(kind: FieldKind): boolean {
+  return kind === FieldKind.transferEncoding || kind === FieldKind.contentLength;
 }
 
 function isBlank(byte: number): boolean {

@@ -20,6 +20,8 @@ const REFUSED: [string, number, string][] = [
   ["A07 identity", 501, `${POST}Transfer-Encoding: identity\r\n\r\n0\r\n\r\n`],
   ["A07 chunked with parameter", 400, `${POST}Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n`],
   ["A08 vertical tab before chunked", 400, `${POST}Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n`],
+  ["A08 tab behind chunked", 400, `${POST}Transfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n`],
+  ["A14 tab before a length", 400, `${POST}Content-Length:\t5\r\n\r\nhello`],
   ["A08 no-break space before chunked", 400, `${POST}Transfer-Encoding: \xa0chunked\r\n\r\n0\r\n\r\n`],
   ["A09 space before colon (CVE-2021-22959)", 400, `${POST}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n`],
   ["A09 tab before colon", 400, `${POST}Transfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n`],
