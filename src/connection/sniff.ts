@@ -1,7 +1,8 @@
+import { PREFACE } from "../codec/http2-frame.ts";
+
 /** What the first bytes of a plaintext connection are. `incomplete`: more bytes are needed to tell. */
 export type Sniffed = "http1" | "http2" | "tls" | "other" | "incomplete";
 
-const HTTP2_PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 const TLS_HANDSHAKE = 0x16;
 /** Longest method token taken for HTTP; the IANA registry's longest is 17 (UPDATEREDIRECTREF). */
 const MAX_METHOD_LENGTH = 32;
@@ -16,16 +17,16 @@ const MAX_REQUEST_LINE = 65_536;
 export function sniff(bytes: Buffer): Sniffed {
   if (bytes.length === 0) return "incomplete";
   if (bytes[0] === TLS_HANDSHAKE) return "tls";
-  const compared = Math.min(bytes.length, HTTP2_PREFACE.length);
-  if (bytes.compare(HTTP2_PREFACE, 0, compared, 0, compared) === 0) {
-    return compared === HTTP2_PREFACE.length ? "http2" : "incomplete";
+  const compared = Math.min(bytes.length, PREFACE.length);
+  if (bytes.compare(PREFACE, 0, compared, 0, compared) === 0) {
+    return compared === PREFACE.length ? "http2" : "incomplete";
   }
   return sniffRequestLine(bytes);
 }
 
 /** Whether more bytes may make it the preface of HTTP/2: for ports that are HTTP in any case, of whichever version. */
 export function beginsPreface(bytes: Buffer): boolean {
-  return bytes.length < HTTP2_PREFACE.length && bytes.compare(HTTP2_PREFACE, 0, bytes.length) === 0;
+  return bytes.length < PREFACE.length && bytes.compare(PREFACE, 0, bytes.length) === 0;
 }
 
 function sniffRequestLine(bytes: Buffer): Sniffed {

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { isHop } from "../cluster/http-offer.ts";
+import { PREFACE } from "../codec/http2-frame.ts";
 import type { Clock } from "../core/clock.ts";
 import type { DefectObserver } from "../core/defect.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
@@ -167,8 +168,6 @@ class HttpConnection implements HttpHandler {
     this.onClosed();
   }
 }
-
-const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
 /** RFC 9113 section 3.4: how a client says HTTP/2 without having been asked. */
 function beginsWithPreface(bytes: Buffer): boolean {
