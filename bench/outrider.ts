@@ -11,6 +11,9 @@ const HOP_SEEN_MS = 5000;
 /** The bundle, as users run it. */
 export const BUNDLE = join(import.meta.dirname, "..", "dist", "outrider.cjs");
 
+/** As its first line has them. */
+const NODE_OPTIONS = ["--single-threaded-gc"];
+
 /** A caller's sidecar: a listener of its own that routes by Host to the service, over mutual TLS if the endpoint has an identity. */
 function outboundResources(listenPort: number, endpointPort: number, isMesh: boolean, isMultiplexed: boolean): string {
   return `apiVersion: networking.istio.io/v1
@@ -123,7 +126,7 @@ async function startOne(account: string, name: string, resources: string, port: 
   mkdirSync(config, { recursive: true });
   writeFileSync(join(config, "bench.yaml"), resources);
   const anyPort = ["outbound", "inbound", "admin", "status", "ready", "metrics"].flatMap((which) => [`--${which}-port`, "0"]);
-  const command = [process.execPath, BUNDLE, "proxy", "--config", config, "--certs", join(context.certificates, `bench.${account}`), "--bind", "127.0.0.1", ...anyPort];
+  const command = [process.execPath, ...NODE_OPTIONS, BUNDLE, "proxy", "--config", config, "--certs", join(context.certificates, `bench.${account}`), "--bind", "127.0.0.1", ...anyPort];
   const env = { POD_NAME: `${account}-0`, POD_NAMESPACE: "bench", SERVICE_ACCOUNT: account, INSTANCE_IP: "127.0.0.1", POD_LABELS: `app=${account}` };
   const child = new Child(`outrider ${name}`, command, { cpu: PROXY_CPU, env });
   children.push(child);

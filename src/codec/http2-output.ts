@@ -10,9 +10,9 @@ const FIRST_ROOM_BYTES = 2048;
 const NO_BYTES = Buffer.alloc(0);
 
 /**
- * When what was collected is written: `tick`, once the code that runs now returned to the event loop, for a connection
- * whose frames are all made in answer to one read; `turn`, after every socket that had something to read was read, for
- * one that carries the streams of many connections.
+ * When what was collected is written: `tick`, once the code that runs now returned to the event loop, for frames that
+ * are all made in answer to one read; `turn`, after every socket that had something to read was read, for those of
+ * many connections' streams.
  */
 export type FlushPoint = "tick" | "turn";
 
@@ -24,8 +24,9 @@ export class Http2Output {
   /** Where to write; valid until the next call. */
   bytes: Buffer = NO_BYTES;
   at = 0;
+  /** Obeyed by the next flush that is scheduled. */
+  flushPoint: FlushPoint = "tick";
   readonly #sink: ByteSink;
-  readonly #flushPoint: FlushPoint;
   readonly #highWatermark: number;
   #slab: Slab | null = null;
   /** Where in the slab the piece under way begins. */
@@ -34,9 +35,8 @@ export class Http2Output {
   #pieceBytes = 0;
   #isScheduled = false;
 
-  constructor(sink: ByteSink, flushPoint: FlushPoint = "tick") {
+  constructor(sink: ByteSink) {
     this.#sink = sink;
-    this.#flushPoint = flushPoint;
     // A socket tells of `drain` only after it held its own mark: ours must lie above it.
     this.#highWatermark = Math.max(HIGH_WATERMARK, sink.writableHighWaterMark + MAX_COLLECTED_BYTES);
   }
@@ -137,7 +137,7 @@ export class Http2Output {
 
   #schedule(): void {
     this.#isScheduled = true;
-    if (this.#flushPoint === "turn") setImmediate(flushScheduled, this);
+    if (this.flushPoint === "turn") setImmediate(flushScheduled, this);
     else process.nextTick(flushScheduled, this);
   }
 }

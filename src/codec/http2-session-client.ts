@@ -103,8 +103,8 @@ export class Http2ClientSession extends Http2Session {
     this.#isGoingAway = true;
     this.#clientOwner.goingAway(code, debug);
     const reason = `GOAWAY ${http2ErrorName(code)}${debug === "" ? "" : `: ${debug}`}`;
-    for (const stream of this.streams.values()) {
-      if (stream.id > lastStreamId) this.cut(stream, { kind: "unprocessed", code, reason }, false);
+    for (const stream of this.streams.list()) {
+      if (stream.id > lastStreamId && this.streams.has(stream.id)) this.cut(stream, { kind: "unprocessed", code, reason }, false);
     }
   }
 

@@ -12,6 +12,7 @@ import type { Http2Answered } from "./http2-response-head.ts";
 import type { Http2SessionOptions } from "./http2-session-options.ts";
 import { Http2Sender, type Http2SenderOwner } from "./http2-session-sender.ts";
 import { type Http2Cut, Http2SessionStream, type Http2StreamHost } from "./http2-session-stream.ts";
+import { Http2StreamTable } from "./http2-stream-table.ts";
 import { Http2ConnectionWindow } from "./http2-session-window.ts";
 
 /** What the owner of a session's connection is told. */
@@ -44,7 +45,7 @@ export abstract class Http2Streams implements Http2StreamHost, Http2SenderOwner 
   protected readonly sender: Http2Sender;
   protected readonly governor: Http2FloodGovernor;
   protected readonly window: Http2ConnectionWindow;
-  protected readonly streams = new Map<number, Http2SessionStream>();
+  protected readonly streams = new Http2StreamTable();
   /** Streams we have reset, the last of them. */
   protected readonly resetIds = new Set<number>();
   /** The time when the bytes at hand came. */
@@ -92,7 +93,7 @@ export abstract class Http2Streams implements Http2StreamHost, Http2SenderOwner 
   abandon(cut: Http2Cut): void {
     this.#isOver = true;
     this.stopReading();
-    const streams = [...this.streams.values()];
+    const streams = this.streams.list();
     this.streams.clear();
     for (const stream of streams) stream.over(this.isWhole(stream) ? null : cut);
   }
@@ -112,7 +113,8 @@ export abstract class Http2Streams implements Http2StreamHost, Http2SenderOwner 
   /** `peerWindowBytes`: the peer's SETTINGS_INITIAL_WINDOW_SIZE. */
   protected addStream(streamId: number, answered: Http2Answered, peerWindowBytes: number): Http2SessionStream {
     const stream = new Http2SessionStream(this, streamId, answered, peerWindowBytes, this.options.streamWindowBytes);
-    this.streams.set(streamId, stream);
+    this.streams.add(stream);
+    this.#chooseFlushPoint();
     return stream;
   }
 
@@ -225,8 +227,14 @@ export abstract class Http2Streams implements Http2StreamHost, Http2SenderOwner 
 
   #remove(stream: Http2SessionStream, isInOrder: boolean): void {
     if (!this.streams.delete(stream.id)) return;
+    this.#chooseFlushPoint();
     if (isInOrder) this.governor.streamFinished();
     this.owner.streamClosed();
+  }
+
+  /** Waiting for the turn's other frames is worth its while only where other streams may have some. */
+  #chooseFlushPoint(): void {
+    if (this.options.isHop) this.output.flushPoint = this.streams.size > 1 ? "turn" : "tick";
   }
 
   #remember(streamId: number): void {

@@ -194,7 +194,7 @@ export abstract class Http2Session extends Http2Streams implements Http2FrameHan
   }
 
   #windowsChanged(delta: number): boolean {
-    for (const stream of this.streams.values()) {
+    for (const stream of this.streams.list()) {
       if (!stream.sendWindow.grow(delta)) {
         this.#failWith(flowControlError, "INITIAL_WINDOW_SIZE makes a window too large");
         return false;

@@ -86,6 +86,9 @@ export class TimerWheel {
     linked.callback = null;
     linked.previous.next = linked.next;
     linked.next.previous = linked.previous;
+    // A link from what is garbage keeps its neighbours alive when it is in the old generation and they are not.
+    linked.previous = linked;
+    linked.next = linked;
     this.#count--;
   }
 

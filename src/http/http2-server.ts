@@ -68,7 +68,7 @@ export class Http2Server implements Http2ServerOwner {
     this.#handler = handler;
     this.#idleTimeoutMs = options.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
     this.#drainGraceMs = options.drainGraceMs ?? DRAIN_GRACE_MS;
-    const output = new Http2Output(socket, hop ? "turn" : "tick");
+    const output = new Http2Output(socket);
     const session = options.session ?? (hop ? HOP_HTTP2_SESSION_OPTIONS : DEFAULT_HTTP2_SESSION_OPTIONS);
     this.#session = new Http2ServerSession(output, this, session, clock);
     const keepAlive = options.keepAlive ?? { ...DEFAULT_HTTP2_KEEP_ALIVE, isPatient: hop };

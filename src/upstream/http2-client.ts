@@ -58,7 +58,7 @@ export class Http2Client implements MultiplexedConnection, Http2ClientSessionOwn
     this.#timers = timers;
     this.#peer = `${facts.remote.address}:${facts.remote.port}`;
     this.#owner = owner;
-    const output = new Http2Output(socket, hop ? "turn" : "tick");
+    const output = new Http2Output(socket);
     this.#session = new Http2ClientSession(output, this, options.session ?? (hop ? HOP_HTTP2_SESSION_OPTIONS : DEFAULT_HTTP2_SESSION_OPTIONS), clock);
     this.#maxStreams = this.#session.maxStreams;
     const configured = options.keepAlive ?? null;

@@ -68,7 +68,9 @@ describe("output", () => {
   test("what one turn has to say leaves in one write", async () => {
     for (const flushPoint of ["tick", "turn"] as const) {
       const sink = new WrittenBytes();
-      const frames = new Http2FrameWriter(new Http2Output(sink, flushPoint));
+      const output = new Http2Output(sink);
+      output.flushPoint = flushPoint;
+      const frames = new Http2FrameWriter(output);
       frames.settingsAck();
       frames.data(1, Buffer.from("abc"), true);
       expect(sink.calls).toBe(0);
