@@ -1,10 +1,13 @@
-#!/usr/bin/env -S node --single-threaded-gc
+#!/usr/bin/env -S node --single-threaded-gc --no-allocation-site-pretenuring
 import { runCommand } from "../src/cli/run-command.ts";
 
 /*
  * --single-threaded-gc: each thread collects its own garbage. V8's helpers are threads too; where a sidecar has one CPU
  * or less they run nowhere else, the collection waits for them, and requests wait behind whatever else is scheduled
- * there. V8 takes the option at its start only, and not from NODE_OPTIONS, so it is said to every `node` that runs this.
+ * there.
+ * --no-allocation-site-pretenuring: nothing is born old. After a burst V8 may take what each request allocates for long-lived;
+ * its buffers then wait for full collections, of which there were a dozen a second from then on.
+ * V8 takes both at its start only, and not from NODE_OPTIONS, so they are said to every `node` that runs this.
  */
 
 // No top-level await: the bundle is CommonJS, which has none.
