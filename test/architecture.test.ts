@@ -79,7 +79,7 @@ describe("the rules find what they are for", () => {
     ["src/config/source/a.ts", 'import { b } from "../compile/b.ts";', "not below"],
     ["src/config/snapshot.ts", 'import { b } from "../identity/b.ts";', "not below"],
     ["src/inbound.ts", 'import { b } from "./outbound.ts";', "not below"],
-    ["src/router/a.ts", 'import type { B } from "../config/kinds/b.ts";', "only snapshot.ts"],
+    ["src/router/a.ts", 'import type { B } from "../config/kinds/b.ts";', "only snapshot.ts and its parts"],
     ["src/router/a.ts", 'import type { B } from "../../init/plan.ts";', "for src/cli/ alone"],
     ["init/a.ts", 'import type { B } from "../src/message/b.ts";', "only core/"],
     ["src/surprise/a.ts", 'import { b } from "../core/b.ts";', "on no floor"],

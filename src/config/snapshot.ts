@@ -1,6 +1,8 @@
 import type { StringMatchSpec } from "../core/string-match.ts";
 import type { ServiceRef } from "../message/stream-info.ts";
 import type { WorkloadLabels } from "../message/workload-labels.ts";
+import type { DnsSpec, HashSpec, HealthCheckSpec, LoadBalancerName, LocalitySpec, OriginatedTlsSpec, RetryBudgetSpec, TunnelSpec, WarmupSpec } from "./snapshot-cluster.ts";
+import type { CorsSpec, FaultSpec, HeaderRulesSpec, MirrorSpec, RateLimitSpec, RewriteSpec } from "./snapshot-route.ts";
 
 /*
  * What the data path obeys: the whole of the user's configuration compiled for this workload. Plain data, made by
@@ -118,6 +120,11 @@ export interface RouteSpec {
   readonly match: RouteMatchSpec;
   readonly action: RouteActionSpec;
   readonly provenance: Provenance | null;
+  readonly fault?: FaultSpec;
+  readonly cors?: CorsSpec;
+  /** Of the response of whatever the route does, and of the request where it is forwarded. */
+  readonly headers?: HeaderRulesSpec;
+  readonly rateLimits?: readonly RateLimitSpec[];
 }
 
 /** All conditions must hold. Absent ones are null or empty. */
@@ -150,6 +157,8 @@ export interface ForwardSpec {
   readonly retry: RetrySpec | null;
   /** A gRPC status in the trailers of an answer without messages counts as one in its head; absent: it does not. */
   readonly readsGrpcTrailers?: boolean;
+  readonly rewrite?: RewriteSpec;
+  readonly mirrors?: readonly MirrorSpec[];
 }
 
 export interface DirectResponseSpec {
@@ -163,6 +172,7 @@ export interface DirectResponseSpec {
 export interface WeightedClusterSpec {
   readonly name: string;
   readonly weight: number;
+  readonly headers?: HeaderRulesSpec;
 }
 
 /** `spec/03` 3.5 to 3.7. */
@@ -180,6 +190,10 @@ export interface RetrySpec {
    * idempotent. False for the built-in policy, which repeats only what provably was not executed.
    */
   readonly isExplicit: boolean;
+  /** False: a retry may go where the last attempt went (`retryIgnorePreviousHosts`). Absent: true. */
+  readonly avoidsPreviousHosts?: boolean;
+  /** Retries go to localities of other priorities than those tried. */
+  readonly prefersRemoteLocalities?: boolean;
 }
 
 export type RetryCondition =
@@ -195,12 +209,23 @@ export interface ClusterSpec {
   readonly kind: "endpoints" | "original-destination";
   readonly service: ServiceRef | null;
   readonly endpoints: readonly EndpointSpec[];
-  readonly loadBalancer: "ROUND_ROBIN" | "LEAST_REQUEST" | "RANDOM";
+  readonly loadBalancer: LoadBalancerName;
+  /** Of `RING_HASH` and `MAGLEV`. */
+  readonly hash?: HashSpec;
+  readonly warmup?: WarmupSpec;
+  readonly locality?: LocalitySpec;
+  readonly dns?: DnsSpec;
+  readonly healthCheck?: HealthCheckSpec;
+  readonly tunnel?: TunnelSpec;
+  /** A PROXY header goes before the first byte. */
+  readonly proxyProtocol?: "V1" | "V2";
   readonly limits: LimitsSpec;
   /** Null: hosts are never ejected. */
   readonly outlierDetection: OutlierSpec | null;
   /** How to speak TLS to endpoints that ask for it; null: plaintext to all. */
   readonly tls: UpstreamTlsSpec | null;
+  /** TLS to every endpoint, out of the mesh; `tls` is null then. */
+  readonly originatedTls?: OriginatedTlsSpec;
   /** Dial from 127.0.0.6 or ::6, so that capture lets the connection pass to the application (`spec/02` 2.8). */
   readonly fromLoopbackSource: boolean;
   readonly protocol: UpstreamProtocol;
@@ -241,6 +266,10 @@ export interface LimitsSpec {
   readonly maxRequestsPerConnection: number;
   /** Streams at once on one connection that multiplexes, whatever its peer allows. */
   readonly maxConcurrentStreams: number;
+  /** In place of `maxRetries`. */
+  readonly retryBudget?: RetryBudgetSpec;
+  /** A connection this old takes no more requests; 0 or absent: no limit. */
+  readonly maxConnectionDurationMs?: number;
 }
 
 /** `spec/04` 4.4. */
@@ -253,6 +282,10 @@ export interface OutlierSpec {
   readonly baseEjectionMs: number;
   readonly maxEjectionPercent: number;
   readonly minHealthPercent: number;
+  /** Failures to connect count apart from answers (`splitExternalLocalOriginErrors`); 0: they never eject. */
+  readonly consecutiveLocalOriginFailures?: number;
+  /** Only these statuses are errors; absent: 500 and above. */
+  readonly errorStatuses?: readonly number[];
 }
 
 export interface EndpointSpec {
@@ -264,6 +297,10 @@ export interface EndpointSpec {
   readonly isHealthy: boolean;
   /** Auto-mTLS: this endpoint takes mesh mTLS (`spec/05` 5.3). Only meaningful when the cluster has `tls`. */
   readonly isMeshTls: boolean;
+  /** `region/zone/subzone`, parts that are not known left out; absent: unknown. */
+  readonly locality?: string;
+  /** 0, or absent, is tried first (`spec/04` 4.6). */
+  readonly priority?: number;
   /** What metrics say of it. */
   readonly labels: WorkloadLabels;
 }

@@ -1,0 +1,96 @@
+/*
+ * How the endpoints of a cluster are chosen and watched over, beyond the basics in `snapshot.ts` (`spec/04`). Part of the
+ * snapshot: plain data. Whatever is absent or null is off.
+ */
+
+/** `spec/04` 4.2. */
+export type LoadBalancerName = "ROUND_ROBIN" | "LEAST_REQUEST" | "RANDOM" | "RING_HASH" | "MAGLEV" | "PEAK_EWMA";
+
+/** Consistent hashing: what is hashed, and the table of the balancers `RING_HASH` and `MAGLEV`. */
+export interface HashSpec {
+  readonly key: HashKeySpec;
+  /** Ring: points at least, of all hosts together. */
+  readonly minimumRingSize: number;
+  /** Maglev: a prime. */
+  readonly tableSize: number;
+}
+
+export type HashKeySpec =
+  | { readonly kind: "header"; readonly name: string }
+  | { readonly kind: "query"; readonly name: string }
+  | { readonly kind: "source-ip" }
+  | {
+    readonly kind: "cookie";
+    readonly name: string;
+    readonly path: string;
+    /** Null: a missing cookie is not made; 0: one for the session. */
+    readonly ttlSeconds: number | null;
+    /** Appended to `Set-Cookie`, in their order. */
+    readonly attributes: readonly { readonly name: string; readonly value: string }[];
+  };
+
+/** Slow start of endpoints that were added later: `spec/04` 4.2 "warmup". */
+export interface WarmupSpec {
+  readonly durationMs: number;
+  readonly aggression: number;
+  readonly minimumPercent: number;
+}
+
+/**
+ * `spec/04` 4.6. Priorities are on the endpoints; this is the rest. `weights`: share of each locality, by
+ * `region/zone/subzone`; those not named get nothing.
+ */
+export interface LocalitySpec {
+  readonly weights: readonly { readonly locality: string; readonly weight: number }[] | null;
+}
+
+/** `spec/04` 4.3 "retryBudget"; replaces `maxRetries`. */
+export interface RetryBudgetSpec {
+  readonly percent: number;
+  readonly minRetryConcurrency: number;
+  /** 0: of what is under way now. */
+  readonly intervalMs: number;
+}
+
+/** Endpoints are names: `STRICT_DNS` takes every address, `LOGICAL_DNS` the first for each new connection. */
+export interface DnsSpec {
+  readonly mode: "STRICT_DNS" | "LOGICAL_DNS";
+  /** How long to wait after a failed lookup, and the least time an answer is used. */
+  readonly refreshMs: number;
+}
+
+/** Probes of our own: annotation `outrider.io/health-check` of a DestinationRule. */
+export interface HealthCheckSpec {
+  readonly protocol: "http" | "tcp" | "grpc";
+  readonly path: string;
+  readonly host: string;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly unhealthyThreshold: number;
+  readonly healthyThreshold: number;
+  /** Status codes of HTTP that mean healthy: ranges, both ends included. */
+  readonly expectedStatuses: readonly { readonly from: number; readonly to: number }[];
+}
+
+/** TLS to servers outside of the mesh: `spec/04` 4.7, modes SIMPLE and MUTUAL. */
+export interface OriginatedTlsSpec {
+  readonly mode: "SIMPLE" | "MUTUAL";
+  /** Null: the request's host for HTTP, none for TCP. */
+  readonly serverName: string | null;
+  /** Exact names, one of which the certificate must have; empty: the server name, or the request's host. */
+  readonly subjectAltNames: readonly string[];
+  /** PEM as text, read when the configuration was compiled; null: the system's authorities. */
+  readonly caCertificates: string | null;
+  readonly crl: string | null;
+  readonly clientCertificate: string | null;
+  /** Path of the private key: the key itself is no part of a snapshot. */
+  readonly privateKeyPath: string | null;
+  readonly insecureSkipVerify: boolean;
+}
+
+/** CONNECT through a forward proxy, for TCP and TLS routes: `spec/04` 4.8. */
+export interface TunnelSpec {
+  readonly protocol: "CONNECT" | "POST";
+  readonly targetHost: string;
+  readonly targetPort: number;
+}
