@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { problemAt } from "../problem.ts";
 import type { Problem } from "../problem.ts";
 import type { Metadata, Path, Resource } from "../resource.ts";
-import { quote } from "./field.ts";
+import { issuePath, issueText } from "./issue-text.ts";
 import type { KindDefinition } from "./kind-definition.ts";
 import type { AnyResource } from "./kind-specs.ts";
 import { didYouMean } from "./suggestion.ts";
@@ -30,18 +30,6 @@ function withoutNulls(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   const entries = Object.entries(value).filter(([, entry]) => entry !== null);
   return Object.fromEntries(entries.map(([key, entry]) => [key, withoutNulls(entry)]));
-}
-
-/** Our schemas word their own messages; those of valibot's own are put into the same words. */
-function describe(issue: v.BaseIssue<unknown>): string {
-  if (!issue.message.startsWith("Invalid ")) return issue.message;
-  if (issue.expected === null) return `is not valid: ${quote(issue.input)}`;
-  const what = issue.expected === "Array" ? "a list" : issue.expected === "Object" ? "a mapping" : issue.expected;
-  return issue.input === undefined ? "is required" : `must be ${what}, not ${quote(issue.input)}`;
-}
-
-function pathOf(issue: v.BaseIssue<unknown>): Path {
-  return (issue.path ?? []).map((item) => item.key as string | number);
 }
 
 /** The part of the object its schema reads, and the path that leads there. */
@@ -72,7 +60,7 @@ export function validate(candidate: Candidate): { resource: AnyResource | null; 
   const { body, prefix } = bodyOf(candidate);
   const parsed = v.safeParse(definition.schema, body);
   if (!parsed.success) {
-    for (const issue of parsed.issues) add("error", [...prefix, ...pathOf(issue)], describe(issue));
+    for (const issue of parsed.issues) add("error", [...prefix, ...issuePath(issue)], issueText(issue));
     return { resource: null, problems };
   }
   definition.check?.(parsed.output, {

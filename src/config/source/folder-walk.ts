@@ -49,11 +49,24 @@ function signatureOf(stat: BigIntStats): string {
   return `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`;
 }
 
+/** Tests of the configuration (`outrider test`) lie beside it and are no part of it. */
+export const MESH_TEST_NAME = /\.meshtest\.ya?ml$/i;
+
+/** What is read as configuration below a folder. */
+function isConfigurationName(path: string): boolean {
+  return /\.(?:yaml|yml|json)$/i.test(path) && !MESH_TEST_NAME.test(path);
+}
+
 class Walker {
+  readonly #isWanted: (path: string) => boolean;
   readonly files = new Map<string, FoundFile>();
   readonly folders: string[] = [];
   readonly unreadable: UnreadablePath[] = [];
   readonly #visited = new Set<string>();
+
+  constructor(isWanted: (path: string) => boolean) {
+    this.#isWanted = isWanted;
+  }
 
   root(path: string): void {
     const stat = this.#stat(path);
@@ -91,18 +104,18 @@ class Walker {
   }
 
   #entry(path: string, depth: number): void {
-    const isConfiguration = /\.(?:yaml|yml|json)$/i.test(path);
+    const isWanted = this.#isWanted(path);
     let stat: BigIntStats;
     try {
       stat = statSync(path, { bigint: true });
     } catch (error) {
       // A name that is gone between listing and looking was deleted; a link without target is somebody's mistake.
       const isGone = codeOf(error) === "ENOENT";
-      if (isConfiguration || !isGone) this.unreadable.push(failure(path, error));
+      if (isWanted || !isGone) this.unreadable.push(failure(path, error));
       return;
     }
     if (stat.isDirectory()) return this.#folder(path, depth + 1);
-    if (!isConfiguration) return;
+    if (!isWanted) return;
     if (!stat.isFile()) return void this.unreadable.push(obstacle(path, "is not a regular file and is not read"));
     if (this.files.size >= MAX_FILES) {
       if (this.files.size === MAX_FILES) this.unreadable.push(obstacle(path, `is one of more than ${MAX_FILES} files and is not read`));
@@ -113,11 +126,12 @@ class Walker {
 }
 
 /**
- * Every `*.yaml`, `*.yml` and `*.json` below the paths, sorted by name within each folder; dotfiles are passed over,
- * links are followed. A path that is a file is taken whatever its name. Never throws.
+ * Every `*.yaml`, `*.yml` and `*.json` below the paths but `*.meshtest.yaml`, or every file that `isWanted`, sorted by
+ * name within each folder; dotfiles are passed over, links are followed. A path that is a file is taken whatever its
+ * name. Never throws.
  */
-export function walkFolders(paths: readonly string[]): Walk {
-  const walker = new Walker();
+export function walkFolders(paths: readonly string[], isWanted: (path: string) => boolean = isConfigurationName): Walk {
+  const walker = new Walker(isWanted);
   for (const path of paths) walker.root(path);
   return { files: [...walker.files.values()], folders: walker.folders, unreadable: walker.unreadable };
 }
