@@ -1,5 +1,5 @@
 import type { ClusterState } from "./cluster/cluster-state.ts";
-import type { InboundRefusal } from "./connection/inbound-connections.ts";
+import type { InboundRefusal } from "./connection/inbound-refusal.ts";
 import type { Snapshot } from "./config/snapshot.ts";
 import type { Clock } from "./core/clock.ts";
 import type { Random } from "./core/random.ts";

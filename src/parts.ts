@@ -2,7 +2,7 @@ import type { ClusterMetrics } from "./cluster/cluster-metrics.ts";
 import type { ClusterState } from "./cluster/cluster-state.ts";
 import type { OutlierObserver } from "./cluster/outlier-detector.ts";
 import type { DetectionObserver } from "./connection/detection.ts";
-import type { InboundRefusal } from "./connection/inbound-connections.ts";
+import type { InboundRefusal } from "./connection/inbound-refusal.ts";
 import type { TunnelAnswer } from "./connection/tunnel-socket.ts";
 import type { Snapshot } from "./config/snapshot.ts";
 import type { Clock } from "./core/clock.ts";

@@ -13,7 +13,7 @@ import type { DownstreamStream, HttpHandler, RequestReceiver } from "../message/
 import { parseBaggage } from "../telemetry/baggage.ts";
 import { type ClientHello, inspectClientHello } from "./client-hello.ts";
 import { FirstBytes } from "./first-bytes.ts";
-import type { InboundRefusal } from "./inbound-connections.ts";
+import type { InboundRefusal } from "./inbound-refusal.ts";
 import { tunnelDestination } from "./tunnel-request.ts";
 import { type TunnelAnswer, TunnelSocket } from "./tunnel-socket.ts";
 

@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import type { ForwardSpec, InboundPortSpec, InboundSpec, RetrySpec, RouteSpec } from "../config/snapshot.ts";
+import type { InboundSpec } from "../config/snapshot.ts";
 import type { AuthorizationVerdict } from "../filter/rbac.ts";
 import type { StreamRouting } from "../http/http-stream.ts";
 import type { ConnectionFacts, SocketAddress, TlsFacts } from "../message/connection-facts.ts";
@@ -8,6 +8,8 @@ import { CLIENT_FIRST_DELAY_MS, DETECT_TIMEOUT_MS, type DetectionOutcome, type D
 import type { EarlyDial, EarlyDialOptions } from "./early-dial.ts";
 import { FirstBytes } from "./first-bytes.ts";
 import { chooseInboundChain, dialsEarly, type InboundChain, type Observed, servesUnseen } from "./inbound-chain.ts";
+import { type InboundPort, InboundPorts } from "./inbound-port.ts";
+import { describeDenial, describeRefusal, type InboundRefusal } from "./inbound-refusal.ts";
 import { beginsPreface, sniff } from "./sniff.ts";
 import type { TcpRequest } from "./tcp-proxy.ts";
 
@@ -16,16 +18,6 @@ import type { TcpRequest } from "./tcp-proxy.ts";
  * else meet it in plaintext: more than a stall of its sidecar, or a period in which the kernel gave that no CPU time.
  */
 const HELLO_GRACE_MS = 200;
-
-/** Why an inbound connection was not served; `peer` is for the log. */
-export interface InboundRefusal {
-  readonly remote: SocketAddress;
-  readonly local: SocketAddress;
-  /** Stable name, also the metric's label. */
-  readonly reason: string;
-  /** A sentence for the operator. */
-  readonly message: string;
-}
 
 /** Where a connection goes once its filter chain is known. */
 export interface InboundNext {
@@ -38,30 +30,6 @@ export interface InboundNext {
   readonly dialEarly: (request: TcpRequest, options: EarlyDialOptions) => EarlyDial;
   /** The socket is destroyed after the call. */
   readonly refused: (refusal: InboundRefusal, socket: Socket) => void;
-}
-
-/** `spec/02` 2.8: the hop to the application repeats only what was never written. */
-const INBOUND_RETRY: RetrySpec = {
-  attempts: 2, perTryTimeoutMs: 0, retryOn: ["reset-before-request"], retriableStatuses: [],
-  backoffBaseMs: 25, backoffMaxMs: 250, isExplicit: false,
-};
-
-/** A port with what is made of it once per snapshot. */
-class InboundPort {
-  readonly spec: InboundPortSpec;
-  readonly routing: StreamRouting;
-  /** Its last connection was begun by the peer. */
-  isClientFirst = false;
-
-  constructor(spec: InboundPortSpec) {
-    this.spec = spec;
-    const action: ForwardSpec = { kind: "forward", clusters: [{ name: spec.cluster, weight: 1 }], timeoutMs: 0, retry: INBOUND_RETRY };
-    const route: RouteSpec = {
-      name: "default", action, provenance: null,
-      match: { uri: null, method: null, authority: null, scheme: null, headers: [], withoutHeaders: [], queryParams: [] },
-    };
-    this.routing = { service: spec.service, findRoute: () => route };
-  }
 }
 
 /** A connection whose chain is not known yet. */
@@ -81,8 +49,7 @@ interface Arrival {
 export class InboundConnections {
   readonly #next: InboundNext;
   readonly #parts: DetectionParts;
-  #ports = new Map<number, InboundPort>();
-  #passthrough: InboundPort | null = null;
+  #ports: InboundPorts | null = null;
 
   constructor(next: InboundNext, parts: DetectionParts) {
     this.#next = next;
@@ -90,8 +57,7 @@ export class InboundConnections {
   }
 
   apply(spec: InboundSpec): void {
-    this.#ports = new Map(spec.ports.map((port) => [port.port, new InboundPort(port)]));
-    this.#passthrough = new InboundPort(spec.passthrough);
+    this.#ports = new InboundPorts(spec);
   }
 
   /** A captured connection, or one to a port the Sidecar resource binds (`isCaptured` false). */
@@ -101,8 +67,8 @@ export class InboundConnections {
 
   /** A connection of which more is known than where it goes to: one that came through a tunnel. The socket is paused. */
   serve(socket: Socket, facts: ConnectionFacts): void {
-    const port = this.#ports.get(facts.local.port) ?? this.#passthrough;
-    if (port === null) {
+    const port = this.#ports?.of(facts.local.port);
+    if (port === undefined) {
       socket.destroy();
       return;
     }
@@ -122,7 +88,7 @@ export class InboundConnections {
 
   #dialEarly(arrival: Arrival, first: FirstBytes): EarlyDial {
     const { socket, facts, port } = arrival;
-    return this.#next.dialEarly({ socket, firstBytes: null, facts, ...destinationOf(port) }, {
+    return this.#next.dialEarly({ socket, firstBytes: null, facts, ...port.destination }, {
       delayMs: port.isClientFirst ? CLIENT_FIRST_DELAY_MS : 0,
       graceMs: port.spec.mtls === "PERMISSIVE" ? HELLO_GRACE_MS : 0,
       isAllowed: () => this.#next.authorizeTcp(facts).isAllowed,
@@ -223,7 +189,7 @@ export class InboundConnections {
       this.#refuse(arrival, "rbac_access_denied", describeDenial(verdict, facts));
       return;
     }
-    this.#next.opaque({ socket, firstBytes: bytes, facts, ...destinationOf(port), early });
+    this.#next.opaque({ socket, firstBytes: bytes, facts, ...port.destination, early });
   }
 
   #refuse({ socket, facts, early }: Arrival, reason: string, message: string): void {
@@ -231,21 +197,4 @@ export class InboundConnections {
     this.#next.refused({ remote: facts.remote, local: facts.local, reason, message }, socket);
     socket.destroy();
   }
-}
-
-function destinationOf({ spec }: InboundPort): Pick<TcpRequest, "clusters" | "service"> {
-  return { clusters: [{ name: spec.cluster, weight: 1 }], service: spec.service };
-}
-
-function describeRefusal(reason: "plaintext_on_strict_port" | "tls_without_mesh_alpn", facts: ConnectionFacts): string {
-  const { port } = facts.local;
-  return reason === "plaintext_on_strict_port"
-    ? `plaintext to port ${port}, where PeerAuthentication is STRICT`
-    : `TLS without an Istio ALPN name to port ${port}, which is declared HTTP: under PERMISSIVE only mesh TLS or plaintext HTTP is served there`;
-}
-
-function describeDenial(verdict: AuthorizationVerdict, facts: ConnectionFacts): string {
-  const peer = facts.tls?.peer?.spiffeId ?? "a peer without identity";
-  const by = verdict.provenance === null ? "no ALLOW rule matches" : `${verdict.provenance.resource}, ${verdict.provenance.file}:${verdict.provenance.line}`;
-  return `${peer} may not connect to port ${facts.local.port}: ${by} (${verdict.id})`;
 }

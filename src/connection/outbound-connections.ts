@@ -1,19 +1,14 @@
 import type { Socket } from "node:net";
-import type { OutboundListenerSpec, OutboundSpec, RouteSpec, WeightedClusterSpec } from "../config/snapshot.ts";
+import type { OutboundListenerSpec, OutboundSpec, WeightedClusterSpec } from "../config/snapshot.ts";
 import type { StreamRouting } from "../http/http-stream.ts";
 import type { ConnectionFacts, SocketAddress } from "../message/connection-facts.ts";
-import { normalizeAuthority } from "../message/authority.ts";
-import type { RequestHead } from "../message/head.ts";
-import { RouteTable } from "../router/route-table.ts";
 import { CLIENT_FIRST_DELAY_MS, DETECT_TIMEOUT_MS, type DetectionOutcome, type DetectionParts, speaksFirst } from "./detection.ts";
 import type { EarlyDial, EarlyDialOptions } from "./early-dial.ts";
 import { FirstBytes } from "./first-bytes.ts";
-import { type PassedTls, SniRoutes } from "./sni-routes.ts";
+import { BLACK_HOLE, OutboundRoutes, tableOf } from "./outbound-routes.ts";
+import type { PassedTls } from "./sni-routes.ts";
 import { sniff } from "./sniff.ts";
 import type { TcpRequest } from "./tcp-proxy.ts";
-
-const PASSTHROUGH: readonly WeightedClusterSpec[] = [{ name: "PassthroughCluster", weight: 1 }];
-const BLACK_HOLE: readonly WeightedClusterSpec[] = [{ name: "BlackHoleCluster", weight: 1 }];
 
 /** Where a connection goes once its protocol is known. */
 export interface OutboundNext {
@@ -30,11 +25,7 @@ export interface OutboundNext {
 export class OutboundConnections {
   readonly #next: OutboundNext;
   readonly #parts: DetectionParts;
-  #listeners = new Map<string, OutboundListenerSpec>();
-  /** Of the listeners that have any. */
-  #sniRoutes = new Map<OutboundListenerSpec, SniRoutes>();
-  #tables = new Map<string, RouteTable>();
-  #catchAll: readonly WeightedClusterSpec[] = BLACK_HOLE;
+  #routes = new OutboundRoutes({ listeners: [], routeTables: [], catchAll: "REGISTRY_ONLY" });
   readonly #routings = new Map<string, StreamRouting>();
   /** Names of listeners whose last connection was begun by the application. */
   readonly #clientFirst = new Set<string>();
@@ -45,37 +36,28 @@ export class OutboundConnections {
   }
 
   apply(spec: OutboundSpec): void {
-    this.#tables = new Map(spec.routeTables.map((table) => [table.name, new RouteTable(table)]));
-    this.#listeners = new Map();
-    for (const listener of spec.listeners) {
-      if (listener.bind === null) this.#listeners.set(listenerKey(listener.address, listener.port), listener);
-      else this.#listeners.set(listener.name, listener);
-    }
-    this.#sniRoutes = new Map(spec.listeners.filter(({ tls }) => tls.length > 0).map((listener) => [listener, new SniRoutes(listener.tls)]));
+    this.#routes = new OutboundRoutes(spec);
     // Connections keep the object they have; what is gone from the configuration is not kept for new ones.
-    for (const name of this.#routings.keys()) if (!this.#tables.has(name)) this.#routings.delete(name);
-    this.#catchAll = spec.catchAll === "ALLOW_ANY" ? PASSTHROUGH : BLACK_HOLE;
+    for (const name of this.#routings.keys()) if (!this.#routes.hasTable(name)) this.#routings.delete(name);
     this.#clientFirst.clear();
   }
 
   /** A captured connection. */
   handleCaptured(socket: Socket, remote: SocketAddress, destination: SocketAddress): void {
-    const listener = this.#listeners.get(listenerKey(destination.address, destination.port))
-      ?? this.#listeners.get(listenerKey(null, destination.port));
     const facts: ConnectionFacts = { remote, local: destination, isCaptured: true, tls: null };
-    this.#handle(socket, facts, listener ?? null, this.#catchAll);
+    this.#handle(socket, facts, this.#routes.captured(destination), this.#routes.catchAll);
   }
 
   /** A connection to a listener of its own, named `name`; nothing of it may be passed through to where it came from. */
   handleBound(socket: Socket, remote: SocketAddress, own: SocketAddress, name: string): void {
     const facts: ConnectionFacts = { remote, local: own, isCaptured: false, tls: null };
-    this.#handle(socket, facts, this.#listeners.get(name) ?? null, BLACK_HOLE);
+    this.#handle(socket, facts, this.#routes.bound(name), BLACK_HOLE);
   }
 
   #handle(socket: Socket, facts: ConnectionFacts, listener: OutboundListenerSpec | null, catchAll: readonly WeightedClusterSpec[]): void {
     const request: TcpRequest = { socket, firstBytes: null, facts, clusters: listener?.tcp ?? catchAll, service: null };
-    const sniRoutes = listener === null ? undefined : this.#sniRoutes.get(listener);
-    const table = listener === null || listener.protocol === "tcp" ? null : listener.routeTable;
+    const sniRoutes = listener === null ? undefined : this.#routes.sniRoutes(listener);
+    const table = tableOf(listener);
     if (listener === null || (table === null && sniRoutes === undefined)) {
       this.#next.opaque(request);
       return;
@@ -140,23 +122,13 @@ export class OutboundConnections {
     else this.#clientFirst.delete(name);
   }
 
-  #findRoute(tableName: string, head: RequestHead): RouteSpec | null {
-    const authority = normalizeAuthority(head.authority);
-    return authority === null ? null : (this.#tables.get(tableName)?.find(head, authority.host) ?? null);
-  }
-
   /** One object per table name: it looks the table up anew for every request, so a new snapshot counts at once. */
   #routingOf(tableName: string): StreamRouting {
     let routing = this.#routings.get(tableName);
     if (routing === undefined) {
-      routing = { service: null, findRoute: (head) => this.#findRoute(tableName, head) };
+      routing = { service: null, findRoute: (head) => this.#routes.findRoute(tableName, head) };
       this.#routings.set(tableName, routing);
     }
     return routing;
   }
-}
-
-/** For exact and wildcard listeners alike: `*:9080`, `10.0.0.1:3306`. */
-function listenerKey(address: string | null, port: number): string {
-  return address === null ? `*:${port}` : `${address}:${port}`;
 }

@@ -11,6 +11,8 @@ const floors: readonly (readonly string[])[] = [
   // The capture rules are a program of their own, run before the proxy; of `src/` they see `core/`.
   ["init/"],
   ["src/control/"],
+  // What live traffic is decided by, asked without any: it sees the same parts as the two directions.
+  ["src/explain/"],
   ["src/data-thread.ts"],
   ["src/data-plane.ts"],
   ["src/inbound.ts", "src/outbound.ts"],

@@ -1,0 +1,27 @@
+import type { AuthorizationVerdict } from "../filter/rbac.ts";
+import type { ConnectionFacts, SocketAddress } from "../message/connection-facts.ts";
+
+/** Why an inbound connection was not served; `peer` is for the log. */
+export interface InboundRefusal {
+  readonly remote: SocketAddress;
+  readonly local: SocketAddress;
+  /** Stable name, also the metric's label. */
+  readonly reason: string;
+  /** A sentence for the operator. */
+  readonly message: string;
+}
+
+/** What is wrong with a connection that no filter chain takes. */
+export function describeRefusal(reason: "plaintext_on_strict_port" | "tls_without_mesh_alpn", facts: ConnectionFacts): string {
+  const { port } = facts.local;
+  return reason === "plaintext_on_strict_port"
+    ? `plaintext to port ${port}, where PeerAuthentication is STRICT`
+    : `TLS without an Istio ALPN name to port ${port}, which is declared HTTP: under PERMISSIVE only mesh TLS or plaintext HTTP is served there`;
+}
+
+/** Who may not connect where, by which rule. */
+export function describeDenial(verdict: AuthorizationVerdict, facts: ConnectionFacts): string {
+  const peer = facts.tls?.peer?.spiffeId ?? "a peer without identity";
+  const by = verdict.provenance === null ? "no ALLOW rule matches" : `${verdict.provenance.resource}, ${verdict.provenance.file}:${verdict.provenance.line}`;
+  return `${peer} may not connect to port ${facts.local.port}: ${by} (${verdict.id})`;
+}

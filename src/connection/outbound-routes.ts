@@ -1,0 +1,74 @@
+import type { OutboundListenerSpec, OutboundSpec, RouteSpec, WeightedClusterSpec } from "../config/snapshot.ts";
+import { normalizeAuthority } from "../message/authority.ts";
+import type { SocketAddress } from "../message/connection-facts.ts";
+import type { RequestHead } from "../message/head.ts";
+import { type RouteExplanation, RouteTable } from "../router/route-table.ts";
+import { SniRoutes } from "./sni-routes.ts";
+
+const PASSTHROUGH: readonly WeightedClusterSpec[] = [{ name: "PassthroughCluster", weight: 1 }];
+/** Nothing of a listener with a socket of its own may be passed through to where it came from. */
+export const BLACK_HOLE: readonly WeightedClusterSpec[] = [{ name: "BlackHoleCluster", weight: 1 }];
+
+/**
+ * Where what the application opens goes, by one snapshot: made once for it and asked for every connection and request,
+ * by live traffic and by `explain` alike.
+ */
+export class OutboundRoutes {
+  /** Where captured connections go that no listener knows. */
+  readonly catchAll: readonly WeightedClusterSpec[];
+  readonly #listeners = new Map<string, OutboundListenerSpec>();
+  /** Of the listeners that have any. */
+  readonly #sniRoutes = new Map<OutboundListenerSpec, SniRoutes>();
+  readonly #tables: ReadonlyMap<string, RouteTable>;
+
+  constructor(spec: OutboundSpec) {
+    this.catchAll = spec.catchAll === "ALLOW_ANY" ? PASSTHROUGH : BLACK_HOLE;
+    this.#tables = new Map(spec.routeTables.map((table) => [table.name, new RouteTable(table)]));
+    for (const listener of spec.listeners) {
+      const key = listener.bind === null ? listenerKey(listener.address, listener.port) : listener.name;
+      this.#listeners.set(key, listener);
+      if (listener.tls.length > 0) this.#sniRoutes.set(listener, new SniRoutes(listener.tls));
+    }
+  }
+
+  /** The logical listener of an original destination (`spec/02` 2.1): the exact address first, then the port alone. */
+  captured({ address, port }: SocketAddress): OutboundListenerSpec | null {
+    return this.#listeners.get(listenerKey(address, port)) ?? this.#listeners.get(listenerKey(null, port)) ?? null;
+  }
+
+  /** The listener called `name` that has a socket of its own. */
+  bound(name: string): OutboundListenerSpec | null {
+    return this.#listeners.get(name) ?? null;
+  }
+
+  /** The server names of a listener; undefined where it has none and does not look for TLS. */
+  sniRoutes(listener: OutboundListenerSpec): SniRoutes | undefined {
+    return this.#sniRoutes.get(listener);
+  }
+
+  hasTable(name: string): boolean {
+    return this.#tables.has(name);
+  }
+
+  /** The first route of a table that takes a request; null when none does, or when its host is none. */
+  findRoute(tableName: string, head: RequestHead): RouteSpec | null {
+    const authority = normalizeAuthority(head.authority);
+    return authority === null ? null : (this.#tables.get(tableName)?.find(head, authority.host) ?? null);
+  }
+
+  /** The same with its reasons; not for the hot path. */
+  explainRoute(tableName: string, head: RequestHead): RouteExplanation {
+    const authority = normalizeAuthority(head.authority);
+    return (authority === null ? undefined : this.#tables.get(tableName)?.explainFind(head, authority.host)) ?? { virtualHost: null, tried: [] };
+  }
+}
+
+/** The table in which a listener looks up HTTP requests; null where it does not look for HTTP. */
+export function tableOf(listener: OutboundListenerSpec | null): string | null {
+  return listener === null || listener.protocol === "tcp" ? null : listener.routeTable;
+}
+
+/** For exact and wildcard listeners alike: `*:9080`, `10.0.0.1:3306`. */
+function listenerKey(address: string | null, port: number): string {
+  return address === null ? `*:${port}` : `${address}:${port}`;
+}
