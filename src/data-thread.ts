@@ -1,4 +1,5 @@
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { applySnapshotDelta, type SnapshotDelta } from "./config/snapshot-delta.ts";
 import type { Snapshot } from "./config/snapshot.ts";
 import { systemClock } from "./core/clock.ts";
 import { systemRandom } from "./core/random.ts";
@@ -28,6 +29,8 @@ export interface DataThreadStart {
 /** What the control thread tells a data thread. */
 export type ToDataThread =
   | { readonly type: "snapshot"; readonly snapshot: Snapshot }
+  /** For a thread that was told one before. */
+  | { readonly type: "snapshot-change"; readonly delta: SnapshotDelta }
   | { readonly type: "identity"; readonly material: IdentityMaterial }
   | { readonly type: "log-level"; readonly level: LogLevel }
   | { readonly type: "log-taken"; readonly lines: number }
@@ -66,6 +69,8 @@ class DataThread {
   readonly #defectBudget = new DefectBudget(systemClock);
   #dataPlane: DataPlane | null = null;
   #material: IdentityMaterial | null = null;
+  /** The snapshot told last. */
+  #received: Snapshot | null = null;
   /** The snapshot obeyed now. */
   #snapshot: Snapshot | null = null;
   #isDraining = false;
@@ -103,6 +108,9 @@ class DataThread {
     switch (message.type) {
       case "snapshot":
         return this.#apply(message.snapshot);
+      case "snapshot-change":
+        if (this.#received === null) throw new Error("a change of a snapshot came before any snapshot");
+        return this.#apply(applySnapshotDelta(this.#received, message.delta));
       case "identity":
         this.#material = message.material;
         this.#dataPlane?.applyIdentity(message.material);
@@ -127,6 +135,7 @@ class DataThread {
   /** The first snapshot brings the data plane to life; capture starts only once it can be obeyed. */
   async #apply(snapshot: Snapshot): Promise<void> {
     deepFreeze(snapshot);
+    this.#received = snapshot;
     const isFirst = this.#dataPlane === null;
     const dataPlane = this.#dataPlane ?? this.#makeDataPlane(snapshot);
     const problems = await this.#applyOrStay(dataPlane, snapshot);

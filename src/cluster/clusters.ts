@@ -30,7 +30,7 @@ export class Clusters {
         byName.set(spec.name, new Cluster(spec, this.#parts));
         continue;
       }
-      if (!isDeepStrictEqual(known.spec, spec)) known.apply(spec);
+      if (known.spec !== spec && !isDeepStrictEqual(known.spec, spec)) known.apply(spec);
       byName.set(spec.name, known);
     }
     const old = this.#byName;

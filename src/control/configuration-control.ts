@@ -3,6 +3,7 @@ import { compile } from "../config/compile/compile.ts";
 import type { NameTable } from "../config/compile/name-table.ts";
 import type { WorkloadIdentity } from "../config/compile/workload-identity.ts";
 import { formatProblem, type Problem } from "../config/problem.ts";
+import { shareUnchanged } from "../config/snapshot-delta.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { FolderSource } from "../config/source/folder-source.ts";
 import { ConfigurationStore, type StoreUpdate } from "../config/store/configuration-store.ts";
@@ -151,7 +152,9 @@ export class ConfigurationControl {
       this.#report([...update.problems, internalProblem(this.#options.paths[0] ?? "", cause)]);
       return;
     }
-    const { snapshot, problems, names } = compiled;
+    const { problems, names } = compiled;
+    // What did not change stays the object it was: only the rest is posted to the data threads, and rebuilt there.
+    const snapshot = this.#snapshot === null ? compiled.snapshot : shareUnchanged(this.#snapshot, compiled.snapshot);
     this.#snapshot = snapshot;
     this.#names = names;
     this.#compileProblems = problems;

@@ -1,5 +1,6 @@
 import { extname, join } from "node:path";
 import { Worker } from "node:worker_threads";
+import { type SnapshotDelta, snapshotDelta } from "../config/snapshot-delta.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Clock } from "../core/clock.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
@@ -50,6 +51,8 @@ class DataThread {
   /** Why it is about to end, once that is known. */
   failure: string | null = null;
   inFlight: number;
+  /** What it was told last, which it obeys or is about to. */
+  snapshot: Snapshot | null = null;
 
   constructor(id: number, worker: Worker, startedAtMs: number, isDraining: boolean) {
     this.id = id;
@@ -107,9 +110,26 @@ export class DataThreads {
     this.#startThread();
   }
 
+  /** A thread that has a snapshot is told what changed, by the parts that are other objects: see `shareUnchanged`. */
   applySnapshot(snapshot: Snapshot): void {
+    const deltas = new Map<Snapshot, SnapshotDelta>();
+    for (const thread of this.#threads) {
+      const known = thread.snapshot;
+      if (known === null) {
+        this.#sendWhole(thread, snapshot);
+        continue;
+      }
+      const delta = deltas.get(known) ?? snapshotDelta(known, snapshot);
+      deltas.set(known, delta);
+      thread.snapshot = snapshot;
+      thread.send({ type: "snapshot-change", delta });
+    }
     this.#snapshot = snapshot;
-    this.#broadcast({ type: "snapshot", snapshot });
+  }
+
+  #sendWhole(thread: DataThread, snapshot: Snapshot): void {
+    thread.snapshot = snapshot;
+    thread.send({ type: "snapshot", snapshot });
   }
 
   applyIdentity(material: IdentityMaterial): void {
@@ -162,7 +182,7 @@ export class DataThreads {
     thread.worker.on("exit", (code) => this.#onExit(thread, code));
     if (this.#material !== null) thread.send({ type: "identity", material: this.#material });
     if (this.#isDraining) thread.send({ type: "drain" });
-    if (this.#snapshot !== null) thread.send({ type: "snapshot", snapshot: this.#snapshot });
+    if (this.#snapshot !== null) this.#sendWhole(thread, this.#snapshot);
   }
 
   #onMessage(thread: DataThread, message: FromDataThread): void {
