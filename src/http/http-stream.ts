@@ -4,7 +4,7 @@ import type { FilterChain } from "../filter/filter-chain.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
 import type { RequestHead, ResponseHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
-import { grpcReplyHead } from "../message/grpc-status.ts";
+import { addMissingStatus, grpcReplyHead, isGrpcContent, lacksStatus, MISSING_STATUS_DETAILS } from "../message/grpc-status.ts";
 import { type LocalReply, localReplyHead, toLocalReply } from "../message/local-reply.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { DownstreamStream, RequestReceiver } from "../message/stream.ts";
@@ -70,6 +70,8 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   #answersMetadata = false;
   /** The upstream's half of a tunnel has ended. */
   #responseEnded = false;
+  /** The response is gRPC's and its head has no status: the trailers have to have one. */
+  #awaitsGrpcStatus = false;
 
   constructor(head: RequestHead, requestEnded: boolean, downstream: DownstreamStream, owner: StreamOwner) {
     this.head = head;
@@ -110,7 +112,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     info.path = head.path;
     info.version = head.version;
     info.requestWireBytes = head.wireBytes;
-    info.isGrpc = isGrpc(head.headers.get("content-type"));
+    info.isGrpc = isGrpcContent(head.headers.get("content-type"));
   }
 
   /** Told before the filters are asked, so that what they refuse is logged with its route. */
@@ -234,7 +236,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     const { info } = this;
     info.status = head.status;
     info.responseWireBytes = head.wireBytes;
-    this.#readGrpcStatus(head.headers);
+    if (info.isGrpc) this.#grpcHead(head, end);
     this.#exchangeResponseMetadata(head.headers);
     sanitizeResponse(head, info, this.#owner.direction, this.#owner.clock);
     this.#downstream.respond(head, end);
@@ -248,8 +250,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   }
 
   respondEnd(trailers: HeaderList | null): void {
-    this.#readGrpcStatus(trailers);
-    this.#downstream.end(trailers);
+    this.#downstream.end(this.info.isGrpc ? this.#grpcTrailers(trailers) : trailers);
     // Of a tunnel, the downstream's half goes on.
     this.#responseEnded = this.info.status === 101 && !this.#requestEnded;
     if (!this.#responseEnded) this.#finish();
@@ -286,8 +287,26 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     this.respondEnd(null);
   }
 
+  #grpcHead(head: ResponseHead, end: boolean): void {
+    this.#awaitsGrpcStatus = lacksStatus(head);
+    if (end && this.#awaitsGrpcStatus) this.#addGrpcStatus(head.headers);
+    this.#readGrpcStatus(head.headers);
+  }
+
+  #grpcTrailers(trailers: HeaderList | null): HeaderList | null {
+    const told = this.#awaitsGrpcStatus && trailers?.has("grpc-status") !== true ? this.#addGrpcStatus(trailers) : trailers;
+    this.#readGrpcStatus(told);
+    return told;
+  }
+
+  /** A call that ends in order and without a status would be taken for a success by some, and hang others (C17). */
+  #addGrpcStatus(fields: HeaderList | null): HeaderList {
+    this.info.addFlag("UPE");
+    this.info.details = MISSING_STATUS_DETAILS;
+    return addMissingStatus(fields);
+  }
+
   #readGrpcStatus(fields: HeaderList | null): void {
-    if (!this.info.isGrpc) return;
     const status = fields?.get("grpc-status");
     if (status !== undefined && /^\d{1,9}$/.test(status)) this.info.grpcStatus = Number(status);
   }
@@ -312,11 +331,4 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     this.#heldBody = null;
     this.#owner.streamEnded(this.info);
   }
-}
-
-/** `application/grpc` and its message formats (`+proto`); not gRPC-Web, which is a protocol of its own. */
-function isGrpc(contentType: string | undefined): boolean {
-  if (contentType === undefined || !contentType.startsWith("application/grpc")) return false;
-  const next = contentType[16];
-  return next === undefined || next === "+" || next === ";";
 }

@@ -11,6 +11,32 @@ const UNKNOWN = 2;
 /** What a gRPC status counts as where HTTP statuses are counted: outlier detection, retries (`spec/07` 7.5). */
 const TO_HTTP: readonly number[] = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
 
+/** Response code details of a call that its upstream ended without a status. */
+export const MISSING_STATUS_DETAILS = "upstream_grpc_status_missing";
+
+/** `application/grpc` and its message formats (`+proto`); not gRPC-Web, which is a protocol of its own. */
+export function isGrpcContent(contentType: string | undefined): boolean {
+  if (contentType === undefined || !contentType.startsWith("application/grpc")) return false;
+  const next = contentType[16];
+  return next === undefined || next === "+" || next === ";";
+}
+
+/** True for the head of a gRPC response that has no status in it; what is not gRPC's, or not 200, needs none. */
+export function lacksStatus(head: ResponseHead): boolean {
+  return head.status === 200 && !head.headers.has("grpc-status") && isGrpcContent(head.headers.get("content-type"));
+}
+
+/**
+ * What a call that ended without a status counts as at its caller: UNKNOWN (gRPC's PROTOCOL-HTTP2, "Responses"; C17).
+ * Added to the trailers there were, or to the head of an answer that is a head alone.
+ */
+export function addMissingStatus(fields: HeaderList | null): HeaderList {
+  const told = fields ?? new HeaderList();
+  told.append("grpc-status", String(UNKNOWN));
+  if (!told.has("grpc-message")) told.append("grpc-message", "upstream ended the call without a status");
+  return told;
+}
+
 /** The gRPC status of a local reply with this HTTP status. */
 export function grpcStatusOf(httpStatus: number): number {
   return FROM_HTTP.get(httpStatus) ?? UNKNOWN;
@@ -21,10 +47,13 @@ export function httpStatusOf(grpcStatus: number): number {
   return TO_HTTP[grpcStatus] ?? 500;
 }
 
-/** A gRPC status in the head of an answer without body counts as the HTTP status it stands for (`spec/04` 4.5). */
-export function effectiveStatus(head: ResponseHead, end: boolean): number {
-  if (!end || head.status !== 200) return head.status;
-  const grpcStatus = head.headers.get("grpc-status");
+/**
+ * What an answer counts as: a gRPC status, in the head of one without body or in the trailers, as the HTTP status it stands
+ * for (`spec/04` 4.5). `fields`: where it may be; null for nowhere.
+ */
+export function effectiveStatus(status: number, fields: HeaderList | null): number {
+  if (fields === null || status !== 200) return status;
+  const grpcStatus = fields.get("grpc-status");
   return grpcStatus === undefined ? 200 : httpStatusOf(Number(grpcStatus));
 }
 

@@ -8,10 +8,10 @@ import type { HeaderList } from "../message/header-list.ts";
 import { effectiveStatus } from "../message/grpc-status.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamStream } from "../message/stream.ts";
+import { acquireRequest } from "./acquire-request.ts";
 import { describeUpstream } from "./describe-upstream.ts";
 import { ExchangeTimeout, type ExchangeTimeoutOwner } from "./exchange-timeout.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
-import { requestProtocol } from "./request-protocol.ts";
 import { type Retry, type RetryDecision, RetryState } from "./retry-policy.ts";
 import type { RoutedStream } from "./routed-stream.ts";
 import type { RouterParts } from "./router-parts.ts";
@@ -57,6 +57,8 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
   #responseEnded = false;
   #holdsRetry = false;
   #needsFreshConnection = false;
+  /** Status of a response head that is not counted until its trailers have come; 0: none is. */
+  #uncountedStatus = 0;
   #tryTimer: Timer | null = null;
 
   constructor(stream: RoutedStream, cluster: Cluster, action: ForwardSpec, requestEnded: boolean, parts: RouterParts) {
@@ -156,6 +158,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
 
   reset(error: ProxyError): void {
     try {
+      this.#countStatus();
       this.#lease?.reportReset(error);
       this.#attemptFailed(error);
     } catch (cause) {
@@ -165,7 +168,9 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
 
   #onHead(head: ResponseHead, end: boolean): void {
     this.#cancelTryTimer();
-    this.#lease?.reportStatus(effectiveStatus(head, end));
+    this.#uncountedStatus = effectiveStatus(head.status, end ? head.headers : null);
+    // One that the trailers may belie is counted with them: a success first would hide every failure behind it.
+    if (end || !this.#readsTrailers) this.#countStatus();
     const retry = this.#beginRetry(this.#retries.onResponse(head.status, head.headers, this.#body.canReplay));
     if (retry !== null) {
       if (!end) this.#upstream?.reset();
@@ -185,18 +190,11 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
 
   #attempt(): void {
     this.#phase = "acquiring";
-    this.#stream.info.attempts++;
+    const { info } = this.#stream;
+    const attempt = ++info.attempts;
     this.#startTryTimer();
     this.#acquisition = null;
-    const { connection, head, info } = this.#stream;
-    const attempt = info.attempts;
-    const acquisition = this.#cluster.acquire({
-      originalDestination: connection.isCaptured ? connection.local : null,
-      protocol: requestProtocol(head, this.#cluster.spec.protocol),
-      isUpgrade: head.upgrade !== null,
-      excludedEndpoints: this.#tried,
-      needsFreshConnection: this.#needsFreshConnection,
-    }, this);
+    const acquisition = this.#cluster.acquire(acquireRequest(this.#stream, this.#cluster, this.#tried, this.#needsFreshConnection), this);
     // The answer, and the next attempt, may have come within the call; only a wait is kept, to be cancelled.
     if (this.#phase === "acquiring" && info.attempts === attempt) this.#acquisition = acquisition;
   }
@@ -230,8 +228,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
     const head = this.#stream.head;
     this.#timeout?.tellDeadline();
     const hasNoBody = head.contentLength === 0 && this.#requestEnded;
-    const upstream = connection.request(head, hasNoBody, this.#readsTrailers ? new TrailersFirst(this) : this);
-    this.#upstream = upstream;
+    const upstream = this.#upstream = connection.request(head, hasNoBody, this.#readsTrailers ? new TrailersFirst(this) : this);
     const isWritable = this.#body.sendAll((chunk) => upstream.write(chunk));
     if (this.#requestEnded && !hasNoBody) upstream.end(this.#requestTrailers);
     if (isWritable) this.#resumeRequest();
@@ -250,10 +247,9 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
       this.#attemptAfter(retry.backoffMs);
       return;
     }
-    const isRetried = this.#stream.info.attempts > 1;
     this.#finish();
     this.#stream.info.transportFailure = error.reason === "" ? null : error.reason;
-    this.#stream.fail(error, isRetried);
+    this.#stream.fail(error, this.#stream.info.attempts > 1);
   }
 
   /** The retry to make after this decision, counted against the cluster's limit; null when there is to be none. */
@@ -297,7 +293,14 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
     if (endpoint !== null) (this.#tried ??= new Set()).add(endpoint);
   }
 
+  /** Tells the cluster how the endpoint answered; 0: it has been told, or there is nothing to tell. */
+  #countStatus(status = this.#uncountedStatus): void {
+    this.#uncountedStatus = 0;
+    if (status !== 0) this.#lease?.reportStatus(status);
+  }
+
   #endAttempt(): void {
+    this.#countStatus();
     this.#upstream = null;
     this.#lease?.release();
     this.#lease = null;
@@ -354,6 +357,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
   #settle(head: ResponseHead | null, trailers: HeaderList | null): void {
     const upstream = this.#upstream;
     this.#upstream = null;
+    if (this.#uncountedStatus !== 0) this.#countStatus(effectiveStatus(this.#uncountedStatus, trailers));
     // A response that is complete before its request ends the exchange: the rest of the request goes nowhere.
     if (!this.#requestEnded) upstream?.reset();
     this.#finish();

@@ -214,3 +214,32 @@ describe("an application that sends the private field itself", () => {
     }
   });
 });
+
+describe("C17 a gRPC call over the hop whose application forgets the status", () => {
+  let backend: RawBackend;
+  let pair: ProxyPair;
+  beforeAll(async () => {
+    backend = await RawBackend.listen();
+    pair = await ProxyPair.start({ port: backend.port });
+  });
+  afterAll(() => {
+    pair.stop();
+    backend.close();
+  });
+
+  const GRPC = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n\0\0\0\0\0\r\n0\r\n";
+  const ask = (answer: string): Promise<string> => {
+    backend.answer = (connection) => connection.socket.write(answer, "latin1");
+    return exchange(pair.connect(), "POST /a.B/C HTTP/1.1\r\nHost: reviews\r\nContent-Type: application/grpc\r\nTE: trailers\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+  };
+
+  it("is UNKNOWN to the caller, by the sidecar that saw it", async () => {
+    expect(await ask(`${GRPC}\r\n`)).toMatch(/\r\n0\r\ngrpc-status: 2\r\ngrpc-message: [^\r]+\r\n\r\n$/);
+    await eventually(() => pair.callee.accessLog.at(-1)?.["response_code_details"] === "upstream_grpc_status_missing", "the callee says so");
+    expect(pair.caller.accessLog.at(-1)).toMatchObject({ response_flags: "-" });
+  });
+
+  it("and what it does say goes through as it is", async () => {
+    expect(await ask(`${GRPC}Grpc-Status: 0\r\n\r\n`)).toMatch(/\r\n0\r\nGrpc-Status: 0\r\n\r\n$/);
+  });
+});

@@ -321,13 +321,15 @@ describe("C17 gRPC statuses that are odd", () => {
     expect(answer).toContain("\r\n0\r\ngrpc-status: 2\r\ngrpc-message: \xff\xfe%FF%\r\n\r\n");
   });
 
-  it("an answer without a status stays without: an HTTP/1 client sees what there was", async () => {
+  it("a missing status is UNKNOWN to the caller, behind a message and without one", async () => {
     backend.answer = (peer, id) => {
       peer.send(literalHeaders(id, [[":status", "200"], ["content-type", "application/grpc"]], false));
       peer.data(id, "\0\0\0\0\0", true);
     };
-    const answer = await ask();
-    expect(statusOf(answer)).toBe(200);
+    expect(await ask()).toMatch(/\r\n0\r\ngrpc-status: 2\r\ngrpc-message: [^\r]+\r\n\r\n$/);
+    expect(proxy.accessLog.at(-1)).toMatchObject({ response_code: 200, response_flags: "UPE", response_code_details: "upstream_grpc_status_missing" });
+    backend.answer = (peer, id) => peer.send(literalHeaders(id, [[":status", "200"], ["content-type", "application/grpc"]]));
+    expect(await exchangeGrpc()).toMatch(/\r\ngrpc-status: 2\r\n/);
   });
 
   const exchangeGrpc = (): Promise<string> =>

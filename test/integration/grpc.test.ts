@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { answerOf, beginAnswer, type GrpcAnswer, GrpcApplication, GrpcClient } from "./grpc-peers.ts";
 import { ManualTime } from "./manual-time.ts";
-import { httpRules, type Resource, service, yamlOf } from "./mesh-resources.ts";
+import { httpRules, networking, type Resource, service, yamlOf } from "./mesh-resources.ts";
 import { ProxyPair, STRICT } from "./proxy-pair.ts";
 import { eventually, ProxyUnderTest } from "./proxy-under-test.ts";
 
@@ -13,6 +13,8 @@ import { eventually, ProxyUnderTest } from "./proxy-under-test.ts";
 
 const TIMEOUT_OF_ROUTE: Resource = httpRules("reviews", {
   match: [{ uri: { prefix: "/limited." } }], timeout: "1s", route: [{ destination: { host: "reviews" } }],
+}, {
+  match: [{ uri: { prefix: "/retried." } }], retries: { attempts: 1, retryOn: "unavailable", backoff: "1ms" }, route: [{ destination: { host: "reviews" } }],
 }, { route: [{ destination: { host: "reviews" } }] });
 
 /** The next call as it reaches the application. */
@@ -56,6 +58,23 @@ describe("gRPC calls", () => {
     const call = client.call();
     call.end();
     expect(await answerOf(call)).toMatchObject({ isHeadOnly: true, head: { "grpc-status": "7" }, trailers: null, resetCode: 0 });
+  });
+
+  it("end as UNKNOWN when the application ends them without a status (C17)", async () => {
+    application.handle = (stream) => {
+      stream.respond({ ":status": 200, "content-type": "application/grpc" });
+      stream.end("a message");
+    };
+    const call = client.call();
+    call.end();
+    expect(await answerOf(call)).toMatchObject({ isHeadOnly: false, body: "a message", trailers: { "grpc-status": "2" }, resetCode: 0 });
+    // The callee's sidecar is the one who noticed: to the caller's it is a status like any other.
+    await eventually(() => pair.callee.accessLog.at(-1)?.["response_code_details"] === "upstream_grpc_status_missing", "the callee says so");
+    expect(pair.caller.accessLog.at(-1)).toMatchObject({ response_flags: "-", response_code_details: "via_upstream" });
+    application.handle = (stream) => stream.respond({ ":status": 200, "content-type": "application/grpc" }, { endStream: true });
+    const second = client.call();
+    second.end();
+    expect(await answerOf(second)).toMatchObject({ isHeadOnly: true, head: { "grpc-status": "2" } });
   });
 
   it("pass each message on as it comes, both ways, and each end by itself", async () => {
@@ -188,6 +207,53 @@ describe("gRPC calls over one connection", () => {
   });
 });
 
+describe("an endpoint whose gRPC calls fail behind their first message", () => {
+  const rules = (annotations: Readonly<Record<string, string>>): string => {
+    const http = httpRules("reviews", { route: [{ destination: { host: "reviews" } }] });
+    return yamlOf(
+      service({ name: "reviews", portName: "grpc", endpoints: applications }),
+      { ...http, metadata: { ...(http["metadata"] as Resource), annotations } },
+      networking("DestinationRule", "reviews", { host: "reviews", trafficPolicy: { loadBalancer: { simple: "ROUND_ROBIN" }, outlierDetection: { consecutive5xxErrors: 3, interval: "1s", maxEjectionPercent: 50 } } }),
+    );
+  };
+  let applications: GrpcApplication[];
+
+  beforeAll(async () => {
+    applications = [await GrpcApplication.start(), await GrpcApplication.start()];
+    for (const [index, application] of applications.entries()) {
+      application.handle = (stream) => {
+        beginAnswer(stream, index === 0 ? 14 : 0);
+        stream.end("a message");
+      };
+    }
+  });
+
+  afterAll(() => {
+    for (const application of applications) application.stop();
+  });
+
+  it.each<readonly [string, Readonly<Record<string, string>>, number]>([
+    ["is ejected where the rules read trailers", { "outrider.io/grpc-trailers": "on" }, 1],
+    ["is not where they do not", {}, 0],
+  ])("%s", async (_what, annotations, ejected) => {
+    const time = new ManualTime();
+    const proxy = await ProxyUnderTest.start({ yaml: rules(annotations), clock: time, timers: time.timers });
+    const client = new GrpcClient(proxy.connectOutbound({ address: "10.96.0.10", port: 9080 }));
+    try {
+      for (let count = 0; count < 12; count++) {
+        const call = client.call();
+        call.end();
+        await answerOf(call);
+      }
+      const { outbound } = proxy.clusters();
+      expect(outbound.flatMap(({ endpoints }) => endpoints).filter(({ isEjected }) => isEjected)).toHaveLength(ejected);
+    } finally {
+      client.stop();
+      proxy.stop();
+    }
+  });
+});
+
 describe("the deadline of a gRPC call", () => {
   const time = new ManualTime();
   let application: GrpcApplication;
@@ -219,6 +285,49 @@ describe("the deadline of a gRPC call", () => {
     expect(await answer).toMatchObject({ isHeadOnly: true, head: { ":status": 200, "grpc-status": "14", "grpc-message": "upstream request timeout" } });
     await isCancelled;
     expect(stream.aborted).toBe(true);
+  });
+
+  it("C16 is told as what is left of it, not as it came: to a second attempt less than to the first", async () => {
+    const told: string[] = [];
+    const first = new Promise<ServerHttp2Stream>((resolve) => {
+      application.handle = (stream, headers) => {
+        told.push(String(headers["grpc-timeout"]));
+        if (told.length === 1) {
+          resolve(stream);
+          return;
+        }
+        beginAnswer(stream, 0);
+        stream.end("second");
+      };
+    });
+    const call = client.call({ ":path": "/retried.Service/Method", "grpc-timeout": "10S" });
+    const answer = answerOf(call);
+    call.end();
+    const stream = await first;
+    time.pass(3000);
+    stream.respond({ ":status": 200, "content-type": "application/grpc", "grpc-status": "14" }, { endStream: true });
+    // The back-off, on the clock that stands still.
+    await eventually(() => {
+      time.pass(100);
+      return told.length === 2;
+    }, "the second attempt");
+    expect(await answer).toMatchObject({ body: "second", trailers: { "grpc-status": "0" } });
+    expect(told[0]).toBe("10000m");
+    expect(Number(told[1]?.slice(0, -1))).toBeLessThanOrEqual(7000);
+    expect(Number(told[1]?.slice(0, -1))).toBeGreaterThan(0);
+  });
+
+  it("C16 is told as the largest that can be written when it is larger than that", async () => {
+    const arrived = nextCall(application);
+    const call = client.call({ "grpc-timeout": "99999999999H" });
+    call.end();
+    const { stream, headers } = await arrived;
+    // Clamped to what can be written in milliseconds, and not taken for another number (CVE-2021-28682).
+    expect(headers["grpc-timeout"]).toBe("99999999m");
+    const answer = answerOf(call);
+    beginAnswer(stream, 0);
+    stream.end();
+    expect(await answer).toMatchObject({ trailers: { "grpc-status": "0" } });
   });
 
   it("is that of the route when it is the earlier one", async () => {

@@ -39,8 +39,8 @@ class FakeDownstream implements DownstreamStream {
     return true;
   }
 
-  end(): void {
-    this.events.push("end");
+  end(trailers: HeaderList | null): void {
+    this.events.push(trailers === null ? "end" : `end ${JSON.stringify(trailers.toPairs())}`);
   }
 
   reset(): void {
@@ -343,6 +343,42 @@ describe("gRPC", () => {
     odd.stream.respond(response(200), false);
     odd.stream.respondEnd(HeaderList.of(["grpc-status", "1e3"]));
     expect(odd.told.grpcStatus).toBe(-1);
+  });
+
+  const GRPC_HEAD = (): ResponseHead => response(200, grpc("application/grpc+proto"));
+
+  it("C17 that ends without a status ends as UNKNOWN, and the log says that it was the upstream's doing", () => {
+    const bench = new StreamBench({ headers: grpc("application/grpc") }).start();
+    bench.stream.respond(GRPC_HEAD(), false);
+    bench.stream.respondData(Buffer.from("a"));
+    bench.stream.respondEnd(null);
+    expect(bench.downstream.events).toEqual(["respond 200", "write a", 'end [["grpc-status","2"],["grpc-message","upstream ended the call without a status"]]']);
+    expect(bench.told).toMatchObject({ grpcStatus: 2, flags: "UPE", details: "upstream_grpc_status_missing" });
+  });
+
+  it("C17 the same with trailers of which none is a status, and with a head that is all", () => {
+    const trailers = new StreamBench({ headers: grpc("application/grpc") }).start();
+    trailers.stream.respond(GRPC_HEAD(), false);
+    trailers.stream.respondEnd(HeaderList.of(["x-sum", "1"], ["grpc-message", "why"]));
+    expect(trailers.downstream.events.at(-1)).toBe('end [["x-sum","1"],["grpc-message","why"],["grpc-status","2"]]');
+    const headOnly = new StreamBench({ headers: grpc("application/grpc") }).start();
+    headOnly.stream.respond(GRPC_HEAD(), true);
+    expect(headOnly.downstream.head?.headers.get("grpc-status")).toBe("2");
+    expect(headOnly.told).toMatchObject({ grpcStatus: 2, flags: "UPE" });
+  });
+
+  it.each<readonly [string, string, () => ResponseHead]>([
+    ["a request that is not gRPC", "application/json", GRPC_HEAD],
+    ["an answer that is not gRPC", "application/grpc", () => response(200, HeaderList.of(["content-type", "text/html"]))],
+    ["an answer without a type", "application/grpc", () => response(200)],
+    ["an answer that failed as HTTP", "application/grpc", () => response(502, grpc("application/grpc"))],
+    ["a status in the head", "application/grpc", () => response(200, HeaderList.of(["content-type", "application/grpc"], ["grpc-status", "0"]))],
+  ])("C17 nothing is added to %s", (_what, type, head) => {
+    const bench = new StreamBench({ headers: grpc(type) }).start();
+    bench.stream.respond(head(), false);
+    bench.stream.respondEnd(null);
+    expect(bench.downstream.events.at(-1)).toBe("end");
+    expect(bench.told).toMatchObject({ flags: "-", details: "via_upstream" });
   });
 });
 

@@ -212,11 +212,11 @@ export class ExchangeBench {
   /** What the cluster does within the call of `acquire`. */
   onAcquire: (attempt: FakeAttempt) => void = () => undefined;
 
-  constructor(options: { head?: RequestHead; hasBody?: boolean; retry?: Partial<RetrySpec> | null; timeoutMs?: number; protocol?: UpstreamProtocol; isGrpc?: boolean } = {}) {
+  constructor(options: { head?: RequestHead; hasBody?: boolean; retry?: Partial<RetrySpec> | null; timeoutMs?: number; protocol?: UpstreamProtocol; isGrpc?: boolean; readsGrpcTrailers?: boolean } = {}) {
     const { hasBody = false, timeoutMs = 0 } = options;
     const head = options.head ?? new RequestHead("GET", "reviews", "/", new HeaderList(), hasBody ? -1 : 0);
     const retry = options.retry === undefined || options.retry === null ? null : { ...RETRY, ...options.retry };
-    const action: ForwardSpec = { kind: "forward", clusters: [{ name: "reviews", weight: 1 }], timeoutMs, retry };
+    const action: ForwardSpec = { kind: "forward", clusters: [{ name: "reviews", weight: 1 }], timeoutMs, retry, readsGrpcTrailers: options.readsGrpcTrailers ?? false };
     this.stream = new FakeStream(head, this.time.nowMs);
     this.stream.info.isGrpc = options.isGrpc ?? false;
     const cluster = {

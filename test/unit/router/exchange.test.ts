@@ -433,3 +433,47 @@ describe("a defect of ours", () => {
     expect(bench.leftovers()).toEqual(NOTHING_LEFT);
   });
 });
+
+describe("what an answer counts as", () => {
+  const status = (value: string): HeaderList => HeaderList.of(["grpc-status", value]);
+
+  function answered(readsGrpcTrailers: boolean): ExchangeBench {
+    const bench = new ExchangeBench({ isGrpc: true, readsGrpcTrailers });
+    bench.exchange.start();
+    bench.last.connect();
+    bench.last.begin(200);
+    bench.last.data("a message");
+    return bench;
+  }
+
+  it("is the status in the trailers behind messages where the rules ask for it, and only that", () => {
+    const bench = answered(true);
+    expect(bench.last.statuses).toEqual([]);
+    bench.last.finish(status("14"));
+    expect(bench.last.statuses).toEqual([503]);
+    expect(bench.attempts).toHaveLength(1);
+    expect(bench.leftovers()).toEqual(NOTHING_LEFT);
+  });
+
+  it("is the status in the head where they do not, as soon as it is there", () => {
+    const bench = answered(false);
+    expect(bench.last.statuses).toEqual([200]);
+    bench.last.finish(status("14"));
+    expect(bench.last.statuses).toEqual([200]);
+  });
+
+  it("is the head's when the trailers say nothing, and when the caller gives the call up", () => {
+    const silent = answered(true);
+    silent.last.finish(null);
+    expect(silent.last.statuses).toEqual([200]);
+    const aborted = answered(true);
+    aborted.exchange.abort();
+    expect(aborted.last.statuses).toEqual([200]);
+  });
+
+  it("of one that is cut is the head and the cut, as without the rule", () => {
+    const bench = answered(true);
+    bench.last.break();
+    expect([bench.last.statuses, bench.last.resets]).toEqual([[200], ["upstream_disconnect"]]);
+  });
+});
