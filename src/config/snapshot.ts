@@ -19,6 +19,8 @@ export interface Provenance {
   readonly file: string;
   /** 1-based line of the rule, or of the resource. */
   readonly line: number;
+  /** The VirtualService that delegated to this rule; absent where the resource was in force by itself. */
+  readonly delegatedBy?: string;
 }
 
 export interface Snapshot {

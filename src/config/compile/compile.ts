@@ -4,6 +4,7 @@ import type { ClusterSpec, Snapshot, WorkloadSpec } from "../snapshot.ts";
 import { compileAuthorization } from "./authorization.ts";
 import type { RejectedPolicy } from "./authorization.ts";
 import { withAutoAddresses } from "./auto-address.ts";
+import { mergeDelegates } from "./delegate-merge.ts";
 import { DestinationRules } from "./destination-rule-index.ts";
 import { compileInbound } from "./inbound.ts";
 import { canonicalAddress } from "./ip-address.ts";
@@ -62,7 +63,7 @@ export function compile(input: CompileInput): CompileOutput {
   const workload = workloadSpec(identity, mesh);
   const pods = new PodIndex(oldestFirst(resources, "Pod"));
   const registry = addressedRegistry(input, serviceRegistry(resources, pods, problems), identity.addresses, problems);
-  const scope = sidecarScope(resources, registry, identity, mesh, problems);
+  const scope = sidecarScope(mergeDelegates(resources, mesh, problems), registry, identity, mesh, problems);
   const policies = new PeerAuthentications(resources, input.rejectedPolicies ?? [], mesh.rootNamespace, problems);
   const rules = new DestinationRules(resources, identity, mesh, problems);
   const lookup = new ScopeLookup(scope, registry.aliases);

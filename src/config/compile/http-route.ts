@@ -3,9 +3,9 @@ import type { RouteActionSpec, RouteSpec } from "../snapshot.ts";
 import { outboundClusterName } from "./cluster-name.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import type { ProblemList } from "./problem-list.ts";
-import { provenanceOf } from "./resource-order.ts";
 import { compileRetry } from "./retry-policy.ts";
 import { MATCH_ALL, compileMatch, isUnconditional } from "./route-match.ts";
+import { ruleOrigin, ruleProvenance } from "./rule-origin.ts";
 import { holdsForHttp } from "./static-condition.ts";
 import type { VirtualService } from "./virtual-service-index.ts";
 import { compileDestinations } from "./weighted-destination.ts";
@@ -44,7 +44,7 @@ export function compileRoutes(resource: VirtualService, port: number, parts: Rou
         name: suffix === "" ? rule.name ?? "" : `${rule.name ?? ""}.${suffix}`,
         match,
         action: compileAction(resource, rule, index, port, parts),
-        provenance: provenanceOf(resource, ["spec", "http", index], index),
+        provenance: ruleProvenance(resource, index),
       });
       if (isUnconditional(match)) return routes;
     }
@@ -62,15 +62,16 @@ function blocksOf(rule: HttpRule, workload: WorkloadIdentity, port: number) {
 }
 
 function compileAction(resource: VirtualService, rule: HttpRule, index: number, port: number, parts: RouteParts): RouteActionSpec {
+  const origin = ruleOrigin(resource, index);
   const refused = unsupportedAction(rule);
   if (refused !== null) {
-    parts.problems.error(resource, ["spec", "http", index, refused], `${refused} is not supported: requests that match this rule are answered 501`);
+    parts.problems.error(origin.resource, ["spec", "http", origin.index, refused], `${refused} is not supported: requests that match this rule are answered 501`);
     return reply(501, `${refused} is not supported\n`);
   }
   if (rule.directResponse !== undefined) return reply(rule.directResponse.status, bodyOf(rule.directResponse));
-  const clusters = compileDestinations(rule.route, resource.metadata.namespace, port, parts.lookup);
+  const clusters = compileDestinations(rule.route, origin.resource.metadata.namespace, port, parts.lookup);
   if (clusters.length === 0) {
-    parts.problems.error(resource, ["spec", "http", index, "route"], "every destination has weight 0: requests that match this rule are answered 503");
+    parts.problems.error(origin.resource, ["spec", "http", origin.index, "route"], "every destination has weight 0: requests that match this rule are answered 503");
     return reply(503, "");
   }
   const forward = { kind: "forward" as const, clusters, timeoutMs: rule.timeout ?? 0, retry: compileRetry(rule.retries, parts.mesh) };
@@ -92,9 +93,8 @@ function readsGrpcTrailers(resource: VirtualService, problems: ProblemList): boo
  * What would send a request elsewhere, or as something else, than its author meant: better answered than done wrong.
  * Fault, mirror, CORS and header changes leave the route as it is; the schema of the kind warns of them.
  */
-function unsupportedAction(rule: HttpRule): "redirect" | "delegate" | "rewrite" | null {
+function unsupportedAction(rule: HttpRule): "redirect" | "rewrite" | null {
   if (rule.redirect !== undefined) return "redirect";
-  if (rule.delegate !== undefined) return "delegate";
   return rule.rewrite === undefined ? null : "rewrite";
 }
 

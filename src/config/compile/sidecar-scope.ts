@@ -81,6 +81,8 @@ function combineUnbound(entries: readonly SidecarEgress[]): { entry: SidecarEgre
 
 /** Every host that a VirtualService sends traffic to, fully qualified. */
 function destinationHosts(resource: VirtualService): string[] {
-  const routes = [...resource.spec.http, ...resource.spec.tcp, ...resource.spec.tls].flatMap((rule) => rule.route);
-  return routes.map((route) => qualifyHost(route.destination.host, resource.metadata.namespace));
+  const { http, tcp, tls } = resource.spec;
+  const routes = [...http, ...tcp, ...tls].flatMap((rule) => rule.route.map(({ destination }) => destination));
+  const mirrors = http.flatMap((rule) => [...(rule.mirror === undefined ? [] : [rule.mirror]), ...rule.mirrors.map(({ destination }) => destination)]);
+  return [...routes, ...mirrors].map(({ host }) => qualifyHost(host, resource.metadata.namespace));
 }

@@ -162,7 +162,6 @@ export type WeightedDestination = v.InferOutput<typeof weightedDestination>;
 /** Accepted, and not obeyed yet. */
 export const VIRTUAL_SERVICE_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "http[].redirect", consequence: "requests of this rule are not redirected" },
-  { path: "http[].delegate", consequence: "the rules of the delegate are not used" },
   { path: "http[].rewrite", consequence: "path and authority are sent as they came" },
   { path: "http[].fault", consequence: "no delay and no abort is injected" },
   { path: "http[].mirror", consequence: "no copy of the request is sent" },
