@@ -30,6 +30,16 @@ export interface ObjectStatus {
   readonly state: "applied" | "quarantined" | "rejected";
   readonly file: string;
   readonly line: number;
+  /** What is in force of a quarantined object; null for all others. */
+  readonly lastGood: LastGood | null;
+}
+
+/** The version of a quarantined object that is in force. */
+export interface LastGood {
+  readonly file: string;
+  readonly line: number;
+  /** `disk`: this run has not seen it anywhere else. */
+  readonly source: "memory" | "disk";
 }
 
 /** A file that could not be read. */
@@ -69,9 +79,11 @@ class Generation {
   readonly unreadable: UnreadableFile[] = [];
   readonly #last: ReadonlyMap<string, AnyResource>;
   readonly #taken = new Map<string, ParsedObject>();
+  readonly #fromDisk: WeakSet<AnyResource>;
 
-  constructor(last: ReadonlyMap<string, AnyResource>) {
+  constructor(last: ReadonlyMap<string, AnyResource>, fromDisk: WeakSet<AnyResource>) {
     this.#last = last;
+    this.#fromDisk = fromDisk;
   }
 
   /** A file whose objects are known: each is taken over, or its last good version stays. */
@@ -98,9 +110,14 @@ class Generation {
   #keepOne(key: string, resource: AnyResource, file: ParsedFile): void {
     this.good.set(key, resource);
     const identity = { kind: resource.kind, namespace: resource.metadata.namespace, name: resource.metadata.name };
-    this.statuses.push({ identity, state: "quarantined", file: resource.file, line: resource.line });
+    const lastGood = this.#lastGood(resource);
+    this.statuses.push({ identity, state: "quarantined", file: resource.file, line: resource.line, lastGood });
     const why = file.isReadable ? "the file holds an object that cannot be told which it is" : "the file cannot be read";
-    this.problems.push(problemAt("warning", resource, [], `its last good version stays in force, because ${why}`));
+    this.problems.push(problemAt("warning", resource, [], `its last good version${fromWhere(lastGood)} stays in force, because ${why}`));
+  }
+
+  #lastGood(resource: AnyResource): LastGood {
+    return { file: resource.file, line: resource.line, source: this.#fromDisk.has(resource) ? "disk" : "memory" };
   }
 
   #takeObject(object: ParsedObject): void {
@@ -109,7 +126,7 @@ class Generation {
     if (identity === null) {
       const hasLastGood = [...this.#last.values()].some((last) => last.file === file && (kind === null || last.kind === kind));
       this.rejected.push({ identity, kind, namespace, file, line, selector, hasLastGood });
-      this.statuses.push({ identity, state: "rejected", file, line });
+      this.statuses.push({ identity, state: "rejected", file, line, lastGood: null });
       return;
     }
     const key = keyOf(identity);
@@ -118,25 +135,32 @@ class Generation {
     this.#taken.set(key, object);
     if (resource !== null) {
       const last = this.#last.get(key);
-      this.good.set(key, last !== undefined && isDeepStrictEqual(last, resource) ? last : resource);
-      this.statuses.push({ identity, state: "applied", file, line });
+      const isSame = last !== undefined && !this.#fromDisk.has(last) && isDeepStrictEqual(last, resource);
+      this.good.set(key, isSame ? last : resource);
+      this.statuses.push({ identity, state: "applied", file, line, lastGood: null });
       return;
     }
     const last = this.#last.get(key);
     if (last !== undefined) {
       this.good.set(key, last);
-      this.problems.push({ severity: "warning", file, line, col: 1, resource: key, field: null, message: `its last good version, from ${last.file}:${last.line}, stays in force` });
+      this.problems.push({ severity: "warning", file, line, col: 1, resource: key, field: null, message: `its last good version, from ${last.file}:${last.line}${fromWhere(this.#lastGood(last))}, stays in force` });
     }
     this.rejected.push({ identity, kind, namespace, file, line, selector, hasLastGood: last !== undefined });
-    this.statuses.push({ identity, state: last === undefined ? "rejected" : "quarantined", file, line });
+    const lastGood = last === undefined ? null : this.#lastGood(last);
+    this.statuses.push({ identity, state: lastGood === null ? "rejected" : "quarantined", file, line, lastGood });
   }
 
   #refuseTwin(object: ParsedObject, identity: ObjectIdentity, first: ParsedObject): void {
     const { file, line } = object;
     const message = `is defined already in ${first.file}:${first.line}; this one is not used`;
     this.problems.push({ severity: "error", file, line, col: 1, resource: keyOf(identity), field: null, message });
-    this.statuses.push({ identity, state: "rejected", file, line });
+    this.statuses.push({ identity, state: "rejected", file, line, lastGood: null });
   }
+}
+
+/** Said where a good version was not seen in this run. */
+function fromWhere(lastGood: LastGood): string {
+  return lastGood.source === "disk" ? " (kept on disk by an earlier run)" : "";
 }
 
 /**
@@ -146,10 +170,17 @@ class Generation {
 export class ConfigurationStore {
   #good: ReadonlyMap<string, AnyResource> = new Map();
   #last: Pick<StoreUpdate, "rejected" | "unreadable"> = { rejected: [], unreadable: [] };
+  readonly #fromDisk: WeakSet<AnyResource>;
+
+  /** @param saved what an earlier run had in force: the last good versions until better ones are read. */
+  constructor(saved: readonly AnyResource[] = []) {
+    this.#good = new Map(saved.map((resource) => [keyOfResource(resource), resource]));
+    this.#fromDisk = new WeakSet(saved);
+  }
 
   /** Takes what a source read and answers with what is in force from now on. Never throws. */
   update(parsed: ParsedResources): StoreUpdate {
-    const generation = new Generation(this.#good);
+    const generation = new Generation(this.#good, this.#fromDisk);
     const files = this.#withoutEmptied(parsed.files);
     for (const file of files) generation.takeFile(file);
     generation.keep(files);
