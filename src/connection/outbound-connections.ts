@@ -36,7 +36,7 @@ export class OutboundConnections {
   }
 
   apply(spec: OutboundSpec): void {
-    this.#routes = new OutboundRoutes(spec);
+    this.#routes = new OutboundRoutes(spec, this.#routes);
     // Connections keep the object they have; what is gone from the configuration is not kept for new ones.
     for (const name of this.#routings.keys()) if (!this.#routes.hasTable(name)) this.#routings.delete(name);
     this.#clientFirst.clear();

@@ -1,4 +1,4 @@
-import type { OutboundListenerSpec, OutboundSpec, RouteSpec, WeightedClusterSpec } from "../config/snapshot.ts";
+import type { OutboundListenerSpec, OutboundSpec, RouteSpec, RouteTableSpec, WeightedClusterSpec } from "../config/snapshot.ts";
 import { normalizeAuthority } from "../message/authority.ts";
 import type { SocketAddress } from "../message/connection-facts.ts";
 import type { RequestHead } from "../message/head.ts";
@@ -21,13 +21,16 @@ export class OutboundRoutes {
   readonly #sniRoutes = new Map<OutboundListenerSpec, SniRoutes>();
   readonly #tables: ReadonlyMap<string, RouteTable>;
 
-  constructor(spec: OutboundSpec) {
+  /** @param last those before: what is made of parts that are the same objects in both specs is taken over from them. */
+  constructor(spec: OutboundSpec, last: OutboundRoutes | null = null) {
+    const lastTables = last === null ? null : last.#tables;
+    const lastSniRoutes = last === null ? null : last.#sniRoutes;
     this.catchAll = spec.catchAll === "ALLOW_ANY" ? PASSTHROUGH : BLACK_HOLE;
-    this.#tables = new Map(spec.routeTables.map((table) => [table.name, new RouteTable(table)]));
+    this.#tables = new Map(spec.routeTables.map((table) => [table.name, tableFor(table, lastTables?.get(table.name) ?? null)]));
     for (const listener of spec.listeners) {
       const key = listener.bind === null ? listenerKey(listener.address, listener.port) : listener.name;
       this.#listeners.set(key, listener);
-      if (listener.tls.length > 0) this.#sniRoutes.set(listener, new SniRoutes(listener.tls));
+      if (listener.tls.length > 0) this.#sniRoutes.set(listener, lastSniRoutes?.get(listener) ?? new SniRoutes(listener.tls));
     }
   }
 
@@ -66,6 +69,10 @@ export class OutboundRoutes {
 /** The table in which a listener looks up HTTP requests; null where it does not look for HTTP. */
 export function tableOf(listener: OutboundListenerSpec | null): string | null {
   return listener === null || listener.protocol === "tcp" ? null : listener.routeTable;
+}
+
+function tableFor(spec: RouteTableSpec, last: RouteTable | null): RouteTable {
+  return last?.spec === spec ? last : new RouteTable(spec, last);
 }
 
 /** For exact and wildcard listeners alike: `*:9080`, `10.0.0.1:3306`. */

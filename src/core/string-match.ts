@@ -45,6 +45,15 @@ export class StringMatcher {
     return this.#kind === PRESENT;
   }
 
+  /** The value as it is compared: bytes as latin1, in lower case where case is ignored. */
+  get wireValue(): string {
+    return this.#value;
+  }
+
+  get ignoresCase(): boolean {
+    return this.#ignoreCase;
+  }
+
   matches(value: string): boolean {
     if (this.#regex !== null) return this.#regex.matches(value);
     const text = this.#ignoreCase ? asciiLowerCase(value) : value;

@@ -63,6 +63,8 @@ export interface FailedCondition {
 
 /** The conditions of one route, compiled once per snapshot (`spec/03` 3.2). */
 export class RouteMatch {
+  /** The condition on the path; null: there is none. */
+  readonly uri: StringMatcher | null;
   readonly #conditions: readonly RouteCondition[];
 
   constructor(spec: RouteMatchSpec) {
@@ -82,6 +84,7 @@ export class RouteMatch {
       conditions.push(new RouteCondition(QUERY_PARAM, `queryParams.${name}`, name, match));
     }
     this.#conditions = conditions;
+    this.uri = spec.uri === null ? null : (conditions[0] as RouteCondition).matcher;
   }
 
   /** Whether all conditions hold. `path` is normalised and without query; `query` is what follows `?`, null without one. */

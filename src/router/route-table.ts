@@ -1,24 +1,13 @@
 import type { RouteSpec, RouteTableSpec, VirtualHostSpec } from "../config/snapshot.ts";
 import type { RequestHead } from "../message/head.ts";
-import { CompiledRoute } from "./route-match.ts";
-import type { FailedCondition } from "./route-match.ts";
-
-class VirtualHost {
-  readonly spec: VirtualHostSpec;
-  readonly routes: readonly CompiledRoute[];
-
-  constructor(spec: VirtualHostSpec) {
-    this.spec = spec;
-    this.routes = spec.routes.map((route) => new CompiledRoute(route));
-  }
-}
+import { type TriedRoute, VirtualHost } from "./virtual-host.ts";
 
 /** The way to a route, or past all of them. */
 export interface RouteExplanation {
   /** Null: no virtual host has the request's host, and there is no `*`. */
   readonly virtualHost: string | null;
   /** The routes tried in order; the last one has `failed` null if it was taken. */
-  readonly tried: readonly { readonly route: RouteSpec; readonly failed: FailedCondition | null }[];
+  readonly tried: readonly TriedRoute[];
 }
 
 /**
@@ -27,17 +16,21 @@ export interface RouteExplanation {
  */
 export class RouteTable {
   readonly spec: RouteTableSpec;
+  readonly #virtualHosts = new Map<VirtualHostSpec, VirtualHost>();
   readonly #exact = new Map<string, VirtualHost>();
   /** By what follows the star, dot included: `.example.com`. */
   readonly #suffixes = new Map<string, VirtualHost>();
   #fallback: VirtualHost | null = null;
 
-  constructor(spec: RouteTableSpec) {
+  /** @param last the table of that name before: virtual hosts of which it has the very spec are taken over from it. */
+  constructor(spec: RouteTableSpec, last: RouteTable | null = null) {
     this.spec = spec;
+    const known = last === null ? null : last.#virtualHosts;
     for (const virtualHostSpec of spec.virtualHosts) {
-      const virtualHost = new VirtualHost(virtualHostSpec);
+      const virtualHost = known?.get(virtualHostSpec) ?? new VirtualHost(virtualHostSpec);
+      this.#virtualHosts.set(virtualHostSpec, virtualHost);
       // A domain named twice belongs to whom it was given first.
-      for (const domain of virtualHostSpec.domains) this.#add(domain.replace(/\.$/, ""), virtualHost);
+      for (const domain of virtualHostSpec.domains) this.#add(domain.endsWith(".") ? domain.slice(0, -1) : domain, virtualHost);
     }
   }
 
@@ -51,11 +44,7 @@ export class RouteTable {
     const queryAt = request.path.indexOf("?");
     const path = queryAt < 0 ? request.path : request.path.slice(0, queryAt);
     const query = queryAt < 0 ? null : request.path.slice(queryAt + 1);
-    for (let index = 0; index < virtualHost.routes.length; index++) {
-      const route = virtualHost.routes[index] as CompiledRoute;
-      if (route.match.holds(request, path, query)) return route.spec;
-    }
-    return null;
+    return virtualHost.find(request, path, query);
   }
 
   /** The same decision with its reasons; not for the hot path. */
@@ -64,13 +53,7 @@ export class RouteTable {
     if (virtualHost === null) return { virtualHost: null, tried: [] };
     const [path = "", ...rest] = request.path.split("?");
     const query = rest.length === 0 ? null : rest.join("?");
-    const tried: { route: RouteSpec; failed: FailedCondition | null }[] = [];
-    for (const route of virtualHost.routes) {
-      const failed = route.match.explain(request, path, query);
-      tried.push({ route: route.spec, failed });
-      if (failed === null) break;
-    }
-    return { virtualHost: virtualHost.spec.name, tried };
+    return { virtualHost: virtualHost.spec.name, tried: virtualHost.explain(request, path, query) };
   }
 
   #add(domain: string, virtualHost: VirtualHost): void {
