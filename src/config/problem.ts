@@ -13,6 +13,16 @@ export interface Problem {
   /** `spec.http[0].timeout`; null for the object as a whole. */
   readonly field: string | null;
   readonly message: string;
+  /** Another object has what this field asks for; the field, or the object where `field` is null, has no effect. */
+  readonly shadowedBy?: ShadowingObject;
+}
+
+/** An object that comes before another one, and where it is written. */
+export interface ShadowingObject {
+  /** `Kind namespace/name`. */
+  readonly resource: string;
+  readonly file: string;
+  readonly line: number;
 }
 
 /** A problem of one field of one resource, placed where the field, or the nearest enclosing one, is written. */

@@ -69,7 +69,18 @@ export class DestinationRules {
     const general = rivals.filter((rule) => !hasSelector(rule));
     const first = (selected.length > 0 ? selected : general)[0];
     if (first === undefined) return null;
-    return this.#merge(rivals.filter((rule) => rule === first || isMergeable(rule, first)));
+    const merged = rivals.filter((rule) => isMergeable(rule, first));
+    this.#reportUnmerged(first, (selected.length > 0 ? selected : general).filter((rule) => !merged.includes(rule)));
+    return this.#merge(merged);
+  }
+
+  /** Only rules of one host that are exported alike and select alike add up. */
+  #reportUnmerged(first: DestinationRule, ignored: readonly DestinationRule[]): void {
+    for (const rule of ignored) {
+      const field = hasSelector(rule) ? "workloadSelector" : "exportTo";
+      const path = ["spec", (hasSelector(rule) ? rule.spec.workloadSelector : rule.spec.exportTo) === undefined ? "host" : field];
+      this.#problems.warning(rule, path, `ignored: DestinationRule ${first.metadata.name} for the same host came first and has another ${field}, so the two are not merged`);
+    }
   }
 
   #selectsClient(rule: DestinationRule): boolean {
@@ -84,14 +95,14 @@ export class DestinationRules {
       resource.spec.subsets.forEach((subset, index) => {
         const known = subsets.get(subset.name);
         if (known === undefined) subsets.set(subset.name, { subset, resource, index });
-        else this.#problems.warning(resource, ["spec", "subsets", index, "name"], `subset ${JSON.stringify(subset.name)} is already defined by DestinationRule ${known.resource.metadata.name} and taken from there`);
+        else this.#problems.shadowed(resource, ["spec", "subsets", index, "name"], `subset ${JSON.stringify(subset.name)} is already defined by DestinationRule ${known.resource.metadata.name} and taken from there`, known.resource);
       });
     }
     const withPolicy = rules.filter((rule) => rule.spec.trafficPolicy !== undefined);
-    for (const ignored of withPolicy.slice(1)) {
-      this.#problems.warning(ignored, ["spec", "trafficPolicy"], `ignored: DestinationRule ${withPolicy[0]?.metadata.name} for the same host came first`);
-    }
     const resource = withPolicy[0] ?? (rules[0] as DestinationRule);
+    for (const ignored of withPolicy.slice(1)) {
+      this.#problems.shadowed(ignored, ["spec", "trafficPolicy"], `ignored: DestinationRule ${resource.metadata.name} for the same host came first`, resource);
+    }
     return { trafficPolicy: resource.spec.trafficPolicy ?? null, resource, subsets: [...subsets.values()] };
   }
 }

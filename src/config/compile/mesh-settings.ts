@@ -35,7 +35,7 @@ const DEFAULT_NORMALIZATION = "DECODE_AND_MERGE_SLASHES";
 export function meshSettings(resources: readonly AnyResource[], ownTrustDomain: string | null, problems: ProblemList): MeshSettings {
   const all = oldestFirst(resources, "MeshConfig");
   const mesh = all[0];
-  for (const extra of all.slice(1)) problems.warning(extra, [], `ignored: the mesh is already configured in ${mesh?.file}`);
+  for (const extra of all.slice(1)) if (mesh !== undefined) problems.shadowed(extra, [], `ignored: the mesh is already configured in ${mesh.file}`, mesh);
   const spec = mesh?.spec;
   const domains = trustDomainsOf(mesh, ownTrustDomain, problems);
   const normalization = spec?.pathNormalization?.normalization ?? DEFAULT_NORMALIZATION;

@@ -33,7 +33,7 @@ export class PeerAuthentications {
       } else {
         const winner = this.#namespaces.get(namespace);
         if (winner === undefined) this.#namespaces.set(namespace, resource);
-        else problems.warning(resource, [], `ignored: PeerAuthentication ${winner.metadata.name} is older and has the same scope`);
+        else problems.shadowed(resource, [], `ignored: PeerAuthentication ${winner.metadata.name} is older and has the same scope`, winner);
         if (resource.spec.portLevelMtls !== undefined) {
           problems.warning(resource, ["spec", "portLevelMtls"], "ignored: port-level modes need a selector");
         }

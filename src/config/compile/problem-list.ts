@@ -1,6 +1,6 @@
 import { formatProblem, problemAt } from "../problem.ts";
 import type { Problem } from "../problem.ts";
-import { formatPath } from "../resource.ts";
+import { formatPath, resourceName } from "../resource.ts";
 import type { Path, Resource } from "../resource.ts";
 import { compareText } from "./resource-order.ts";
 
@@ -16,6 +16,11 @@ export class ProblemList {
   /** It is in force, but probably not what its author meant. */
   warning(resource: Resource, path: Path, message: string): void {
     this.#add(problemAt("warning", resource, path, message), path);
+  }
+
+  /** A warning that `by` comes before the resource, which has no effect as far as the path goes. */
+  shadowed(resource: Resource, path: Path, message: string, by: Resource): void {
+    this.#add({ ...problemAt("warning", resource, path, message), shadowedBy: { resource: resourceName(by), file: by.file, line: by.line } }, path);
   }
 
   #add(problem: Problem, path: Path): void {

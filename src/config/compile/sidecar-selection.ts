@@ -25,8 +25,10 @@ export function selectSidecar(
     all.filter((sidecar) => sidecar.metadata.namespace === rootNamespace && !hasSelector(sidecar)),
   ];
   const tier = tiers.find((candidates) => candidates.length > 0) ?? [];
-  for (const ignored of tier.slice(1)) {
-    problems.warning(ignored, [], `ignored for ${workload.podName}: Sidecar ${tier[0]?.metadata.name} is older and applies to the same workloads`);
+  const [first, ...others] = tier;
+  if (first === undefined) return null;
+  for (const ignored of others) {
+    problems.shadowed(ignored, [], `ignored for ${workload.podName}: Sidecar ${first.metadata.name} is older and applies to the same workloads`, first);
   }
-  return tier[0] ?? null;
+  return first;
 }

@@ -36,8 +36,8 @@ export class VirtualServiceIndex {
         const winner = this.#byHost.get(host);
         if (winner === undefined) this.#byHost.set(host, resource);
         else if (winner !== resource) {
-          problems.warning(resource, ["spec", "hosts", index],
-            `ignored for this host: VirtualService ${winner.metadata.namespace}/${winner.metadata.name} came first; rules of several VirtualServices for one host are not merged`);
+          problems.shadowed(resource, ["spec", "hosts", index],
+            `ignored for this host: VirtualService ${winner.metadata.namespace}/${winner.metadata.name} came first; rules of several VirtualServices for one host are not merged`, winner);
         }
       });
     }
