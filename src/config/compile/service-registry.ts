@@ -32,6 +32,7 @@ export function serviceRegistry(resources: readonly AnyResource[], pods: PodInde
       const key = `${owner.namespace}/${owner.host}`;
       const known = byKey.get(key) ?? owner;
       byKey.set(key, { ...known, subjectAltNames: [...new Set([...known.subjectAltNames, ...entry.subjectAltNames])] });
+      problems.warning(entry.resource, ["spec", "hosts"], `${owner.host} is Service ${owner.namespace}/${owner.ref.name} already: of this entry only subjectAltNames count, its ports and endpoints have no effect`);
       continue;
     }
     const key = `${entry.namespace}/${entry.host}`;
