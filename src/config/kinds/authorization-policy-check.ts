@@ -1,6 +1,7 @@
 import type { Metadata, Path } from "../resource.ts";
 import type { AuthorizationCondition, AuthorizationOperation, AuthorizationPolicySpec, AuthorizationSource } from "./authorization-policy.ts";
 import { isAddress, isCidr } from "./ip-block.ts";
+import { checkOneTarget } from "./policy-target.ts";
 import type { Report } from "./report.ts";
 import { didYouMean } from "./suggestion.ts";
 
@@ -79,14 +80,9 @@ function checkCondition(condition: AuthorizationCondition, path: Path, isCustom:
   }
 }
 
-function checkTarget(spec: AuthorizationPolicySpec, report: Report): void {
-  const ways = [spec.selector !== undefined, spec.targetRef !== undefined, spec.targetRefs.length > 0].filter(Boolean);
-  if (ways.length > 1) report.error([], "set only one of selector, targetRef and targetRefs");
-}
-
 /** The rules over several fields of an AuthorizationPolicy (`spec/05` 5.5, Istio's `ValidateAuthorizationPolicy`). */
 export function checkAuthorizationPolicy(spec: AuthorizationPolicySpec, report: Report, metadata: Metadata): void {
-  checkTarget(spec, report);
+  checkOneTarget(spec, report);
   const isCustom = spec.action === "CUSTOM";
   if (isCustom && spec.provider?.name === undefined) report.error(["provider", "name"], "is required with action CUSTOM");
   if (!isCustom && spec.provider !== undefined) report.error(["provider"], `must not be set with action ${spec.action}`);

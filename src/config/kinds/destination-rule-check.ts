@@ -1,7 +1,8 @@
 import type { Path } from "../resource.ts";
 import type { ConnectionPool } from "./connection-pool.ts";
-import type { ClientTls, DestinationRuleSpec, LoadBalancer, PortTrafficPolicy, TrafficPolicy } from "./destination-rule.ts";
+import type { ClientTls, DestinationRuleSpec, LoadBalancer, OutlierDetection, PortTrafficPolicy, TrafficPolicy } from "./destination-rule.ts";
 import { checkExportTo } from "./export-to.ts";
+import { checkLocality, checkZoneAware } from "./locality-check.ts";
 import type { Report } from "./report.ts";
 
 const SUBSET_NAME = /^[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$/;
@@ -32,19 +33,11 @@ function checkLoadBalancer(balancer: LoadBalancer | undefined, path: Path, repor
   if (balancer === undefined) return;
   if (balancer.simple !== undefined && balancer.consistentHash !== undefined) report.error([...path, "consistentHash"], "must not stand beside simple");
   if (balancer.consistentHash !== undefined) checkConsistentHash(balancer.consistentHash, [...path, "consistentHash"], report);
-  const locality = balancer.localityLbSetting;
+  const { localityLbSetting: locality, zoneAwareLbSetting: zoneAware } = balancer;
+  if (zoneAware !== undefined) checkZoneAware(zoneAware, [...path, "zoneAwareLbSetting"], report);
   if (locality === undefined) return;
   if (balancer.zoneAwareLbSetting !== undefined) report.error([...path, "zoneAwareLbSetting"], "must not stand beside localityLbSetting");
-  if (locality.distribute.length > 0 && (locality.failover.length > 0 || locality.failoverPriority.length > 0)) {
-    report.error([...path, "localityLbSetting", "distribute"], "must not stand beside failover or failoverPriority");
-  }
-  locality.distribute.forEach((entry, index) => {
-    const total = Object.values(entry.to ?? {}).reduce((sum, weight) => sum + weight, 0);
-    if (total !== 100) report.error([...path, "localityLbSetting", "distribute", index, "to"], `the weights must add up to 100, not ${total}`);
-  });
-  locality.failover.forEach((entry, index) => {
-    if (entry.from === entry.to) report.error([...path, "localityLbSetting", "failover", index], "from and to must differ");
-  });
+  checkLocality(locality, [...path, "localityLbSetting"], report);
 }
 
 function checkTls(tls: ClientTls | undefined, path: Path, report: Report): void {
@@ -60,14 +53,17 @@ function checkTls(tls: ClientTls | undefined, path: Path, report: Report): void 
   if (tls.insecureSkipVerify === true && tls.subjectAltNames.length > 0) report.error([...path, "subjectAltNames"], "must not stand beside insecureSkipVerify, which checks none of them");
 }
 
+export function checkOutlierDetection(outlier: OutlierDetection | undefined, path: Path, report: Report): void {
+  if (outlier?.splitExternalLocalOriginErrors !== true && (outlier?.consecutiveLocalOriginFailures ?? 0) > 0) {
+    report.error([...path, "consecutiveLocalOriginFailures"], "needs splitExternalLocalOriginErrors: true");
+  }
+}
+
 function checkBlocks(policy: PortTrafficPolicy | TrafficPolicy, path: Path, report: Report): void {
   checkConnectionPool(policy.connectionPool, [...path, "connectionPool"], report);
   checkLoadBalancer(policy.loadBalancer, [...path, "loadBalancer"], report);
   checkTls(policy.tls, [...path, "tls"], report);
-  const outlier = policy.outlierDetection;
-  if (outlier?.splitExternalLocalOriginErrors !== true && (outlier?.consecutiveLocalOriginFailures ?? 0) > 0) {
-    report.error([...path, "outlierDetection", "consecutiveLocalOriginFailures"], "needs splitExternalLocalOriginErrors: true");
-  }
+  checkOutlierDetection(policy.outlierDetection, [...path, "outlierDetection"], report);
 }
 
 function checkPolicy(policy: TrafficPolicy | undefined, path: Path, report: Report): void {

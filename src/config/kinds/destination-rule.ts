@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { connectionPool, connectionPoolUnsupported } from "./connection-pool.ts";
 import { duration, durationOrZero } from "./duration.ts";
-import { anything, filledList, filledText, flag, integer, int32, labels, list, object, oneOf, percentage, portNumber, text, uint32 } from "./field.ts";
+import { filledList, filledText, flag, integer, int32, labels, list, object, oneOf, percentage, portNumber, text, uint32 } from "./field.ts";
 import { serviceHost } from "./host-name.ts";
 import type { UnsupportedField } from "./unsupported-fields.ts";
 
@@ -22,18 +22,25 @@ const consistentHash = object({
   minimumRingSize: v.optional(integer(0, 8_388_608)),
 });
 
-const localityLbSetting = object({
+export const localityLbSetting = object({
   distribute: list(object({ from: v.optional(text), to: v.optional(v.record(v.string(), uint32)) })),
   failover: list(object({ from: v.optional(text), to: v.optional(text) })),
   failoverPriority: list(text),
   enabled: v.optional(flag),
 });
 
+export const zoneAwareLbSetting = object({
+  enabled: v.optional(flag),
+  failover: list(object({ from: v.optional(text), to: v.optional(text) })),
+  failoverPriority: list(text),
+  minClusterSize: v.optional(integer(1, Number.MAX_SAFE_INTEGER)),
+});
+
 const loadBalancer = object({
   simple: v.optional(oneOf("UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST")),
   consistentHash: v.optional(consistentHash),
   localityLbSetting: v.optional(localityLbSetting),
-  zoneAwareLbSetting: v.optional(anything),
+  zoneAwareLbSetting: v.optional(zoneAwareLbSetting),
   warmupDurationSecs: v.optional(duration),
   warmup: v.optional(object({
     duration,
@@ -42,7 +49,7 @@ const loadBalancer = object({
   })),
 });
 
-const outlierDetection = object({
+export const outlierDetection = object({
   splitExternalLocalOriginErrors: v.optional(flag),
   consecutiveLocalOriginFailures: v.optional(uint32),
   consecutiveGatewayErrors: v.optional(uint32),
@@ -55,7 +62,7 @@ const outlierDetection = object({
   outlierDetectionHttpErrorCodes: list(uint32),
 });
 
-const clientTls = object({
+export const clientTls = object({
   mode: v.optional(oneOf("DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"), "DISABLE"),
   clientCertificate: v.optional(text),
   privateKey: v.optional(text),
@@ -106,6 +113,8 @@ export type PortTrafficPolicy = TrafficPolicy["portLevelSettings"][number];
 export type Subset = DestinationRuleSpec["subsets"][number];
 export type LoadBalancer = v.InferOutput<typeof loadBalancer>;
 export type OutlierDetection = v.InferOutput<typeof outlierDetection>;
+export type LocalityLbSetting = v.InferOutput<typeof localityLbSetting>;
+export type ZoneAwareLbSetting = v.InferOutput<typeof zoneAwareLbSetting>;
 export type ClientTls = v.InferOutput<typeof clientTls>;
 
 /** What the four blocks of a policy accept and Outrider does not obey yet, below the policy's own path. */

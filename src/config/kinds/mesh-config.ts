@@ -1,31 +1,50 @@
 import * as v from "valibot";
+import { connectionPool } from "./connection-pool.ts";
+import { clientTls, localityLbSetting, outlierDetection, zoneAwareLbSetting } from "./destination-rule.ts";
 import { duration, durationOrZero } from "./duration.ts";
-import { anything, anyMapping, filledText, flag, integer, list, object, oneOf, text } from "./field.ts";
-import type { UnsupportedField } from "./unsupported-fields.ts";
+import { extensionProvider } from "./extension-provider.ts";
+import { anyMapping, filledText, flag, integer, labels, list, object, oneOf, text } from "./field.ts";
+import { meshProxyConfig } from "./mesh-proxy-config.ts";
 
 /*
  * MeshConfig (`mesh.istio.io/v1alpha1`): a file named `mesh.yaml`, or the key `mesh` of the ConfigMap `istio`. Every
- * field Istio knows has a name here, so that a misspelt one is found; `MESH_CONFIG_UNSUPPORTED` tells which are not obeyed.
+ * field Istio knows has a name here, so that a misspelt one is found; `mesh-config-unsupported.ts` tells which are not
+ * obeyed, `mesh-config-check.ts` holds the rules over several fields.
  */
 
+const count = integer(0, 2_147_483_647);
+const port = integer(0, 65_535);
 const retryPolicy = object({
-  attempts: v.optional(integer(0, 2_147_483_647), 0),
+  attempts: v.optional(count, 0),
+  perTryTimeout: v.optional(duration),
   retryOn: v.optional(text),
   backoff: v.optional(duration),
   retryRemoteLocalities: v.optional(flag),
   retryIgnorePreviousHosts: v.optional(flag),
 });
+export type MeshRetryPolicy = v.InferOutput<typeof retryPolicy>;
 
-const ignored = v.optional(anything);
-const IGNORED = [
-  "proxyListenPort", "proxyInboundListenPort", "proxyHttpPort", "tcpKeepalive", "ingressClass", "ingressService",
-  "ingressControllerMode", "ingressSelector", "enableTracing", "enableEnvoyAccessLogService", "disableEnvoyListenerLog",
-  "configSources", "caCertificates", "localityLbSetting", "zoneAwareLbSetting", "dnsRefreshRate",
-  "inboundClusterStatName", "outboundClusterStatName", "certificates", "serviceSettings", "enablePrometheusMerge",
-  "verifyCertificateAtClient", "ca", "extensionProviders", "defaultProviders", "discoverySelectors", "meshMTLS",
-  "tlsDefaults", "hboneIdleTimeout", "defaultTrafficPolicy",
-] as const;
-const ignoredFields = Object.fromEntries(IGNORED.map((name) => [name, ignored])) as Record<(typeof IGNORED)[number], typeof ignored>;
+const tlsConfig = object({
+  minProtocolVersion: v.optional(oneOf("TLS_AUTO", "TLSV1_2", "TLSV1_3")),
+  ecdhCurves: list(text),
+  cipherSuites: list(text),
+});
+const labelSelector = object({
+  matchLabels: v.optional(labels, {}),
+  matchExpressions: list(object({ key: filledText, operator: oneOf("In", "NotIn", "Exists", "DoesNotExist"), values: list(text) })),
+});
+
+/** Fields of the control plane, of gateways and of certificates, which a sidecar has no part in. */
+const elsewhere = {
+  ingressClass: v.optional(text), ingressService: v.optional(text), ingressSelector: v.optional(text),
+  ingressControllerMode: v.optional(oneOf("UNSPECIFIED", "OFF", "DEFAULT", "STRICT")),
+  configSources: list(object({ address: v.optional(text), tlsSettings: v.optional(clientTls), subscribedResources: list(text) })),
+  certificates: list(object({ secretName: v.optional(text), dnsNames: list(text) })),
+  ca: v.optional(object({ address: filledText, tlsSettings: v.optional(clientTls), requestTimeout: v.optional(duration), istiodSide: v.optional(flag) })),
+  caCertificates: list(object({ pem: v.optional(text), spiffeBundleUrl: v.optional(text), certSigners: list(text), trustDomains: list(text) })),
+  discoverySelectors: list(labelSelector),
+  serviceScopeConfigs: list(anyMapping),
+};
 
 export const meshConfig = object({
   trustDomain: v.optional(filledText),
@@ -45,35 +64,28 @@ export const meshConfig = object({
   })),
   defaultHttpRetryPolicy: v.optional(retryPolicy),
   defaultInboundHttpRetryPolicy: v.optional(retryPolicy),
-  defaultConfig: v.optional(anyMapping),
+  defaultTrafficPolicy: v.optional(object({ connectionPool: v.optional(connectionPool), outlierDetection: v.optional(outlierDetection) })),
+  defaultConfig: v.optional(meshProxyConfig),
   defaultServiceExportTo: list(text),
   defaultVirtualServiceExportTo: list(text),
   defaultDestinationRuleExportTo: list(text),
-  ...ignoredFields,
+  extensionProviders: list(extensionProvider),
+  defaultProviders: v.optional(object({ tracing: list(filledText), metrics: list(filledText), accessLogging: list(filledText) })),
+  localityLbSetting: v.optional(localityLbSetting),
+  zoneAwareLbSetting: v.optional(zoneAwareLbSetting),
+  proxyListenPort: v.optional(port), proxyInboundListenPort: v.optional(port), proxyHttpPort: v.optional(port),
+  tcpKeepalive: v.optional(object({ probes: v.optional(count), time: v.optional(duration), interval: v.optional(duration) })),
+  enableTracing: v.optional(flag),
+  enableEnvoyAccessLogService: v.optional(flag), disableEnvoyListenerLog: v.optional(flag),
+  dnsRefreshRate: v.optional(duration),
+  inboundClusterStatName: v.optional(text), outboundClusterStatName: v.optional(text),
+  serviceSettings: list(object({ settings: v.optional(object({ clusterLocal: v.optional(flag) })), hosts: list(filledText) })),
+  enablePrometheusMerge: v.optional(flag),
+  verifyCertificateAtClient: v.optional(flag),
+  meshMTLS: v.optional(tlsConfig), tlsDefaults: v.optional(tlsConfig),
+  compliancePolicy: v.optional(text),
+  hboneIdleTimeout: v.optional(durationOrZero),
+  ...elsewhere,
 });
 
 export type MeshConfigSpec = v.InferOutput<typeof meshConfig>;
-
-/** What becomes of some of the ignored fields. */
-const CONSEQUENCES: Partial<Record<(typeof IGNORED)[number], string>> = {
-  proxyListenPort: "use --outbound-port",
-  proxyInboundListenPort: "use --inbound-port",
-  extensionProviders: "providers of external authorization, tracing and access logs are not used",
-  defaultProviders: "providers of tracing, metrics and access logs are not used",
-  caCertificates: "SECURITY: further roots of trust are not loaded from here; put bundles into the certificate folder",
-  localityLbSetting: "endpoints are chosen without regard to their locality",
-  defaultTrafficPolicy: "DestinationRules without these blocks keep the built-in limits",
-  meshMTLS: "SECURITY: TLS parameters of mesh connections keep their defaults",
-  tlsDefaults: "SECURITY: TLS parameters keep their defaults",
-};
-
-/** Accepted, and not obeyed yet. */
-export const MESH_CONFIG_UNSUPPORTED: readonly UnsupportedField[] = [
-  ...IGNORED.map((path) => ({ path, consequence: CONSEQUENCES[path] ?? "it has no effect here" })),
-  { path: "inboundTrafficPolicy.mode", when: (value) => value === "LOCALHOST", consequence: "the application is dialled at the pod's address" },
-  { path: "protocolDetectionTimeout", consequence: "Outrider decides by itself how long to wait for the first bytes" },
-  { path: "accessLogFormat", consequence: "the access log has its default format" },
-  { path: "accessLogEncoding", when: (value) => value === "TEXT", consequence: "the access log has its default format" },
-  { path: "defaultInboundHttpRetryPolicy", consequence: "requests to the application are not retried" },
-  { path: "defaultConfig.*", consequence: "it has no effect here; see the options of `outrider proxy`" },
-];

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { filledText, labels, list, object, text } from "./field.ts";
+import type { Report } from "./report.ts";
 
 /** `selector` of the security and telemetry kinds: pods whose labels include all of these. */
 export const selector = object({ matchLabels: v.optional(labels, {}) });
@@ -17,3 +18,9 @@ export const policyTarget = {
   targetRef: v.optional(targetRef),
   targetRefs: list(targetRef),
 };
+
+/** A policy names its target in one way, or not at all. */
+export function checkOneTarget(spec: { readonly selector?: unknown; readonly targetRef?: unknown; readonly targetRefs: readonly unknown[] }, report: Report): void {
+  const ways = [spec.selector !== undefined, spec.targetRef !== undefined, spec.targetRefs.length > 0].filter(Boolean);
+  if (ways.length > 1) report.error([], "set only one of selector, targetRef and targetRefs");
+}

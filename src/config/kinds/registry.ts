@@ -2,15 +2,18 @@ import { AUTHORIZATION_POLICY_UNSUPPORTED, authorizationPolicy } from "./authori
 import { checkAuthorizationPolicy } from "./authorization-policy-check.ts";
 import { DESTINATION_RULE_UNSUPPORTED, destinationRule } from "./destination-rule.ts";
 import { checkDestinationRule } from "./destination-rule-check.ts";
-import { envoyFilter } from "./envoy-filter.ts";
+import { ENVOY_FILTER_UNSUPPORTED, envoyFilter } from "./envoy-filter.ts";
+import { checkEnvoyFilter } from "./envoy-filter-check.ts";
 import { gateway } from "./gateway.ts";
 import type { KindDefinition } from "./kind-definition.ts";
 import type { Kind } from "./kind-specs.ts";
 import { endpointSlice, endpoints, pod, service } from "./kubernetes.ts";
-import { MESH_CONFIG_UNSUPPORTED, meshConfig } from "./mesh-config.ts";
+import { meshConfig } from "./mesh-config.ts";
+import { checkMeshConfig } from "./mesh-config-check.ts";
+import { MESH_CONFIG_UNSUPPORTED } from "./mesh-config-unsupported.ts";
 import { peerAuthentication } from "./peer-authentication.ts";
 import { checkPeerAuthentication } from "./peer-authentication-check.ts";
-import { proxyConfig } from "./proxy-config.ts";
+import { PROXY_CONFIG_UNSUPPORTED, proxyConfig } from "./proxy-config.ts";
 import { requestAuthentication } from "./request-authentication.ts";
 import { checkRequestAuthentication } from "./request-authentication-check.ts";
 import { SERVICE_ENTRY_UNSUPPORTED, serviceEntry } from "./service-entry.ts";
@@ -18,7 +21,8 @@ import { checkServiceEntry } from "./service-entry-check.ts";
 import { SIDECAR_UNSUPPORTED, sidecar } from "./sidecar.ts";
 import { checkSidecar } from "./sidecar-check.ts";
 import { suggest } from "./suggestion.ts";
-import { telemetry } from "./telemetry.ts";
+import { TELEMETRY_UNSUPPORTED, telemetry } from "./telemetry.ts";
+import { checkTelemetry } from "./telemetry-check.ts";
 import { VIRTUAL_SERVICE_UNSUPPORTED, virtualService } from "./virtual-service.ts";
 import { checkVirtualService } from "./virtual-service-check.ts";
 import { WORKLOAD_ENTRY_UNSUPPORTED, workloadEntry } from "./workload-entry.ts";
@@ -49,27 +53,18 @@ const DEFINITIONS: { readonly [K in Kind]: KindDefinition<K> } = {
     kind: "RequestAuthentication", apiVersions: SECURITY, schema: requestAuthentication, check: checkRequestAuthentication,
     unsupportedKind: "SECURITY: tokens (JWT) are not verified; requests with a forged, expired or missing token pass this object, and policies on request principals or claims see none",
   }),
-  Telemetry: istio({
-    kind: "Telemetry", apiVersions: versions("telemetry.istio.io", "v1", "v1alpha1"), schema: telemetry,
-    unsupportedKind: "metrics, access log and tracing keep their defaults",
-  }),
-  ProxyConfig: istio({
-    kind: "ProxyConfig", apiVersions: versions("networking.istio.io", "v1beta1"), schema: proxyConfig,
-    unsupportedKind: "use the options of `outrider proxy` instead, such as --concurrency",
-  }),
+  Telemetry: istio({ kind: "Telemetry", apiVersions: versions("telemetry.istio.io", "v1", "v1alpha1"), schema: telemetry, check: checkTelemetry, unsupported: TELEMETRY_UNSUPPORTED }),
+  ProxyConfig: istio({ kind: "ProxyConfig", apiVersions: versions("networking.istio.io", "v1beta1"), schema: proxyConfig, unsupported: PROXY_CONFIG_UNSUPPORTED }),
   Gateway: istio({
     kind: "Gateway", apiVersions: NETWORKING, schema: gateway,
     unsupportedKind: "a sidecar serves no gateway; only VirtualServices bound to \"mesh\" apply",
   }),
-  EnvoyFilter: istio({
-    kind: "EnvoyFilter", apiVersions: versions("networking.istio.io", "v1alpha3"), schema: envoyFilter,
-    unsupportedKind: "none of its patches is applied; if it limits or checks requests, those limits and checks are not in force",
-  }),
+  EnvoyFilter: istio({ kind: "EnvoyFilter", apiVersions: versions("networking.istio.io", "v1alpha3"), schema: envoyFilter, check: checkEnvoyFilter, unsupported: ENVOY_FILTER_UNSUPPORTED }),
   Service: kubernetes({ kind: "Service", apiVersions: ["v1"], body: "spec", schema: service }),
   EndpointSlice: kubernetes({ kind: "EndpointSlice", apiVersions: versions("discovery.k8s.io", "v1", "v1beta1"), body: "object", schema: endpointSlice }),
   Endpoints: kubernetes({ kind: "Endpoints", apiVersions: ["v1"], body: "object", schema: endpoints }),
   Pod: kubernetes({ kind: "Pod", apiVersions: ["v1"], body: "object", schema: pod }),
-  MeshConfig: { ...istio({ kind: "MeshConfig", apiVersions: ["mesh.istio.io/v1alpha1"], schema: meshConfig, unsupported: MESH_CONFIG_UNSUPPORTED }), body: "object" },
+  MeshConfig: { ...istio({ kind: "MeshConfig", apiVersions: ["mesh.istio.io/v1alpha1"], schema: meshConfig, check: checkMeshConfig, unsupported: MESH_CONFIG_UNSUPPORTED }), body: "object" },
 };
 
 /** The names of every kind Outrider reads. */

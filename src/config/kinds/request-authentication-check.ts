@@ -1,12 +1,12 @@
 import type { Metadata } from "../resource.ts";
 import { isHeaderName } from "./header-rules.ts";
+import { checkOneTarget } from "./policy-target.ts";
 import type { Report } from "./report.ts";
 import type { RequestAuthenticationSpec } from "./request-authentication.ts";
 
 /** The rules over several fields of a RequestAuthentication (Istio's `ValidateRequestAuthentication`). */
 export function checkRequestAuthentication(spec: RequestAuthenticationSpec, report: Report, metadata: Metadata): void {
-  const targets = [spec.selector !== undefined, spec.targetRef !== undefined, spec.targetRefs.length > 0].filter(Boolean);
-  if (targets.length > 1) report.error([], "set only one of selector, targetRef and targetRefs");
+  checkOneTarget(spec, report);
   if (metadata.annotations["istio.io/dry-run"] !== undefined) report.error([], "the annotation istio.io/dry-run does not apply to this kind");
   spec.jwtRules.forEach((rule, index) => {
     const path = ["jwtRules", index];

@@ -138,9 +138,9 @@ describe("fields nobody obeys", () => {
   it.each([
     ["RequestAuthentication", "security.istio.io/v1", "{jwtRules: [{issuer: a}]}", "SECURITY"],
     ["AuthorizationPolicy", "security.istio.io/v1", "{action: CUSTOM, provider: {name: a}, rules: [{}]}", "SECURITY"],
-    ["EnvoyFilter", "networking.istio.io/v1alpha3", "{configPatches: []}", "not in force"],
+    ["EnvoyFilter", "networking.istio.io/v1alpha3", "{configPatches: [{applyTo: CLUSTER, match: {context: GATEWAY}}]}", "gateways"],
     ["Gateway", "networking.istio.io/v1", "{servers: []}", "sidecar"],
-    ["Telemetry", "telemetry.istio.io/v1", "{}", "defaults"],
+    ["Telemetry", "telemetry.istio.io/v1", "{tracing: [{}]}", "spans"],
     ["ProxyConfig", "networking.istio.io/v1beta1", "{concurrency: 2}", "--concurrency"],
   ])("%s is named loudly", (kind, apiVersion, spec, word) => {
     const found = lines(`apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: {name: a}\nspec: ${spec}\n`);
