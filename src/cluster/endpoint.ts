@@ -46,6 +46,10 @@ export class Endpoint implements Candidate {
     return this.spec.weight > 0 ? this.spec.weight : 1;
   }
 
+  get hashKey(): string {
+    return this.name;
+  }
+
   get isEjected(): boolean {
     return this.outlier.ejectedAtMs !== null;
   }

@@ -6,6 +6,8 @@ export interface Candidate {
   readonly weight: number;
   /** Requests that were given to it and are not over. */
   readonly activeRequests: number;
+  /** What tells it from the others where they are hashed: `address:port`. */
+  readonly hashKey: string;
 }
 
 /**
@@ -13,6 +15,6 @@ export interface Candidate {
  * place; `pick` cannot see half an update.
  */
 export interface Picker<C extends Candidate> {
-  /** The next candidate, or null when there is none. */
-  pick(random: Random): C | null;
+  /** The next candidate, or null when there is none. `hash`: of the request, xxHash64; absent or null: it has none. */
+  pick(random: Random, hash?: bigint | null): C | null;
 }

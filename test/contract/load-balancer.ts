@@ -12,6 +12,10 @@ export class FakeCandidate implements Candidate {
     this.name = name;
     this.weight = weight;
   }
+
+  get hashKey(): string {
+    return this.name;
+  }
 }
 
 /** Builds the picker under test. */
