@@ -73,6 +73,7 @@ export function compile(input: CompileInput): CompileOutput {
   const authorization = compileAuthorization(resources, input.rejectedPolicies ?? [], identity, mesh, problems);
   const inbound = compileInbound({ registry, pods, identity, workload, sidecar: scope.sidecar, policies, rules, mesh, problems, authorization });
   reportReferences(resources, registry, problems);
+  policies.reportShadowed(identity.namespace, identity.labels, problems);
   reportSelectors(resources, pods, identity, mesh, problems);
   const snapshot: Snapshot = {
     version: input.version,

@@ -79,7 +79,7 @@ export class DestinationRules {
     for (const rule of ignored) {
       const field = hasSelector(rule) ? "workloadSelector" : "exportTo";
       const path = ["spec", (hasSelector(rule) ? rule.spec.workloadSelector : rule.spec.exportTo) === undefined ? "host" : field];
-      this.#problems.warning(rule, path, `ignored: DestinationRule ${first.metadata.name} for the same host came first and has another ${field}, so the two are not merged`);
+      this.#problems.shadowed(rule, path, `ignored: DestinationRule ${first.metadata.name} for the same host came first and has another ${field}, so the two are not merged`, first);
     }
   }
 

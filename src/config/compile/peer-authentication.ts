@@ -61,6 +61,16 @@ export class PeerAuthentications {
     return ports.filter((port) => Number.isInteger(port) && port > 0).toSorted((a, b) => a - b);
   }
 
+  /** Reports those that select the workload and come after the one in force for it. */
+  reportShadowed(namespace: string, labels: Labels, problems: ProblemList): void {
+    const winner = this.#ofWorkload(namespace, labels);
+    if (winner === null) return;
+    for (const resource of this.#workloads.get(namespace) ?? []) {
+      if (resource === winner || !selects(resource.spec.selector?.matchLabels, labels)) continue;
+      problems.shadowed(resource, ["spec", "selector"], `ignored for this workload: PeerAuthentication ${winner.metadata.name} is older and selects it too; the two are not merged`, winner);
+    }
+  }
+
   #covers(policy: RejectedPolicy, namespace: string, labels: Labels): boolean {
     const isInScope = policy.namespace === namespace || policy.namespace === this.#rootNamespace;
     return isInScope && selects(policy.selector ?? undefined, labels);

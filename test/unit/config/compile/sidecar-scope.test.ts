@@ -56,7 +56,7 @@ describe("spec/00 0.5 and 10.2 which Sidecar applies", () => {
   const root = sidecar("name: root, namespace: istio-system", only("a.own.svc.cluster.local"));
   const plain = sidecar("name: plain, namespace: own", only("b.own.svc.cluster.local"));
   const selecting = (labels: string, name = "w"): string => sidecar(`name: ${name}, namespace: own`, only("c.far.svc.cluster.local", `, workloadSelector: { labels: ${labels} }`));
-  test.each([
+  test.each<[what: string, yaml: string, expected: string[], workload?: { readonly namespace: string }]>([
     ["none", "", ["a", "b", "c", "db"]],
     ["root", root, ["a"]],
     ["namespace over root", root + plain, ["b"]],
@@ -65,7 +65,7 @@ describe("spec/00 0.5 and 10.2 which Sidecar applies", () => {
     ["a selector in the root namespace is for that namespace's workloads", sidecar("name: r, namespace: istio-system", only("a.own.svc.cluster.local", ", workloadSelector: { labels: { app: me } }")), ["a", "b", "c", "db"]],
     ["another namespace's is not asked", sidecar("name: x, namespace: far", only("a.own.svc.cluster.local")), ["a", "b", "c", "db"]],
     ["the root namespace's own workloads", root, ["a"], { namespace: "istio-system" }],
-  ] as const)("%s", (_what, yaml, expected, workload = {}) => {
+  ])("%s", (_what, yaml, expected, workload) => {
     expect(seen(yaml, workload).toSorted()).toEqual(expected);
   });
 
