@@ -3,10 +3,12 @@ import { duration } from "./duration.ts";
 import { filledText, flag, list, object, oneOf, text } from "./field.ts";
 import { policyTarget } from "./policy-target.ts";
 
-const jwtRule = object({
+/** `jwks_uri` is the same field by an older name, which Istio's CRD has as well. */
+const jwtRule = v.pipe(object({
   issuer: v.optional(text, ""),
   audiences: list(filledText),
   jwksUri: v.optional(filledText),
+  jwks_uri: v.optional(filledText),
   jwks: v.optional(text),
   fromHeaders: list(object({ name: filledText, prefix: v.optional(text) })),
   fromParams: list(filledText),
@@ -17,7 +19,7 @@ const jwtRule = object({
   spaceDelimitedClaims: list(filledText),
   timeout: v.optional(duration),
   presence: v.optional(oneOf("PRESENCE_UNSPECIFIED", "OPTIONAL", "REQUIRED")),
-});
+}), v.transform(({ jwks_uri: older, ...rule }) => ({ ...rule, jwksUri: rule.jwksUri ?? older })));
 
 export const requestAuthentication = object({ ...policyTarget, jwtRules: list(jwtRule) });
 

@@ -93,7 +93,8 @@ const corsPolicy = object({
 
 const weight = v.optional(integer(0, 2_147_483_647), 0);
 
-const httpRule = object({
+/** `mirror_percent` is the same field by an older name, which Istio's CRD has as well. */
+const httpRule = v.pipe(object({
   name: v.optional(text),
   match: list(httpMatch),
   route: list(object({ destination, weight, headers: v.optional(headers) })),
@@ -106,11 +107,12 @@ const httpRule = object({
   fault: v.optional(fault),
   mirror: v.optional(destination),
   mirrorPercent: v.optional(integer(0, 100)),
+  mirror_percent: v.optional(integer(0, 100)),
   mirrorPercentage: v.optional(percent),
   mirrors: list(object({ destination, percentage: v.optional(percent) })),
   corsPolicy: v.optional(corsPolicy),
   headers: v.optional(headers),
-});
+}), v.transform(({ mirror_percent: older, ...rule }) => ({ ...rule, mirrorPercent: rule.mirrorPercent ?? older })));
 
 const weightedDestination = object({ destination, weight });
 
@@ -166,6 +168,7 @@ export const VIRTUAL_SERVICE_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "http[].fault", consequence: "no delay and no abort is injected" },
   { path: "http[].mirror", consequence: "no copy of the request is sent" },
   { path: "http[].mirrorPercent", consequence: "no copy of the request is sent" },
+  { path: "http[].mirror_percent", consequence: "no copy of the request is sent" },
   { path: "http[].mirrorPercentage", consequence: "no copy of the request is sent" },
   { path: "http[].mirrors", consequence: "no copies of the request are sent" },
   { path: "http[].corsPolicy", consequence: "preflight requests go to the service and no CORS headers are added" },
