@@ -23,8 +23,9 @@ export function addCapturedListeners(set: ListenerSet, scope: EgressScope, claim
       if (!claimed.has(port.number)) addPort(set, shared, service, port, scope, parts);
     }
   }
+  const members = httpMembers(scope);
   for (const [port, { hasHttp, tls, opaque }] of [...shared].toSorted(([a], [b]) => a - b)) {
-    const table = hasHttp ? sharedRouteTable(String(port), port, membersOf(scope, port), scope, parts) : null;
+    const table = hasHttp ? sharedRouteTable(String(port), port, members.get(port) ?? [], scope, parts) : null;
     const protocol = table === null ? "tcp" : opaque === null ? "http" : "auto";
     const tcp = opaque === null ? null : opaque.clusters;
     const listener = { name: listenerName(null, port), address: null, port, bind: null, protocol, routeTable: table?.name ?? null, tls: tls.all, tcp } as const;
@@ -96,9 +97,16 @@ function ownRoutes(service: Service, port: ServicePort, scope: EgressScope, part
   return { tls, tcp: tls.length > 0 ? null : ownTcpRoute(service, port.number) };
 }
 
-/** Every service with an HTTP port of this number, also those that are reached by an address of their own. */
-function membersOf(scope: EgressScope, port: number): RoutedService[] {
-  return scope.services
-    .filter((service) => service.ports.some((own) => own.number === port && ["http", "auto"].includes(classOf(own.protocol))))
-    .map((service) => ({ service, port }));
+/** By port, every service with an HTTP port of that number, also those that are reached by an address of their own. */
+function httpMembers(scope: EgressScope): Map<number, RoutedService[]> {
+  const byPort = new Map<number, RoutedService[]>();
+  for (const service of scope.services) {
+    const ports = new Set(service.ports.filter(({ protocol }) => ["http", "auto"].includes(classOf(protocol))).map(({ number }) => number));
+    for (const port of ports) {
+      const members = byPort.get(port);
+      if (members === undefined) byPort.set(port, [{ service, port }]);
+      else members.push({ service, port });
+    }
+  }
+  return byPort;
 }

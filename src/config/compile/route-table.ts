@@ -1,14 +1,13 @@
 import type { RouteSpec, RouteTableSpec, VirtualHostSpec } from "../snapshot.ts";
+import { aliasesFor } from "./alias-index.ts";
 import { BLACK_HOLE_CLUSTER, PASSTHROUGH_CLUSTER } from "./cluster-name.ts";
-import { isWildcard } from "./host-name.ts";
 import { compileRoutes, defaultRoute } from "./http-route.ts";
 import type { RouteParts } from "./http-route.ts";
 import { MATCH_ALL } from "./route-match.ts";
 import type { Service } from "./service.ts";
 import type { EgressScope } from "./sidecar-scope.ts";
+import { unregisteredHosts } from "./unregistered-host.ts";
 import { domainsOf, domainsOfHost } from "./virtual-host-domain.ts";
-import { hostsOf } from "./virtual-service-index.ts";
-import type { VirtualService } from "./virtual-service-index.ts";
 
 /** A service and the number of its port that a route table is about. */
 export interface RoutedService {
@@ -47,7 +46,7 @@ export function sharedRouteTable(
   }
   const ordered = [...members.filter(({ service }) => routed.has(service)), ...members.filter(({ service }) => !routed.has(service))];
   const add = ({ service, port }: RoutedService): void => {
-    const aliases = [...parts.aliases].filter(([, host]) => host === service.host).map(([alias]) => alias);
+    const aliases = aliasesFor(service.host, parts.aliases);
     const routes = routed.get(service) ?? [defaultRoute(port, service.host, parts.mesh)];
     hosts.add(`${service.host}:${port}`, domainsOf(service, parts.workload.namespace, aliases), routes);
   };
@@ -79,24 +78,15 @@ function addUnregistered(
   scope: EgressScope,
   parts: RouteTableParts,
 ): void {
-  for (const [host, rule] of scope.rules.entries()) {
-    if (!isUnregistered(host, scope)) continue;
-    const hasMember = members.some(({ service }) => scope.rules.of(service.host) === rule);
-    if (!hasMember && (listenerPort !== UNREGISTERED_PORT || hasRegisteredHost(rule, scope))) continue;
+  const unregistered = unregisteredHosts(scope);
+  if (unregistered.length === 0) return;
+  const ruled = new Set(members.map(({ service }) => scope.rules.of(service.host)));
+  for (const { host, rule, hasRegisteredHost } of unregistered) {
+    if (!ruled.has(rule) && (listenerPort !== UNREGISTERED_PORT || hasRegisteredHost)) continue;
     const routes = compileRoutes(rule, listenerPort, parts);
     if (routes.length === 0) continue;
     hosts.add(`${host}:${listenerPort}`, domainsOfHost(host, rule.metadata.namespace, parts.workload.namespace), routes);
   }
-}
-
-/** Whether a VirtualService's host, or wildcard, stands for no service of the registry. */
-function isUnregistered(host: string, scope: EgressScope): boolean {
-  return !scope.services.some((service) =>
-    service.host === host || (isWildcard(host) && service.host.endsWith(host.slice(1))));
-}
-
-function hasRegisteredHost(rule: VirtualService, scope: EgressScope): boolean {
-  return hostsOf(rule).some((host) => !isUnregistered(host, scope));
 }
 
 /** What becomes of a `Host` that nobody claims. */

@@ -1,4 +1,5 @@
 import type { SniRouteSpec } from "../snapshot.ts";
+import { aliasesFor } from "./alias-index.ts";
 import { outboundClusterName } from "./cluster-name.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { provenanceOf } from "./resource-order.ts";
@@ -41,8 +42,7 @@ export function ruledSniRoutes(service: Service, port: number, rules: VirtualSer
 export function sniRoutes(service: Service, port: number, rules: VirtualServiceIndex, parts: RouteTableParts): SniRouteSpec[] {
   const ruled = ruledSniRoutes(service, port, rules, parts);
   if (ruled.length > 0) return ruled;
-  const aliases = [...parts.aliases].filter(([, host]) => host === service.host).map(([alias]) => alias);
-  return [{ sniHosts: [service.host, ...aliases], clusters: [{ name: outboundClusterName(port, "", service.host), weight: 1 }], provenance: null }];
+  return [{ sniHosts: [service.host, ...aliasesFor(service.host, parts.aliases)], clusters: [{ name: outboundClusterName(port, "", service.host), weight: 1 }], provenance: null }];
 }
 
 /** As a ClientHello's name is compared: lower case, no trailing dot. */

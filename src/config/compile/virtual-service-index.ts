@@ -1,6 +1,6 @@
 import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
 import { isExportedTo } from "./export-to.ts";
-import { compareSpecificity, isSubsetOfHost, qualifyHost } from "./host-name.ts";
+import { compareSpecificity, isSubsetOfHost, isWildcard, qualifyHost } from "./host-name.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { oldestFirst } from "./resource-order.ts";
@@ -26,8 +26,8 @@ export function hostsOf(resource: VirtualService): string[] {
 export class VirtualServiceIndex {
   /** By host, the oldest only. */
   readonly #byHost = new Map<string, VirtualService>();
-  /** Hosts, the most specific first. */
-  readonly #hosts: readonly string[];
+  /** Those with a star, the most specific first. */
+  readonly #wildcards: readonly string[];
 
   /** @param resources oldest first. */
   constructor(resources: readonly VirtualService[], problems: ProblemList) {
@@ -41,12 +41,14 @@ export class VirtualServiceIndex {
         }
       });
     }
-    this.#hosts = [...this.#byHost.keys()].toSorted(compareSpecificity);
+    this.#wildcards = [...this.#byHost.keys()].filter(isWildcard).toSorted(compareSpecificity);
   }
 
   /** The one for a service's host: by its exact name, else by the most specific wildcard. */
   of(host: string): VirtualService | null {
-    const pattern = this.#hosts.find((candidate) => isSubsetOfHost(host, candidate));
+    const exact = this.#byHost.get(host);
+    if (exact !== undefined) return exact;
+    const pattern = this.#wildcards.find((candidate) => isSubsetOfHost(host, candidate));
     return pattern === undefined ? null : this.#byHost.get(pattern) ?? null;
   }
 
