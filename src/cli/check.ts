@@ -3,6 +3,9 @@ import { compile } from "../config/compile/compile.ts";
 import type { WorkloadIdentity } from "../config/compile/workload-identity.ts";
 import type { AnyResource } from "../config/kinds/kind-specs.ts";
 import { ofKind } from "../config/kinds/kind-specs.ts";
+import { didYouMean } from "../config/kinds/suggestion.ts";
+import { LINTS } from "../config/lint/finding.ts";
+import { lint } from "../config/lint/lint.ts";
 import { formatProblem } from "../config/problem.ts";
 import type { Problem } from "../config/problem.ts";
 import { FolderSource } from "../config/source/folder-source.ts";
@@ -11,23 +14,32 @@ import { rejectedPolicies } from "../config/store/rejected-policies.ts";
 import { systemClock } from "../core/clock.ts";
 import { TimerWheel } from "../core/timer-wheel.ts";
 import { describeFlags, readFlags, UsageError } from "./command-flags.ts";
-import type { Flag } from "./command-flags.ts";
+import type { Flag, FlagValues } from "./command-flags.ts";
 
 const FLAGS: readonly Flag[] = [
   { name: "output", short: "o", kind: "text", environment: null, fallback: "text", value: "FORMAT", help: "text, a line per problem; or json, a list of them" },
+  { name: "strict", kind: "switch", environment: null, fallback: "", value: "", help: "exit code 1 for warnings as well" },
+  { name: "disable", kind: "list", environment: null, fallback: "", value: "NAME", help: "a lint not to apply, by the name in brackets behind its problems; repeatable" },
 ];
 const HELP = `Usage: outrider check PATH... [options]
 
 Lints configuration: folders and files as \`outrider proxy --config\` reads them. Prints a line per problem,
-file:line:col: error|warning: Kind ns/name: field.path: message
-Exit code 0: no error. 1: errors. 2: it could not run.
+file:line:col: error|warning: Kind ns/name: field.path: message [lint]
+and, on stderr, how many there are. Exit code 0: no error. 1: errors. 2: it could not run.
 
 `;
 /** A configuration is compiled as each of its workloads sees it; more of them rarely find more. */
 const MAX_WORKLOADS = 64;
 
-/** `outrider check PATH...`: resolves to the exit code. `write` takes what goes to stdout. */
-export async function check(args: readonly string[], environment: NodeJS.ProcessEnv, write: (text: string) => void = writeOut): Promise<number> {
+/**
+ * `outrider check PATH...`: resolves to the exit code. `write` takes what goes to stdout, `tell` what goes to stderr.
+ */
+export async function check(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  write: (text: string) => void = writeOut,
+  tell: (text: string) => void = writeError,
+): Promise<number> {
   try {
     const flags = readFlags(FLAGS, args, environment, true);
     if (flags === null) {
@@ -37,18 +49,46 @@ export async function check(args: readonly string[], environment: NodeJS.Process
     const format = flags.text("output");
     if (format !== "text" && format !== "json") throw new UsageError(`--output: ${JSON.stringify(format)} is neither text nor json`);
     if (flags.positionals.length === 0) throw new UsageError("names no folder or file to check");
+    const disabled = disabledLints(flags);
     for (const path of flags.positionals) statSync(path);
-    const problems = checkPaths(flags.positionals);
-    write(format === "json" ? `${JSON.stringify(problems, null, 2)}\n` : problems.map((problem) => `${formatProblem(problem)}\n`).join(""));
-    return problems.some((problem) => problem.severity === "error") ? 1 : 0;
+    const problems = checkPaths(flags.positionals).filter((problem) => problem.lint === undefined || !disabled.has(problem.lint));
+    write(format === "json" ? `${JSON.stringify(problems, null, 2)}\n` : problems.map(lineOf).join(""));
+    if (format === "text") tell(`outrider check: ${countOf(problems)}\n`);
+    return problems.some((problem) => problem.severity === "error" || flags.isOn("strict")) ? 1 : 0;
   } catch (error) {
-    process.stderr.write(`outrider check: ${(error as Error).message}\n`);
+    tell(`outrider check: ${(error as Error).message}\n`);
     return 2;
   }
 }
 
 function writeOut(text: string): void {
   process.stdout.write(text);
+}
+
+function writeError(text: string): void {
+  process.stderr.write(text);
+}
+
+/** @throws UsageError for a name that no lint has: a misspelt one would switch nothing off. */
+function disabledLints(flags: FlagValues): ReadonlySet<string> {
+  const names = flags.list("disable");
+  for (const name of names) {
+    if (!(LINTS as readonly string[]).includes(name)) throw new UsageError(`--disable: no lint is called ${JSON.stringify(name)}${didYouMean(name, LINTS)}`);
+  }
+  return new Set(names);
+}
+
+function lineOf(problem: Problem): string {
+  return `${formatProblem(problem)}${problem.lint === undefined ? "" : ` [${problem.lint}]`}\n`;
+}
+
+/** `1 error, 2 warnings`. */
+function countOf(problems: readonly Problem[]): string {
+  const count = (severity: Problem["severity"]): string => {
+    const { length } = problems.filter((problem) => problem.severity === severity);
+    return `${length} ${severity}${length === 1 ? "" : "s"}`;
+  };
+  return `${count("error")}, ${count("warning")}`;
 }
 
 /** Every problem of the configuration below the paths, by file and line, each once. */
@@ -60,6 +100,7 @@ export function checkPaths(paths: readonly string[]): Problem[] {
     const { problems } = compile({ resources: update.resources, workload, rejectedPolicies: rejectedPolicies(update, workload.namespace), version: 1 });
     for (const problem of problems) found.set(formatProblem(problem), problem);
   }
+  for (const problem of lint(update.resources)) found.set(formatProblem(problem), problem);
   const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
   return [...found.values()].sort((a, b) => compareText(a.file, b.file) || a.line - b.line || a.col - b.col);
 }

@@ -15,6 +15,8 @@ export interface Problem {
   readonly message: string;
   /** Another object has what this field asks for; the field, or the object where `field` is null, has no effect. */
   readonly shadowedBy?: ShadowingObject;
+  /** The name by which `outrider check --disable` knows it; absent for what cannot be switched off. */
+  readonly lint?: string;
 }
 
 /** An object that comes before another one, and where it is written. */

@@ -12,32 +12,54 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-async function run(...args: string[]): Promise<{ code: number; text: string }> {
+async function run(...args: string[]): Promise<{ code: number; text: string; told: string }> {
   let text = "";
-  const code = await check(args, {}, (part) => (text += part));
-  return { code, text };
+  let told = "";
+  const code = await check(args, {}, (part) => (text += part), (part) => (told += part));
+  return { code, text, told };
 }
 
 const SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: reviews, namespace: shop}\nspec: {clusterIP: 10.0.0.1, ports: [{name: http, port: 80}]}\n";
 const rule = (timeout: string): string =>
   `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: reviews, namespace: shop}\nspec:\n  hosts: [reviews]\n  http:\n  - route: [{destination: {host: reviews}}]\n    ${timeout}\n`;
+/** A field with a lint on it. */
+const WARNED = "retries: {attempts: 3, retryOn: 5xx}";
 
 describe("outrider check", () => {
   it("is silent and 0 for good configuration", async () => {
     writeFileSync(join(folder, "a.yaml"), `${SERVICE}---\n${rule("timeout: 2s")}`);
-    expect(await run(folder)).toEqual({ code: 0, text: "" });
+    expect(await run(folder)).toEqual({ code: 0, text: "", told: "outrider check: 0 errors, 0 warnings\n" });
   });
 
   it("prints a line for a warning, and is 0 still", async () => {
     const file = join(folder, "a.yaml");
-    writeFileSync(file, `${SERVICE}---\n${rule("fault: {abort: {httpStatus: 503}}")}`);
-    expect(await run(folder)).toEqual({ code: 0, text: `${file}:13:5: warning: VirtualService shop/reviews: spec.http[0].fault: unsupported: no delay and no abort is injected\n` });
+    writeFileSync(file, `${SERVICE}---\n${rule(WARNED)}`);
+    expect(await run(folder)).toEqual({
+      code: 0,
+      text: `${file}:13:28: warning: VirtualService shop/reviews: spec.http[0].retries.retryOn: 5xx repeats POST requests that may already have been executed; `
+        + "give requests that may be repeated a rule of their own (match: method: GET), or write retryOn: connect-failure,refused-stream [retry-repeats-post]\n",
+      told: "outrider check: 0 errors, 1 warning\n",
+    });
+  });
+
+  it("is 1 for warnings too with --strict, and silent about lints that are disabled", async () => {
+    writeFileSync(join(folder, "a.yaml"), `${SERVICE}---\n${rule(WARNED)}`);
+    expect((await run("--strict", folder)).code).toBe(1);
+    expect(await run("--strict", "--disable", "retry-repeats-post", folder)).toEqual({ code: 0, text: "", told: "outrider check: 0 errors, 0 warnings\n" });
+    expect(await run("--disable", "retry-repeats-posts", folder)).toMatchObject({ code: 2, told: "outrider check: --disable: no lint is called \"retry-repeats-posts\"; did you mean \"retry-repeats-post\"?\n" });
+  });
+
+  it("names the lint in JSON, and says nothing on stderr there", async () => {
+    writeFileSync(join(folder, "a.yaml"), `${SERVICE}---\n${rule(WARNED)}`);
+    const { text, told } = await run("-o", "json", folder);
+    expect(JSON.parse(text)).toMatchObject([{ severity: "warning", field: "spec.http[0].retries.retryOn", lint: "retry-repeats-post" }]);
+    expect(told).toBe("");
   });
 
   it("prints a line for an error, and is 1", async () => {
     const file = join(folder, "a.yaml");
     writeFileSync(file, `${SERVICE}---\n${rule("tiemout: 2s")}`);
-    expect(await run(file)).toEqual({ code: 1, text: `${file}:13:5: error: VirtualService shop/reviews: spec.http[0].tiemout: unknown field; did you mean "timeout"?\n` });
+    expect(await run(file)).toMatchObject({ code: 1, text: `${file}:13:5: error: VirtualService shop/reviews: spec.http[0].tiemout: unknown field; did you mean "timeout"?\n` });
   });
 
   it("prints JSON", async () => {

@@ -21,7 +21,7 @@ const BY_APP_PROTOCOL: ReadonlyMap<string, PortProtocol> = new Map([
  * protocols of the others the server speaks first, and HTTP is not spoken there: FTP, POP3, IMAP, mail submission,
  * NATS, Galera's replication and state transfer.
  */
-const TCP_PORTS: ReadonlySet<number> = new Set([
+export const PORTS_TAKEN_FOR_TCP: ReadonlySet<number> = new Set([
   25, 53, 3306, 27017,
   21, 110, 143, 587, 4222, 4567, 4568,
 ]);
@@ -47,7 +47,7 @@ export function protocolOfPort(port: {
   if (port.protocol?.toUpperCase() === "UDP") return "UDP";
   const text = port.appProtocol ?? port.name ?? "";
   const known = (port.appProtocol === undefined ? null : BY_APP_PROTOCOL.get(port.appProtocol)) ?? parseProtocol(text);
-  return known ?? (TCP_PORTS.has(port.port) ? "TCP" : "AUTO");
+  return known ?? (PORTS_TAKEN_FOR_TCP.has(port.port) ? "TCP" : "AUTO");
 }
 
 /** The class of a protocol (spec/00 0.3). */

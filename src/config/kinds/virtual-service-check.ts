@@ -1,7 +1,7 @@
 import { checkExportTo } from "./export-to.ts";
 import { checkHttpRule } from "./http-rule-check.ts";
 import type { Report } from "./report.ts";
-import type { HttpRule, TcpRule, TlsRule, VirtualServiceSpec } from "./virtual-service.ts";
+import type { TcpRule, TlsRule, VirtualServiceSpec } from "./virtual-service.ts";
 import { checkWeights } from "./weights.ts";
 
 const GATEWAY = /^(?:[a-z0-9][-a-z0-9]*\/)?[a-zA-Z0-9](?:[-a-zA-Z0-9.]*[a-zA-Z0-9])?$/;
@@ -57,19 +57,6 @@ function checkTcp(rule: TcpRule, index: number, report: Report): void {
   checkWeights(rule.route, ["tcp", index, "route"], report);
 }
 
-/** Fields of a match that restrict nothing, or are looked at on their own. */
-const NO_CONDITIONS = ["uri", "name", "statPrefix", "ignoreUriCase"];
-
-/** True for a rule that every request fits: what stands below it can never be reached. */
-function isUnconditional(rule: HttpRule): boolean {
-  return rule.match.length === 0 || rule.match.some((match) => {
-    const { uri } = match;
-    const isAnyPath = uri === undefined || uri.prefix === "/" || uri.regex === ".*";
-    const conditions = Object.entries(match).filter(([field]) => !NO_CONDITIONS.includes(field));
-    return isAnyPath && conditions.every(([, value]) => value === undefined || (Array.isArray(value) && value.length === 0));
-  });
-}
-
 /** The rules of `spec/03` 3.13. */
 export function checkVirtualService(spec: VirtualServiceSpec, report: Report): void {
   if (spec.hosts.length === 0) checkDelegate(spec, report);
@@ -80,8 +67,4 @@ export function checkVirtualService(spec: VirtualServiceSpec, report: Report): v
   spec.http.forEach((rule, index) => checkHttpRule(rule, ["http", index], { isDelegate: spec.hosts.length === 0 }, report));
   spec.tls.forEach((rule, index) => checkTls(rule, index, spec, report));
   spec.tcp.forEach((rule, index) => checkTcp(rule, index, report));
-  const final = spec.http.findIndex(isUnconditional);
-  if (final >= 0 && final < spec.http.length - 1) {
-    report.warn(["http", final + 1], `is never reached: rule http[${final}] takes every request`);
-  }
 }

@@ -1,0 +1,27 @@
+import type { Path, Resource } from "../resource.ts";
+
+/** The names by which `outrider check --disable` knows the lints; `docs/check.md` describes each. */
+export const LINTS = [
+  "shadowed-route", "prefix-without-slash", "surprising-weight",
+  "retry-repeats-post", "timeout-cuts-retries", "fault-never-fires",
+  "bound-to-gateways-only", "hidden-by-sidecar",
+  "undeclared-protocol", "server-first-port",
+  "host-claimed-twice",
+  "port-level-reset", "never-ejects", "failover-without-outlier-detection", "unused-subset-policy",
+  "plaintext-to-strict", "plaintext-in-mesh",
+  "deny-broadens-on-tcp", "allow-nothing", "token-not-required",
+  "exclude-without-include",
+] as const;
+
+export type LintName = (typeof LINTS)[number];
+
+/** What a lint found: something that is in force and probably not what its author meant. */
+export interface Finding {
+  readonly lint: LintName;
+  /** `error` where it surely cannot work; a warning otherwise. */
+  readonly severity?: "error";
+  readonly resource: Resource;
+  readonly path: Path;
+  /** Why, and what to write instead. */
+  readonly message: string;
+}
