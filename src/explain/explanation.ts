@@ -1,5 +1,4 @@
-import type { RetryCondition } from "../config/snapshot.ts";
-import type { MtlsMode } from "../config/snapshot.ts";
+import type { MtlsMode, RetryCondition } from "../config/snapshot.ts";
 import type { Direction } from "../message/stream-info.ts";
 
 /*
@@ -82,6 +81,8 @@ export interface ExplainedFilter extends WrittenAt {
   readonly verdict: "pass" | "deny" | "reply" | "skipped";
   /** In words; null where there is nothing to say. */
   readonly reason: string | null;
+  /** Of a denial that no rule made. */
+  readonly nearMiss: ExplainedNearMiss | null;
 }
 
 /** The policy, rule and conditions nearest to letting a denied request pass. */
@@ -124,7 +125,6 @@ export interface Explanation {
   readonly virtualHost: string | null;
   /** Null for outbound. */
   readonly mtls: ExplainedMtls | null;
-  readonly nearMiss: ExplainedNearMiss | null;
   /** What the proxy answers with by itself; null where it does not. */
   readonly reply: { readonly headers: readonly (readonly [string, string])[]; readonly body: string } | null;
 }

@@ -8,16 +8,25 @@ import { AuthorizationFacts } from "./rbac-facts.ts";
 export class RbacFilter implements Filter {
   readonly name = "rbac";
   readonly #authorizer: () => Authorizer;
+  readonly #facts: (request: FilterRequest) => AuthorizationFacts;
 
-  /** `authorizer` gives the one of the snapshot in force: each request is judged by the policies of its own time. */
-  constructor(authorizer: () => Authorizer) {
+  /**
+   * `authorizer` gives the one of the snapshot in force: each request is judged by the policies of its own time. `facts`
+   * is for whoever knows more of a request than what it carries.
+   */
+  constructor(authorizer: () => Authorizer, facts = factsOf) {
     this.#authorizer = authorizer;
+    this.#facts = facts;
   }
 
   check(request: FilterRequest): Verdict {
     const authorizer = this.#authorizer();
     if (authorizer.isOpen) return undefined;
-    const verdict = authorizer.check(new AuthorizationFacts(request.connection, request.head));
+    const verdict = authorizer.check(this.#facts(request));
     return verdict.isAllowed ? undefined : toLocalReply(new ProxyError("rbac_denied", verdict.id));
   }
+}
+
+function factsOf({ connection, head }: FilterRequest): AuthorizationFacts {
+  return new AuthorizationFacts(connection, head);
 }

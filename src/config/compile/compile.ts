@@ -40,13 +40,15 @@ export interface CompileInput {
   readonly version: number;
   /** The workload's DNS queries come to us (spec/01 1.9): ServiceEntries get addresses, and there is a table of names. */
   readonly dnsCapture?: boolean;
+  /** The table of names is wanted also without DNS capture: whoever asks dials by name. */
+  readonly namesServices?: boolean;
 }
 
 /** What came of a compilation; problems never keep the snapshot from being applied. */
 export interface CompileOutput {
   readonly snapshot: Snapshot;
   readonly problems: readonly Problem[];
-  /** What the local resolver answers from; null without DNS capture. */
+  /** What the local resolver answers from; null where nobody asked for it. */
   readonly names: NameTable | null;
 }
 
@@ -85,7 +87,7 @@ export function compile(input: CompileInput): CompileOutput {
     trustDomains: mesh.trustDomains,
     accessLog: mesh.hasAccessLog,
   };
-  return { snapshot, problems: problems.sorted(), names: input.dnsCapture === true ? nameTable(scope.services, identity.namespace) : null };
+  return { snapshot, problems: problems.sorted(), names: input.dnsCapture === true || input.namesServices === true ? nameTable(scope.services, identity.namespace) : null };
 }
 
 /** With DNS capture every host that needs an address has one. */

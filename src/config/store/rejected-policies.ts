@@ -25,6 +25,16 @@ export function rejectedPolicies(update: Pick<StoreUpdate, "rejected">, ownNames
   });
 }
 
+/**
+ * Policies that exist and cannot be obeyed, with nothing good to fall back on: access is closed where they would have
+ * ruled. A file that was never readable may hold one, and nobody knows for whom.
+ */
+export function closedPolicies(update: Pick<StoreUpdate, "rejected" | "unreadable">, ownNamespace: string): RejectedPolicy[] {
+  const unreadable = update.unreadable.filter(({ hasLastGood, isMissing }) => !hasLastGood && !isMissing)
+    .map(({ file }): RejectedPolicy => ({ kind: "AuthorizationPolicy", namespace: ownNamespace, name: "unreadable-file", selector: null, file, line: 1 }));
+  return [...rejectedPolicies(update, ownNamespace), ...unreadable];
+}
+
 function isPolicyKind(kind: string | null): kind is PolicyKind {
   return kind === "AuthorizationPolicy" || kind === "PeerAuthentication";
 }

@@ -1,0 +1,32 @@
+import type { ClusterSpec, EndpointSpec, WeightedClusterSpec } from "../config/snapshot.ts";
+import { authorityOfAddress } from "../message/authority.ts";
+import type { ConnectionFacts } from "../message/connection-facts.ts";
+import type { ExplainedCluster } from "./explanation.ts";
+
+/** The clusters a request may go to, with their endpoints as the snapshot has them. */
+export function explainedClusters(
+  clusters: readonly WeightedClusterSpec[],
+  spec: (name: string) => ClusterSpec | undefined,
+  { isCaptured, local }: ConnectionFacts,
+): ExplainedCluster[] {
+  return clusters.map(({ name, weight }) => {
+    const cluster = spec(name);
+    if (cluster === undefined) return { name, weight, endpoints: [], unhealthy: [], transport: "plaintext" };
+    if (cluster.kind === "original-destination") {
+      return { name, weight, endpoints: isCaptured ? [authorityOfAddress(local)] : [], unhealthy: [], transport: "plaintext" };
+    }
+    const { endpoints } = cluster;
+    return {
+      name,
+      weight,
+      endpoints: endpoints.filter(({ isHealthy }) => isHealthy).map(authorityOfAddress),
+      unhealthy: endpoints.filter(({ isHealthy }) => !isHealthy).map(authorityOfAddress),
+      transport: transportOf(cluster, endpoints),
+    };
+  });
+}
+
+function transportOf({ tls }: ClusterSpec, endpoints: readonly EndpointSpec[]): ExplainedCluster["transport"] {
+  if (tls === null || !endpoints.some(({ isMeshTls }) => isMeshTls)) return "plaintext";
+  return endpoints.every(({ isMeshTls }) => isMeshTls) ? "mtls" : "mixed";
+}

@@ -1,0 +1,132 @@
+import type { Snapshot } from "../config/snapshot.ts";
+import { chooseInboundChain, type Observed } from "../connection/inbound-chain.ts";
+import { type InboundPort, InboundPorts } from "../connection/inbound-port.ts";
+import { describeRefusal } from "../connection/inbound-refusal.ts";
+import { canonicalAddress, parseIpAddress } from "../core/cidr.ts";
+import { Authorizer } from "../filter/rbac.ts";
+import { AuthorizationFacts } from "../filter/rbac-facts.ts";
+import { parseSpiffeId, workloadSpiffeId } from "../identity/spiffe-id.ts";
+import type { ConnectionFacts, TlsFacts } from "../message/connection-facts.ts";
+import { ProxyError } from "../message/proxy-error.ts";
+import { httpOf, malformedOf, opaqueOf, resetOf, type Scene } from "./compose.ts";
+import { splitHostPort } from "./destination.ts";
+import type { DryRun } from "./dry-run.ts";
+import { accountOfVerdict } from "./explain-rbac.ts";
+import { type ExplainRequest, InvalidExplainRequest } from "./explain-request.ts";
+import type { Explanation } from "./explanation.ts";
+import { HttpDecisions } from "./http-decision.ts";
+import { RbacGate } from "./rbac-gate.ts";
+import { authorityOf, type ReadRequest, readRequest } from "./request-head.ts";
+
+/** What a sidecar of the mesh offers, by what it is about to speak. */
+const MESH_ALPN = { http: ["istio-http/1.1", "istio", "http/1.1"], tcp: ["istio"] } as const;
+/** Stands for the hash of a certificate that nobody has shown. */
+const UNKNOWN_HASH = "0".repeat(64);
+
+/** Decides what becomes of what arrives for the application. */
+export class InboundExplainer {
+  readonly #snapshot: Snapshot;
+  readonly #ports: InboundPorts;
+  readonly #authorizer: Authorizer;
+  readonly #http: HttpDecisions;
+  readonly #dryRun: DryRun;
+
+  constructor(snapshot: Snapshot, dryRun: DryRun) {
+    this.#snapshot = snapshot;
+    this.#ports = new InboundPorts(snapshot.inbound);
+    this.#authorizer = new Authorizer(snapshot.inbound.authorization);
+    this.#http = new HttpDecisions("inbound", snapshot, dryRun);
+    this.#dryRun = dryRun;
+  }
+
+  /** @throws InvalidExplainRequest when nobody can tell which port is meant. */
+  explain(request: ExplainRequest): Explanation {
+    const local = this.#local(request);
+    const port = this.#ports.of(local.port);
+    const { mtls: mode, protocol } = port.spec;
+    const isTls = request.tls ?? (request.from !== null && mode !== "DISABLE");
+    const facts: ConnectionFacts = { remote: { address: canonicalAddress(request.sourceIp ?? "127.0.0.1"), port: 0 }, local, isCaptured: port.spec.bind === null, tls: null };
+    const scene: Scene = { direction: "inbound", facts, destination: `${local.address}:${local.port}`, listener: this.#listenerOf(port), mtls: { mode, isTls, peer: null } };
+    const chain = chooseInboundChain(mode, protocol, observedOf(request, isTls, mode));
+    if (chain.kind === "refuse") return resetOf(scene, request.protocol, chain.reason, describeRefusal(chain.reason, facts));
+    if (chain.kind === "terminate") return this.#terminate(scene, port, chain.protocol, request);
+    // Whoever serves plaintext HTTP there meets the first bytes of a handshake, or whatever else is no HTTP.
+    const isHttp = request.protocol === "http" && !isTls;
+    return this.#serve(scene, port, chain.protocol, request, isHttp);
+  }
+
+  #terminate(scene: Scene, port: InboundPort, protocol: "http" | "tcp", request: ExplainRequest): Explanation {
+    const { from } = request;
+    if (from === null) return resetOf(scene, request.protocol, "tls_peer_no_certificate", "the caller presents no certificate of the mesh: `from` names nobody");
+    const id = parseSpiffeId(from);
+    const { trustDomains } = this.#snapshot;
+    if (typeof id === "string" || !trustDomains.includes(id.trustDomain)) {
+      return resetOf(scene, request.protocol, "tls_peer_wrong_trust_domain", `the caller proved to be ${from}, whose trust domain is none of ${trustDomains.join(", ")}`);
+    }
+    const { trustDomain, namespace, serviceAccount } = this.#snapshot.workload;
+    const tls: TlsFacts = {
+      peer: { spiffeId: from, hash: UNKNOWN_HASH, subject: "", dnsNames: [], expiresAtMs: Number.MAX_SAFE_INTEGER },
+      ownSpiffeId: workloadSpiffeId(trustDomain, namespace, serviceAccount),
+      serverName: request.sni,
+      alpn: null,
+    };
+    const secured: Scene = { ...scene, facts: { ...scene.facts, tls }, mtls: scene.mtls === null ? null : { ...scene.mtls, peer: from } };
+    return this.#serve(secured, port, protocol, request, request.protocol === "http");
+  }
+
+  #serve(scene: Scene, port: InboundPort, protocol: "http" | "tcp", request: ExplainRequest, isHttp: boolean): Explanation {
+    if (protocol === "tcp") return this.#opaque(scene, port);
+    if (!isHttp) return malformedOf(scene, new ProxyError("codec_error", "invalid method"));
+    const read = (): ReadRequest | ProxyError => readRequest(request, scene.facts.tls !== null, scene.destination);
+    const first = read();
+    if (first instanceof ProxyError) return malformedOf(scene, first);
+    const gate = new RbacGate(this.#authorizer, requestPrincipalOf(request.jwt));
+    const decision = this.#http.decide({ facts: scene.facts, routing: port.routing, filters: [gate], read: () => read() as ReadRequest });
+    const tried = decision.route === null ? [] : [{ route: decision.route, failed: null }];
+    return httpOf(scene, decision, { virtualHost: null, tried }, this.#dryRun);
+  }
+
+  #opaque(scene: Scene, port: InboundPort): Explanation {
+    const facts = new AuthorizationFacts(scene.facts, null);
+    const verdict = this.#authorizer.check(facts);
+    const account = accountOfVerdict(this.#authorizer, facts, verdict);
+    const filter = { name: "rbac", verdict: verdict.isAllowed ? "pass" : "deny", ...account } as const;
+    const explanation = opaqueOf(scene, port.destination.clusters, this.#dryRun, null, [filter]);
+    if (verdict.isAllowed) return explanation;
+    return { ...explanation, verdict: "deny", flag: "-", details: `rbac_access_denied_matched_policy[${verdict.id}]`, clusters: [], route: null };
+  }
+
+  /** Where it was sent to: what `to` says, else the port of the URL if the workload has it, else its only port. */
+  #local(request: ExplainRequest): ConnectionFacts["local"] {
+    const own = this.#snapshot.workload.addresses[0] ?? "127.0.0.1";
+    if (request.to !== null) {
+      const { host, port } = splitHostPort(request.to);
+      if (port === null) throw new InvalidExplainRequest("to: names no port");
+      return { address: parseIpAddress(host) === null ? own : canonicalAddress(host), port };
+    }
+    const authority = authorityOf(request);
+    const named = authority === null || authority === "" ? null : splitHostPort(authority).port;
+    const { ports } = this.#snapshot.inbound;
+    if (named !== null && ports.some(({ port }) => port === named)) return { address: own, port: named };
+    const [only] = ports;
+    if (ports.length === 1 && only !== undefined) return { address: own, port: only.port };
+    throw new InvalidExplainRequest(`to: is required: the workload has ${ports.length === 0 ? "no ports of its own" : `the ports ${ports.map(({ port }) => port).join(", ")}`}`);
+  }
+
+  #listenerOf({ spec }: InboundPort): string {
+    if (spec.port === 0) return "passthrough";
+    return `${spec.bind?.address ?? "0.0.0.0"}_${spec.port}`;
+  }
+}
+
+/** What the first bytes of a connection would show. Where mTLS is off nothing looks for TLS. */
+function observedOf({ protocol, from }: ExplainRequest, isTls: boolean, mode: string): Observed {
+  if (isTls && mode !== "DISABLE") return { kind: "tls", alpn: from === null ? [] : MESH_ALPN[protocol] };
+  return { kind: protocol === "http" && !isTls ? "http" : "opaque" };
+}
+
+/** `iss/sub`, the principal of `spec/05` 5.5. */
+function requestPrincipalOf(jwt: ExplainRequest["jwt"]): string | null {
+  const { iss, sub } = jwt ?? {};
+  return typeof iss === "string" && typeof sub === "string" ? `${iss}/${sub}` : null;
+}
