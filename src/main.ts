@@ -32,6 +32,8 @@ export interface ProxyOptions {
   /** Folders and files. */
   readonly configPaths: readonly string[];
   readonly certificateDirectory: string;
+  /** Where the last good configuration is kept; null: nowhere. */
+  readonly stateDirectory: string | null;
   readonly concurrency: number;
   readonly bindAddress: string;
   readonly capturePorts: CapturePorts;
@@ -100,6 +102,7 @@ class ControlThread {
     this.#threads = this.#makeThreads();
     this.#configuration = new ConfigurationControl({
       paths: options.configPaths, workload: options.workload, dnsCapture: options.dnsPort !== null, clock: systemClock, timers: this.#timers, log: this.#log,
+      state: options.stateDirectory === null ? null : { directory: options.stateDirectory, version: options.version },
     }, (snapshot) => this.#threads.applySnapshot(snapshot));
     this.#identity = this.#makeIdentity();
     this.#drain = new Drain(this.#timers, {
@@ -127,6 +130,7 @@ class ControlThread {
       return await ended;
     } finally {
       this.#configuration.stop();
+      await this.#configuration.settled();
       this.#identity.stop();
       await this.#threads.stop(this.#stopGraceMs);
       await this.#dns?.close();

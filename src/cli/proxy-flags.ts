@@ -6,6 +6,7 @@ const text = (name: string, environment: string, fallback: string, value: string
 export const PROXY_FLAGS: readonly Flag[] = [
   { name: "config", kind: "list", environment: "OUTRIDER_CONFIG", fallback: "/etc/outrider/config", value: "PATH", help: "configuration folder or file; may be given several times" },
   text("certs", "OUTRIDER_CERTS", "/etc/certs", "DIR", "folder with cert-chain.pem, key.pem, root-cert.pem and bundles/"),
+  text("state", "OUTRIDER_STATE", "", "DIR", "where the last good configuration is kept, for a restart that finds it broken; empty is nowhere"),
   text("concurrency", "OUTRIDER_CONCURRENCY", "1", "N", "data threads"),
   text("bind", "OUTRIDER_BIND", "::", "ADDR", "address of the capture listeners; :: is all interfaces, IPv4 too"),
   text("outbound-port", "OUTRIDER_OUTBOUND_PORT", "15001", "PORT", "capture listener of what the application opens; 0 is any free port"),

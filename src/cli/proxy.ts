@@ -37,7 +37,9 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
   const logLevel = flags.text("log-level");
   const logFormat = flags.text("log-format");
   const configPaths = flags.list("config");
-  for (const path of configPaths) requireReachable(path);
+  const state = flags.text("state");
+  // With a configuration kept on disk it is decided there whether one is left.
+  if (state === "") for (const path of configPaths) requireReachable(path);
   if (!isLogLevel(logLevel)) throw new UsageError(`--log-level: ${JSON.stringify(logLevel)} is not debug, info, warn or error`);
   if (logFormat !== "json" && logFormat !== "text") throw new UsageError(`--log-format: ${JSON.stringify(logFormat)} is neither json nor text`);
   return {
@@ -45,6 +47,7 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
     workload: workloadFromEnvironment(environment, hostname()),
     configPaths,
     certificateDirectory: flags.text("certs"),
+    stateDirectory: state === "" ? null : state,
     concurrency: flags.number("concurrency", 1, 64),
     bindAddress: flags.text("bind"),
     capturePorts: { outbound: port("outbound-port"), inbound: port("inbound-port"), hbone: optionalPort("hbone-port") },

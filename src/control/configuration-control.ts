@@ -1,17 +1,23 @@
 import type { RejectedPolicy } from "../config/compile/authorization.ts";
 import { compile } from "../config/compile/compile.ts";
 import type { NameTable } from "../config/compile/name-table.ts";
+import type { AnyResource } from "../config/kinds/kind-specs.ts";
 import type { WorkloadIdentity } from "../config/compile/workload-identity.ts";
 import { formatProblem, type Problem } from "../config/problem.ts";
 import { shareUnchanged } from "../config/snapshot-delta.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import { FolderSource } from "../config/source/folder-source.ts";
 import { ConfigurationStore, type StoreUpdate } from "../config/store/configuration-store.ts";
+import { type HeldObject, heldProblems, holdBack } from "../config/store/hold-back.ts";
+import { type DatedReport, ObjectHistory } from "../config/store/object-history.ts";
+import { isUnsupported, reportObjects } from "../config/store/object-report.ts";
 import { rejectedPolicies } from "../config/store/rejected-policies.ts";
 import type { Clock } from "../core/clock.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { ConfigFacts } from "../telemetry/config-metrics.ts";
 import type { Logger } from "../telemetry/log.ts";
+import { type ConfigurationStatus, statusObject } from "./configuration-status.ts";
+import { SavedConfiguration } from "./saved-configuration.ts";
 
 export interface ConfigurationControlOptions {
   /** Folders and files. */
@@ -19,18 +25,11 @@ export interface ConfigurationControlOptions {
   readonly workload: WorkloadIdentity;
   /** The workload's DNS is captured: compile names for it. */
   readonly dnsCapture: boolean;
+  /** Where the last good configuration is kept, and the version of the program that keeps it; null: nowhere. */
+  readonly state: { readonly directory: string; readonly version: string } | null;
   readonly clock: Clock;
   readonly timers: TimerWheel;
   readonly log: Logger;
-}
-
-/** What became of the configuration, for `/config/status`. */
-export interface ConfigurationStatus {
-  readonly generation: number;
-  readonly objects: StoreUpdate["statuses"];
-  readonly problems: readonly string[];
-  /** Sockets the configuration asks for and did not get. */
-  readonly listenerProblems: readonly string[];
 }
 
 /**
@@ -41,10 +40,16 @@ export class ConfigurationControl {
   readonly #options: ConfigurationControlOptions;
   readonly #onSnapshot: (snapshot: Snapshot) => void;
   readonly #source: FolderSource;
-  readonly #store = new ConfigurationStore();
+  readonly #store: ConfigurationStore;
+  readonly #saved: SavedConfiguration | null;
+  readonly #history = new ObjectHistory();
   #workload: WorkloadIdentity;
   #stopWatching: () => void = () => undefined;
   #update: StoreUpdate | null = null;
+  /** What was compiled last; at the start what an earlier run kept. */
+  #inForce: readonly AnyResource[] | null;
+  #held: readonly HeldObject[] = [];
+  #objects: readonly DatedReport[] = [];
   #snapshot: Snapshot | null = null;
   #names: NameTable | null = null;
   #problems: readonly Problem[] = [];
@@ -56,12 +61,17 @@ export class ConfigurationControl {
   #hasFailed = false;
   #appliedAtMs: number | null = null;
   #appliedVersion = 0;
+  #lastAttemptMs: number | null = null;
+  #lastSuccessMs: number | null = null;
 
   constructor(options: ConfigurationControlOptions, onSnapshot: (snapshot: Snapshot) => void) {
     this.#options = options;
     this.#onSnapshot = onSnapshot;
     this.#workload = options.workload;
     this.#source = new FolderSource(options);
+    this.#saved = options.state === null ? null : new SavedConfiguration({ ...options.state, clock: options.clock, log: options.log });
+    this.#inForce = this.#saved?.load() ?? null;
+    this.#store = new ConfigurationStore(this.#inForce ?? []);
   }
 
   /** The newest snapshot, null before the first. */
@@ -74,7 +84,11 @@ export class ConfigurationControl {
     return this.#names;
   }
 
-  /** Reads everything now and goes on watching. */
+  /**
+   * Reads everything now and goes on watching.
+   *
+   * @throws Error when a path does not exist and nothing was kept of it: an empty configuration would allow everything.
+   */
   start(): void {
     this.reload();
     this.#stopWatching = this.#source.watch(() => this.reload());
@@ -84,13 +98,27 @@ export class ConfigurationControl {
     this.#stopWatching();
   }
 
+  /** Resolves when nothing is being saved any more. */
+  async settled(): Promise<void> {
+    await this.#saved?.settled();
+  }
+
   /** Reads everything now. */
   reload(): void {
     const update = this.#store.update(this.#source.read());
     const isFirst = this.#update === null;
+    this.#lastAttemptMs = this.#options.clock.wallMs();
+    if (isFirst) this.#checkFirst(update);
     this.#update = update;
     if (isFirst || update.changed || this.#hasFailed) this.#compile(update);
     else this.#report(this.#compiledProblems(update));
+  }
+
+  #checkFirst(update: StoreUpdate): void {
+    if (this.#saved === null) return;
+    const lost = update.unreadable.find(({ file, isMissing, hasLastGood }) => isMissing && !hasLastGood && this.#options.paths.includes(file));
+    if (lost !== undefined) throw new Error(`--config: ${lost.file} does not exist, and ${this.#saved.status.path} has nothing of it`);
+    this.#saved.tellStale(update);
   }
 
   /** The certificate in force names our trust domain, unless the environment does. */
@@ -118,9 +146,15 @@ export class ConfigurationControl {
   }
 
   status(): ConfigurationStatus {
+    const { generation, appliedAtMs, lastReloadSucceeded, objectsByStatus } = this.facts();
     return {
-      generation: this.#appliedVersion,
-      objects: this.#update?.statuses ?? [],
+      generation,
+      ageSeconds: appliedAtMs === null ? null : (this.#options.clock.monotonicMs() - appliedAtMs) / 1000,
+      lastAttempt: this.#lastAttemptMs === null ? null : { at: new Date(this.#lastAttemptMs).toISOString(), succeeded: lastReloadSucceeded },
+      lastSuccessAt: this.#lastSuccessMs === null ? null : new Date(this.#lastSuccessMs).toISOString(),
+      counts: objectsByStatus,
+      saved: this.#saved?.status ?? null,
+      objects: this.#objects.map(statusObject),
       problems: this.#problems.map(formatProblem),
       listenerProblems: this.#listenerProblems,
     };
@@ -130,19 +164,25 @@ export class ConfigurationControl {
     return {
       generation: this.#appliedVersion,
       appliedAtMs: this.#appliedAtMs,
-      lastReloadSucceeded: !this.#problems.some(({ severity }) => severity === "error"),
-      objectsByStatus: countBy(this.#update?.statuses ?? [], ({ state }) => state),
+      lastReloadSucceeded: !hasError(this.#problems),
+      lastAttemptMs: this.#lastAttemptMs,
+      lastSuccessMs: this.#lastSuccessMs,
+      objectsByStatus: countBy(this.#objects, ({ state }) => state),
+      objectsNotApplied: this.#objects.filter(({ state }) => state !== "applied"),
       problemsBySeverity: countBy(this.#problems, ({ severity }) => severity),
+      unsupportedFields: this.#problems.filter(isUnsupported).length,
+      isSaved: this.#saved === null ? null : this.#saved.status.notSaved === null,
     };
   }
 
   /** Compiles and hands on. An exception of ours changes nothing of what serves (promise P6), except at the start. */
   #compile(update: StoreUpdate): void {
     const version = (this.#snapshot?.version ?? 0) + 1;
+    const { resources, held } = holdBack(update.resources, this.#inForce);
     let compiled: ReturnType<typeof compile>;
     try {
       compiled = compile({
-        resources: update.resources, workload: this.#workload, rejectedPolicies: this.#closedPolicies(update), version,
+        resources, workload: this.#workload, rejectedPolicies: this.#closedPolicies(update), version,
         dnsCapture: this.#options.dnsCapture,
       });
       this.#hasFailed = false;
@@ -158,8 +198,11 @@ export class ConfigurationControl {
     this.#snapshot = snapshot;
     this.#names = names;
     this.#compileProblems = problems;
+    this.#inForce = resources;
+    this.#held = held;
     this.#report(this.#compiledProblems(update));
     this.#onSnapshot(snapshot);
+    this.#saved?.save(resources);
   }
 
   /**
@@ -174,7 +217,7 @@ export class ConfigurationControl {
   }
 
   #compiledProblems(update: StoreUpdate): readonly Problem[] {
-    return [...update.problems, ...this.#compileProblems];
+    return [...update.problems, ...heldProblems(this.#held), ...this.#compileProblems];
   }
 
   #report(problems: readonly Problem[]): void {
@@ -184,7 +227,16 @@ export class ConfigurationControl {
       if (!known.has(text)) this.#options.log[problem.severity === "error" ? "error" : "warn"]("configuration problem", { problem: text });
     }
     this.#problems = problems;
+    const { clock } = this.#options;
+    if (!hasError(problems)) this.#lastSuccessMs = clock.wallMs();
+    const resources = this.#inForce ?? [];
+    const reports = reportObjects({ statuses: this.#update?.statuses ?? [], problems, held: this.#held, resources });
+    this.#objects = this.#history.date(reports, resources, this.#snapshot?.version ?? 0, clock.wallMs());
   }
+}
+
+function hasError(problems: readonly Problem[]): boolean {
+  return problems.some(({ severity }) => severity === "error");
 }
 
 function internalProblem(file: string, cause: unknown): Problem {

@@ -82,7 +82,7 @@ describe("outrider proxy", () => {
     proxy.write("rule.yaml", rule(298).replace("directResponse", "directReply"));
     await proxy.logged("configuration problem", "rule.yaml:1:", "directReply");
     expect(await statusOut()).toBe(299);
-    expect((JSON.parse((await proxy.page("/config/status")).text) as { objects: { state: string }[] }).objects.some(({ state }) => state === "quarantined")).toBe(true);
+    expect((JSON.parse((await proxy.page("/config/status")).text) as { objects: { state: string }[] }).objects.some(({ state }) => state === "stale")).toBe(true);
 
     proxy.write("rule.yaml", rule(297));
     await eventually(async () => (await statusOut()) === 297, "the fixed rule is in force");

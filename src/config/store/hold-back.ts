@@ -2,6 +2,8 @@ import { isDeepStrictEqual } from "node:util";
 import { hostOf } from "../compile/destination-rule-index.ts";
 import { isSubsetOfHost } from "../compile/host-name.ts";
 import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
+import { problemAt } from "../problem.ts";
+import type { Problem } from "../problem.ts";
 import { resourceName } from "../resource.ts";
 import { KnownDestinations } from "./known-destinations.ts";
 
@@ -44,6 +46,14 @@ export function holdBack(candidates: readonly AnyResource[], inForce: readonly A
   if (inForce === null) return { resources: candidates, held: [] };
   const step = new Step(candidates, inForce);
   return step.take();
+}
+
+/** What is held, as problems: errors, for the configuration is not in force as it is written. */
+export function heldProblems(held: readonly HeldObject[]): Problem[] {
+  return held.flatMap(({ written, inForce, reason }) => {
+    const resource = written ?? inForce;
+    return resource === null ? [] : [problemAt("error", resource, [], reason)];
+  });
 }
 
 class Step {

@@ -44,7 +44,7 @@ beforeEach(() => {
   compiler.defect = null;
   const timers = new TimerWheel(systemClock);
   control = new ConfigurationControl({
-    paths: [folder], workload: WORKLOAD, dnsCapture: false, clock: systemClock, timers,
+    paths: [folder], workload: WORKLOAD, dnsCapture: false, state: null, clock: systemClock, timers,
     log: new Logger({ write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) }, systemClock, timers),
   }, (snapshot) => snapshots.push(snapshot));
 });
@@ -134,7 +134,7 @@ describe("ConfigurationControl", () => {
     expect(snapshots.map(({ trustDomains }) => trustDomains[0])).toEqual(["prod.example", "next.example"]);
     const timers = new TimerWheel(systemClock);
     const fixed = new ConfigurationControl({
-      paths: [folder], workload: { ...WORKLOAD, trustDomain: "fixed.example" }, dnsCapture: false, clock: systemClock, timers, log: new Logger({ write: () => undefined }, systemClock, timers),
+      paths: [folder], workload: { ...WORKLOAD, trustDomain: "fixed.example" }, dnsCapture: false, state: null, clock: systemClock, timers, log: new Logger({ write: () => undefined }, systemClock, timers),
     }, (snapshot) => snapshots.push(snapshot));
     fixed.useTrustDomain("prod.example");
     fixed.start();

@@ -51,7 +51,10 @@ describe("envoy_server_*", () => {
 describe("outrider_config_*", () => {
   test("follows the configuration; a status nobody has any more reads 0", async () => {
     const { clock, reader, writer, scrape } = setUp();
-    let facts: ConfigFacts = { generation: 1, appliedAtMs: 1000, lastReloadSucceeded: false, objectsByStatus: { applied: 3, rejected: 1 }, problemsBySeverity: { error: 1 } };
+    let facts: ConfigFacts = {
+      generation: 1, appliedAtMs: 1000, lastReloadSucceeded: false, lastAttemptMs: 9000, lastSuccessMs: null, unsupportedFields: 3, isSaved: null,
+      objectsNotApplied: [{ kind: "Sidecar", namespace: "shop", name: "s", state: "rejected" }], objectsByStatus: { applied: 3, rejected: 1 }, problemsBySeverity: { error: 1 },
+    };
     new ConfigMetrics(reader, writer, () => facts, clock);
     clock.nowMs = 3000;
     const before = await scrape();
@@ -60,12 +63,29 @@ describe("outrider_config_*", () => {
     expect(sampleValue(before, "outrider_config_last_reload_success")).toBe(0);
     expect(sampleValue(before, "outrider_config_objects", { status: "rejected" })).toBe(1);
     expect(sampleValue(before, "outrider_config_problems", { severity: "warning" })).toBe(0);
-    facts = { generation: 2, appliedAtMs: 3000, lastReloadSucceeded: true, objectsByStatus: { applied: 4 }, problemsBySeverity: {} };
+    expect(sampleValue(before, "outrider_config_object_status", { kind: "Sidecar", namespace: "shop", name: "s", status: "rejected" })).toBe(1);
+    expect(sampleValue(before, "outrider_config_unsupported_fields")).toBe(3);
+    expect([sampleValue(before, "outrider_config_last_attempt_timestamp_seconds"), sampleValue(before, "outrider_config_last_success_timestamp_seconds")]).toEqual([9, 0]);
+    expect(sampleValue(before, "outrider_config_saved")).toBeUndefined();
+    facts = { generation: 2, appliedAtMs: 3000, lastReloadSucceeded: true, lastAttemptMs: 9000, lastSuccessMs: 9000, unsupportedFields: 0, isSaved: true, objectsNotApplied: [], objectsByStatus: { applied: 4 }, problemsBySeverity: {} };
     const after = await scrape();
     expect(sampleValue(after, "outrider_config_objects", { status: "applied" })).toBe(4);
     expect(sampleValue(after, "outrider_config_objects", { status: "rejected" })).toBe(0);
     expect(sampleValue(after, "outrider_config_problems", { severity: "error" })).toBe(0);
     expect(sampleValue(after, "outrider_config_last_reload_success")).toBe(1);
+    expect(sampleValue(after, "outrider_config_object_status", { kind: "Sidecar", namespace: "shop", name: "s", status: "rejected" })).toBe(0);
+    expect(sampleValue(after, "outrider_config_saved")).toBe(1);
+  });
+
+  test("names no more objects than it has room for", async () => {
+    const { clock, reader, writer, scrape } = setUp();
+    const objectsNotApplied = Array.from({ length: 500 }, (_, index) => ({ kind: "Service", namespace: "default", name: `s${index}`, state: "rejected" }));
+    const facts: ConfigFacts = {
+      generation: 1, appliedAtMs: null, lastReloadSucceeded: false, lastAttemptMs: null, lastSuccessMs: null, unsupportedFields: 0, isSaved: null, objectsNotApplied,
+      objectsByStatus: { rejected: 500 }, problemsBySeverity: {},
+    };
+    new ConfigMetrics(reader, writer, () => facts, clock);
+    expect((await scrape()).filter(({ name }) => name === "outrider_config_object_status")).toHaveLength(200);
   });
 });
 
