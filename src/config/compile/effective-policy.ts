@@ -1,12 +1,13 @@
 import type { ConnectionPool } from "../kinds/connection-pool.ts";
 import type { ClientTls, LoadBalancer, OutlierDetection, TrafficPolicy } from "../kinds/destination-rule.ts";
-import type { Path } from "../resource.ts";
+import type { Path, Resource } from "../resource.ts";
 import type { DestinationRule, OwnedSubset, ServicePolicy } from "./destination-rule-index.ts";
 
 /** A block of a traffic policy and where it is written. */
 export interface Block<T> {
   readonly value: T;
-  readonly resource: DestinationRule;
+  /** A DestinationRule or the MeshConfig. */
+  readonly resource: Resource;
   readonly path: Path;
 }
 

@@ -6,6 +6,8 @@ import { oldestFirst } from "./resource-order.ts";
 
 /** What the mesh's configuration says of everything else, defaults filled in (spec/00 0.2). */
 export interface MeshSettings {
+  /** The resource; null: everything is the default. */
+  readonly meshConfig: ResourceOf<"MeshConfig"> | null;
   readonly trustDomain: string;
   /** Our own first, then the aliases, each once. */
   readonly trustDomains: readonly string[];
@@ -40,6 +42,7 @@ export function meshSettings(resources: readonly AnyResource[], ownTrustDomain: 
   const domains = trustDomainsOf(mesh, ownTrustDomain, problems);
   const normalization = spec?.pathNormalization?.normalization ?? DEFAULT_NORMALIZATION;
   return {
+    meshConfig: mesh ?? null,
     trustDomain: domains[0] as string,
     trustDomains: domains,
     rootNamespace: spec?.rootNamespace ?? "istio-system",

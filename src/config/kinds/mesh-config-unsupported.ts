@@ -9,7 +9,6 @@ const CONTROL_PLANE = "there is no control plane here that would obey it";
 
 /** Fields of the MeshConfig that are accepted and not obeyed (yet), each with what happens instead. */
 export const MESH_CONFIG_UNSUPPORTED: readonly UnsupportedField[] = [
-  { path: "inboundTrafficPolicy.mode", when: (value) => value === "LOCALHOST", consequence: "the application is dialled at the pod's address" },
   { path: "protocolDetectionTimeout", consequence: "Outrider decides by itself how long to wait for the first bytes" },
   { path: "accessLogFormat", consequence: "the access log has its default format" },
   { path: "accessLogEncoding", when: (value) => value === "TEXT", consequence: "the access log has its default format" },
@@ -18,7 +17,6 @@ export const MESH_CONFIG_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "enableTracing", when: isTrue, consequence: "no spans are reported" },
   { path: "defaultInboundHttpRetryPolicy", consequence: "requests to the application are not retried" },
   { path: "defaultHttpRetryPolicy.perTryTimeout", consequence: "Istio ignores this field of the mesh's policy as well" },
-  { path: "defaultTrafficPolicy", consequence: "DestinationRules without these blocks keep the built-in limits" },
   ...connectionPoolUnsupported("defaultTrafficPolicy.connectionPool"),
   { path: "extensionProviders", consequence: "providers of external authorization, tracing and access logs are not used" },
   { path: "defaultProviders", consequence: "providers of tracing, metrics and access logs are not used" },
