@@ -13,6 +13,7 @@ const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map([
   ["proxy", { does: "runs the sidecar", load: async () => (await import("./proxy.ts")).proxy }],
   ["init", { does: "installs, prints or removes the capture rules", load: async () => (await import("./init.ts")).init }],
   ["check", { does: "lints configuration", load: async () => (await import("./check.ts")).check }],
+  ["explain", { does: "tells what becomes of requests, without sending them", load: async () => (await import("./explain.ts")).explain }],
   ["certs", { does: "makes certificates for development", load: async () => (await import("./certs.ts")).certs }],
   ["demo", { does: "runs a whole mesh on this machine and checks what it says", load: async () => (await import("./demo.ts")).demo }],
   ["wait", { does: "returns when a running proxy is ready", load: async () => (await import("./wait.ts")).wait }],

@@ -6,6 +6,9 @@ import type { Explanation } from "./explanation.ts";
 import { InboundExplainer } from "./inbound-explainer.ts";
 import { OutboundExplainer } from "./outbound-explainer.ts";
 
+/** Stands for a value that each request gets its own of. */
+const GENERATED = "(generated)";
+
 /**
  * Tells what a workload's proxy does with requests, without sending any. Made once for a snapshot and asked any number
  * of times; what decides is the code of the live path: its listeners, chains, streams, filters, routes and clusters.
@@ -26,6 +29,18 @@ export class Explainer {
 
   /** @throws InvalidExplainRequest when the request does not say enough to be decided. */
   explain(request: ExplainRequest): Explanation {
-    return request.direction === "inbound" ? this.#inbound.explain(request) : this.#outbound.explain(request);
+    const explanation = request.direction === "inbound" ? this.#inbound.explain(request) : this.#outbound.explain(request);
+    return withoutChance(explanation, request);
   }
+}
+
+/** What is drawn anew for every request, or depends on the time of day, is no part of an explanation. */
+function withoutChance(explanation: Explanation, { headers }: ExplainRequest): Explanation {
+  const { request, reply } = explanation;
+  const isGiven = headers.some(([name, value]) => name.toLowerCase() === "x-request-id" && value.trim() !== "");
+  return {
+    ...explanation,
+    request: request === null || isGiven ? request : { ...request, headers: request.headers.map(([name, value]) => [name, name.toLowerCase() === "x-request-id" ? GENERATED : value]) },
+    reply: reply === null ? null : { ...reply, headers: reply.headers.filter(([name]) => name !== "date") },
+  };
 }

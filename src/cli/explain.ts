@@ -1,0 +1,113 @@
+import { createReadStream, statSync } from "node:fs";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import type { WorkloadIdentity } from "../config/compile/workload-identity.ts";
+import { formatProblem } from "../config/problem.ts";
+import { describeExplanation } from "../explain/describe-explanation.ts";
+import { type ExplainRequest, InvalidExplainRequest, parseExplainLine } from "../explain/explain-request.ts";
+import { Explainer } from "../explain/explainer.ts";
+import { loadSnapshot } from "../explain/load-snapshot.ts";
+import type { Direction } from "../message/stream-info.ts";
+import { describeFlags, type FlagValues, readFlags, UsageError } from "./command-flags.ts";
+import { directionOf, EXPLAIN_FLAGS, requestOf } from "./explain-flags.ts";
+import { workloadFromFlags } from "./workload-flags.ts";
+
+const HELP = `Usage: outrider explain --direction inbound|outbound [options] [METHOD] URL
+       outrider explain --direction inbound|outbound --protocol tcp --to HOST:PORT [options]
+       outrider explain --requests FILE|- [options]
+
+Tells what the proxy of a workload does with a request, and why, without sending it: by the code that decides live
+traffic. A line of --requests is {"direction","from","to","method","url","headers":[["name","value"]],"sourceIp","tls",
+"sni","protocol","jwt"}; each gives one explanation, in order.
+Exit code 0: all is decided, whatever was decided. 2: it could not run, or a request could not be read.
+
+`;
+
+/** What a command writes to and reads from. */
+export interface ExplainStreams {
+  readonly stdin: Readable;
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+}
+
+const PROCESS: ExplainStreams = {
+  stdin: process.stdin,
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+};
+
+/** `outrider explain`: resolves to the exit code. */
+export async function explain(args: readonly string[], environment: NodeJS.ProcessEnv, streams: ExplainStreams = PROCESS): Promise<number> {
+  try {
+    const flags = readFlags(EXPLAIN_FLAGS, args, environment, true);
+    if (flags === null) {
+      streams.out(HELP + describeFlags(EXPLAIN_FLAGS));
+      return 0;
+    }
+    return await run(flags, environment, streams);
+  } catch (error) {
+    // A command line or a request that cannot be obeyed is told in a sentence; so is a file that cannot be read.
+    streams.err(`outrider explain: ${(error as Error).message}\n`);
+    return 2;
+  }
+}
+
+async function run(flags: FlagValues, environment: NodeJS.ProcessEnv, streams: ExplainStreams): Promise<number> {
+  const format = flags.text("output");
+  if (format !== "text" && format !== "json") throw new UsageError(`--output: ${JSON.stringify(format)} is neither text nor json`);
+  const show = (explainer: Explainer, request: ExplainRequest): string => {
+    const explanation = explainer.explain(request);
+    return format === "json" ? `${JSON.stringify(explanation)}\n` : describeExplanation(explanation, request);
+  };
+  const workload = workloadFromFlags(flags, environment);
+  const requests = flags.text("requests");
+  if (requests === "") {
+    const request = requestOf(flags);
+    streams.out(show(explainerOf(flags.list("config"), workload, streams), request));
+    return 0;
+  }
+  if (flags.positionals.length > 0) throw new UsageError("takes either a request or --requests, not both");
+  const fallback = directionOf(flags);
+  if (requests !== "-") statSync(requests);
+  const explainer = explainerOf(flags.list("config"), workload, streams);
+  return explainLines(requests, fallback, format, (request) => show(explainer, request), streams);
+}
+
+/** A line that is no request has its place in JSON output too, so that outputs can be told by their order. */
+async function explainLines(
+  file: string,
+  fallback: Direction | null,
+  format: "text" | "json",
+  show: (request: ExplainRequest) => string,
+  streams: ExplainStreams,
+): Promise<number> {
+  const input = file === "-" ? streams.stdin : createReadStream(file);
+  let number = 0;
+  let hasFailed = false;
+  for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+    number++;
+    if (line.trim() === "") continue;
+    let shown: string;
+    try {
+      shown = show(parseExplainLine(line, number, fallback));
+    } catch (error) {
+      if (!(error instanceof InvalidExplainRequest)) throw error;
+      const message = error.message.startsWith("line ") ? error.message : `line ${number}: ${error.message}`;
+      hasFailed = true;
+      streams.err(`outrider explain: ${message}\n`);
+      shown = format === "json" ? `${JSON.stringify({ error: message })}\n` : `${message}\n`;
+    }
+    streams.out(format === "text" && number > 1 ? `\n${shown}` : shown);
+  }
+  return hasFailed ? 2 : 0;
+}
+
+/** Tells errors of the configuration as `check` does; what is not in error is obeyed, as a proxy would. */
+function explainerOf(paths: readonly string[], workload: WorkloadIdentity, { err }: ExplainStreams): Explainer {
+  for (const path of paths) statSync(path);
+  const { snapshot, names, problems } = loadSnapshot(paths, workload);
+  const errors = problems.filter(({ severity }) => severity === "error");
+  for (const problem of errors) err(`${formatProblem(problem)}\n`);
+  if (errors.length > 0) err(`outrider explain: ${errors.length} ${errors.length === 1 ? "error" : "errors"} in the configuration; the rest is in force\n`);
+  return new Explainer(snapshot, names);
+}

@@ -1,0 +1,130 @@
+import type { ExplainedCluster, ExplainedFilter, ExplainedRetries, Explanation, SentRequest, TriedRoute, WrittenAt } from "./explanation.ts";
+import type { ExplainRequest } from "./explain-request.ts";
+
+/** A value longer than this says nothing to a reader. */
+const MAX_VALUE_LENGTH = 80;
+const MAX_ENDPOINTS = 5;
+
+/**
+ * An explanation as a person reads it: what happens and because of which line, where it goes, what was tried before, what
+ * is sent. Ends with a line break.
+ */
+export function describeExplanation(explanation: Explanation, request: ExplainRequest): string {
+  const lines = [
+    outcome(explanation, subject(explanation, request)),
+    ...clusterLines(explanation),
+    ...limitLines(explanation),
+    ...filterLines(explanation),
+    ...triedLines(explanation),
+    ...sentLines(explanation.request),
+  ];
+  // A value of the input is never a line of its own.
+  return lines.map((line) => `${line.replaceAll(/[\r\n]+/g, " ")}\n`).join("");
+}
+
+function subject({ destination, direction, mtls }: Explanation, request: ExplainRequest): string {
+  const what = request.protocol === "tcp" ? `An opaque ${direction} connection` : `${request.method} ${request.url ?? ""}`;
+  const from = direction === "outbound" ? "" : ` from ${mtls?.peer ?? (request.from === null ? "a caller without identity" : `${request.from}, which the connection does not prove,`)}`;
+  return `${what}${from} to ${destination}`;
+}
+
+function outcome(explanation: Explanation, what: string): string {
+  const { verdict, status, flag, details, route, filters, protocol } = explanation;
+  const code = flag === "-" ? "" : `, flag ${flag}`;
+  switch (verdict) {
+    case "route":
+      return `${what} is sent on${byRoute(explanation)}.`;
+    case "reply": {
+      const gate = filters.find((filter) => filter.verdict === "reply");
+      const by = gate === undefined ? (route === null ? "" : byRoute(explanation)) : ` by ${gate.name}${at(gate)}`;
+      return `${what} is answered by the proxy itself with ${status}${by} (${details}${code}).`;
+    }
+    case "deny": {
+      const gate = filters.find((filter) => filter.verdict === "deny");
+      const how = protocol === "tcp" ? "and the connection closed" : `with ${status}`;
+      return `${what} is denied ${how} (${details}). ${gate === undefined ? "" : denial(gate)}`.trimEnd();
+    }
+    case "reset": {
+      const gate = filters.find((filter) => filter.verdict === "deny");
+      return `${what}: the connection is closed without an answer, ${gate?.reason ?? details}${code}.`;
+    }
+  }
+}
+
+function denial({ name, reason, nearMiss, ...place }: ExplainedFilter): string {
+  if (nearMiss !== null || place.resource === null) return capitalised(`${reason ?? name}.`);
+  return `${place.resource}${at(place)} says so: ${reason}.`;
+}
+
+function byRoute({ route }: Explanation): string {
+  if (route === null) return "";
+  if (route.resource === null) return route.name === "" ? "" : ` by the ${JSON.stringify(route.name)} route, which no VirtualService wrote`;
+  const name = route.name === "" ? "" : ` ${JSON.stringify(route.name)}`;
+  return ` by rule ${route.rule}${name} of ${route.resource}${at(route)}`;
+}
+
+function at({ file, line }: Pick<WrittenAt, "file" | "line">): string {
+  return file === null ? "" : ` (${file}:${line})`;
+}
+
+function clusterLines({ clusters, verdict }: Explanation): string[] {
+  if (clusters.length === 0) return [];
+  const total = clusters.reduce((sum, { weight }) => sum + weight, 0);
+  const shares = clusters.map((cluster) => {
+    const share = clusters.length === 1 || total === 0 ? "" : `${Number(((cluster.weight / total) * 100).toFixed(2))} % `;
+    return `  ${share}to ${cluster.name}${endpointsOf(cluster)}`;
+  });
+  return [verdict === "route" ? "It goes" : "It would go", ...shares];
+}
+
+function endpointsOf({ endpoints, unhealthy, transport }: ExplainedCluster): string {
+  const sick = unhealthy.length === 0 ? "" : `, not to ${listed(unhealthy)}, which ${unhealthy.length === 1 ? "is" : "are"} not ready`;
+  if (endpoints.length === 0) return `, which has no endpoint that can take it${sick}`;
+  const how = transport === "plaintext" ? "" : transport === "mtls" ? " with mutual TLS" : " with mutual TLS where they take it";
+  return `: ${listed(endpoints)}${how}${sick}`;
+}
+
+function listed(addresses: readonly string[]): string {
+  const more = addresses.length - MAX_ENDPOINTS;
+  return more <= 0 ? addresses.join(", ") : `${addresses.slice(0, MAX_ENDPOINTS).join(", ")} and ${more} more`;
+}
+
+function limitLines({ timeoutMs, retries, protocol }: Explanation): string[] {
+  if (protocol === "tcp" || timeoutMs === null) return [];
+  const timeout = timeoutMs === 0 ? "No timeout" : `Timeout ${timeoutMs / 1000} s`;
+  return [`${timeout}; ${retries === null ? "no retries" : describeRetries(retries)}.`];
+}
+
+function describeRetries({ attempts, perTryTimeoutMs, retryOn, retriableStatuses, isExplicit }: ExplainedRetries): string {
+  if (attempts === 0) return "no retries";
+  const statuses = retriableStatuses.length === 0 ? "" : ` (${retriableStatuses.join(", ")})`;
+  const each = perTryTimeoutMs === 0 ? "" : `, ${perTryTimeoutMs / 1000} s each`;
+  const care = isExplicit ? "" : "; what may have been executed is repeated only if its method is idempotent";
+  return `up to ${attempts} ${attempts === 1 ? "retry" : "retries"}${each} on ${retryOn.join(", ")}${statuses}${care}`;
+}
+
+function filterLines({ filters, verdict }: Explanation): string[] {
+  return filters.filter((filter) => filter.verdict === "pass" || verdict === "route")
+    .map((filter) => `Passed ${filter.name}: ${filter.resource === null ? "" : `${filter.resource}${at(filter)}, `}${filter.reason ?? "nothing against it"}.`);
+}
+
+function triedLines({ tried, virtualHost }: Explanation): string[] {
+  const passedOver = tried.filter(({ isMatch }) => !isMatch);
+  if (passedOver.length === 0) return [];
+  return [`Passed over${virtualHost === null ? "" : ` in virtual host ${virtualHost}`}:`, ...passedOver.map((route) => `  ${nameOf(route)}: ${route.reason}`)];
+}
+
+function nameOf(route: TriedRoute): string {
+  if (route.resource === null) return JSON.stringify(route.name);
+  return `rule ${route.rule}${route.name === "" ? "" : ` ${JSON.stringify(route.name)}`} of ${route.resource}${at(route)}`;
+}
+
+function sentLines(request: SentRequest | null): string[] {
+  if (request === null) return [];
+  const headers = request.headers.map(([name, value]) => `  ${name}: ${value.length > MAX_VALUE_LENGTH ? `${value.slice(0, MAX_VALUE_LENGTH)}...` : value}`);
+  return ["Sent as", `  ${request.method} ${request.path}`, `  Host: ${request.authority}`, ...headers];
+}
+
+function capitalised(sentence: string): string {
+  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
+}
