@@ -19,6 +19,11 @@ export class Http2BodyLength {
     return true;
   }
 
+  /** Octets still to come; never negative. */
+  get left(): number {
+    return Math.max(0, this.#left);
+  }
+
   /** Whether the stream may end here. */
   get isComplete(): boolean {
     return this.#left <= 0;

@@ -2,6 +2,8 @@ import { MAX_UINT31 } from "./http2-frame.ts";
 
 /** What we may still send, on a stream or a connection (RFC 9113 section 6.9). */
 export class Http2SendWindow {
+  /** Octets taken so far, modulo 2^32: tells whether any were since one looked last. */
+  taken = 0;
   #available: number;
 
   /** `size`: 65535 for a connection, the peer's SETTINGS_INITIAL_WINDOW_SIZE for a stream. */
@@ -17,6 +19,7 @@ export class Http2SendWindow {
   /** Takes `bytes`, at most what is available. */
   take(bytes: number): void {
     this.#available -= bytes;
+    this.taken = (this.taken + bytes) | 0;
   }
 
   /**

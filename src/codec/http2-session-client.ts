@@ -99,6 +99,11 @@ export class Http2ClientSession extends Http2Session {
     return stream.remote === "closed" && !stream.isTunnel;
   }
 
+  /** How fast a response comes is its application's affair. */
+  protected owesBody(): boolean {
+    return false;
+  }
+
   protected goAwayRead(lastStreamId: number, code: number, debug: string): void {
     this.#isGoingAway = true;
     this.#clientOwner.goingAway(code, debug);

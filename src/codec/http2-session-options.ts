@@ -1,11 +1,13 @@
 import { DEFAULT_HTTP2_FLOOD_LIMITS, HOP_HTTP2_FLOOD_LIMITS, type Http2FloodLimits } from "./http2-flood-limits.ts";
 import { MAX_UINT31 } from "./http2-frame.ts";
 import { DEFAULT_HTTP2_LIMITS, HOP_HTTP2_LIMITS, type Http2Limits } from "./http2-limits.ts";
+import { DEFAULT_HTTP2_STALL_LIMITS, type Http2StallLimits } from "./http2-stall-limits.ts";
 
 /** How one end of an HTTP/2 connection behaves; what of it the peer must know is told in our SETTINGS. */
 export interface Http2SessionOptions {
   readonly limits: Http2Limits;
   readonly flood: Http2FloodLimits;
+  readonly stalls: Http2StallLimits;
   /** Streams the peer may have open at once; of a server only. */
   readonly maxStreams: number;
   /** What a stream's peer may send before we have passed it on: 65535 to 256 KiB, which is also what we hold of it. */
@@ -33,6 +35,7 @@ export interface Http2SessionOptions {
 export const DEFAULT_HTTP2_SESSION_OPTIONS: Http2SessionOptions = {
   limits: DEFAULT_HTTP2_LIMITS,
   flood: DEFAULT_HTTP2_FLOOD_LIMITS,
+  stalls: DEFAULT_HTTP2_STALL_LIMITS,
   maxStreams: 100,
   streamWindowBytes: 65_535,
   connectionWindowBytes: 1024 * 1024,

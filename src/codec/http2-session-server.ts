@@ -1,5 +1,5 @@
 import type { Clock } from "../core/clock.ts";
-import type { RequestHead } from "../message/head.ts";
+import type { RequestHead, ResponseHead } from "../message/head.ts";
 import { localReplyHead, toLocalReply } from "../message/local-reply.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import { Http2BodyLength } from "./http2-body-length.ts";
@@ -13,6 +13,7 @@ import type { Http2SessionOptions } from "./http2-session-options.ts";
 import type { Http2SessionStream, Http2StreamUser } from "./http2-session-stream.ts";
 import type { Http2SessionOwner } from "./http2-session-streams.ts";
 import { SettingId } from "./http2-settings.ts";
+import type { Http2Late } from "./http2-stream-patience.ts";
 
 /** What the owner of a server's connection is told besides. */
 export interface Http2ServerOwner extends Http2SessionOwner {
@@ -77,6 +78,16 @@ export class Http2ServerSession extends Http2Session {
     return false;
   }
 
+  protected owesBody(stream: Http2SessionStream): boolean {
+    return stream.remote === "open" && stream.expected !== null && !stream.expected.isComplete;
+  }
+
+  /** Said if anything can still be said (408), and cut. */
+  protected override giveUp(stream: Http2SessionStream, kind: Http2Late): void {
+    if (kind === "slow-body" && stream.local === "head") this.heads.response(stream.id, bareReply(new ProxyError("body_rate")), 0, true);
+    super.giveUp(stream, kind);
+  }
+
   protected goAwayRead(): void {
     // We open no streams; the client's go on to their end.
   }
@@ -119,6 +130,8 @@ export class Http2ServerSession extends Http2Session {
     }
     const stream = this.addStream(streamId, head, this.peerSettings.initialWindowSize);
     stream.isTunnel = head.upgrade !== null || head.method === "CONNECT";
+    stream.local = "head";
+    stream.awaitsContinue = head.expectsContinue;
     if (endsStream) stream.remote = "closed";
     else if (head.contentLength >= 0 && !stream.isTunnel) stream.expected = new Http2BodyLength(head.contentLength);
     const user = this.#serverOwner.request(head, endsStream, stream);
@@ -135,8 +148,12 @@ export class Http2ServerSession extends Http2Session {
   }
 
   #answer(streamId: number, endsStream: boolean, error: ProxyError): void {
-    const head = localReplyHead({ ...toLocalReply(error), body: "" });
-    this.heads.response(streamId, head, 0, true);
+    this.heads.response(streamId, bareReply(error), 0, true);
     if (!endsStream) this.refuse(streamId, Http2ErrorCode.noError, true);
   }
+}
+
+/** A local reply without a body. */
+function bareReply(error: ProxyError): ResponseHead {
+  return localReplyHead({ ...toLocalReply(error), body: "" });
 }

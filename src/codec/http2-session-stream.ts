@@ -5,6 +5,7 @@ import { Http2ReceiveWindow } from "./http2-receive-window.ts";
 import type { Http2Answered } from "./http2-response-head.ts";
 import { Http2SendWindow } from "./http2-send-window.ts";
 import { Http2Chunks } from "./http2-session-chunks.ts";
+import type { Http2Late, Http2StreamPatience } from "./http2-stream-patience.ts";
 
 /** Why a stream ended before its time. */
 export interface Http2Cut {
@@ -14,8 +15,9 @@ export interface Http2Cut {
    * - `fault`: the peer broke a rule on this stream.
    * - `connection`: the connection is lost.
    * - `unsendable`: what we were given to send cannot be written.
+   * - `slow-body`, `stalled`: we gave it up, since the peer kept it waiting for too long.
    */
-  readonly kind: "reset" | "unprocessed" | "fault" | "connection" | "unsendable";
+  readonly kind: "reset" | "unprocessed" | "fault" | "connection" | "unsendable" | Http2Late;
   /** RFC 9113 section 7; of a lost connection, what it was closed with. */
   readonly code: number;
   readonly reason: string;
@@ -57,8 +59,8 @@ export class Http2SessionStream {
   readonly receiveWindow: Http2ReceiveWindow;
   /** Null until the user is known, and once it need hear nothing more. */
   user: Http2StreamUser | null = null;
-  /** What we may still send. */
-  local: "open" | "closed" = "open";
+  /** What we may still send; `head`, of a server: the final response head first. */
+  local: "head" | "open" | "closed" = "open";
   /** What the peer may still send; `head`: the final response head first. */
   remote: "head" | "open" | "closed" = "open";
   /** Each half ends by itself: a tunnel, or a CONNECT. */
@@ -77,6 +79,10 @@ export class Http2SessionStream {
   informationalCount = 0;
   /** Holds the peer's data against what it announced. */
   expected: Http2BodyLength | null = null;
+  /** The peer waits for `100 Continue` before it sends its body. */
+  awaitsContinue = false;
+  /** With a peer that owes something; null while it has not been found to. */
+  patience: Http2StreamPatience | null = null;
   readonly #host: Http2StreamHost;
   #isPaused = false;
   #isDelivering = false;
@@ -105,6 +111,11 @@ export class Http2SessionStream {
   /** Octets that wait for the reader. */
   get heldBytes(): number {
     return this.#held === null ? 0 : this.#held.bytes;
+  }
+
+  /** What comes is not passed on for the time being. */
+  get isHeld(): boolean {
+    return this.#isPaused || this.heldBytes > 0;
   }
 
   // === Sending ===

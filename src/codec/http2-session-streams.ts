@@ -13,6 +13,7 @@ import type { Http2SessionOptions } from "./http2-session-options.ts";
 import { Http2Sender, type Http2SenderOwner } from "./http2-session-sender.ts";
 import { type Http2Cut, Http2SessionStream, type Http2StreamHost } from "./http2-session-stream.ts";
 import { Http2StreamTable } from "./http2-stream-table.ts";
+import { type Http2Late, Http2StreamPatience } from "./http2-stream-patience.ts";
 import { Http2ConnectionWindow } from "./http2-session-window.ts";
 
 /** What the owner of a session's connection is told. */
@@ -157,6 +158,8 @@ export abstract class Http2Streams implements Http2StreamHost, Http2SenderOwner 
     // What ends a stream makes room for another: behind a peer that does not read, it waits its turn.
     const endsLater = end && this.output.isOverWatermark;
     this.heads.response(stream.id, head, contentLength, end && !endsLater);
+    if (head.status >= 200 || head.status === 101) stream.local = "open";
+    else if (head.status === 100) stream.awaitsContinue = false;
     if (endsLater) this.sender.end(stream, null);
     else if (end) this.ended(stream);
   }
@@ -190,6 +193,36 @@ export abstract class Http2Streams implements Http2StreamHost, Http2SenderOwner 
     if (this.#isOver) return;
     this.frames.resetStream(stream.id, code);
     this.cut(stream, null, stream.remote !== "closed");
+  }
+
+  // === Streams whose peer keeps them waiting ===
+
+  /** Gives up streams whose peer has owed them something for too long; to be called about once a second. */
+  checkStreams(nowMs: number): void {
+    const isBackedUp = this.output.isOverWatermark;
+    for (const stream of this.streams.list()) {
+      if (stream.isTunnel || !this.streams.has(stream.id)) continue;
+      const owesBody = this.owesBody(stream);
+      const owesReading = stream.endsAfterWaiting || (stream.waitingBytes > 0 && (stream.isBlocked || isBackedUp));
+      if (!owesBody && !owesReading) {
+        stream.patience = null;
+        continue;
+      }
+      stream.patience ??= new Http2StreamPatience(this.options.stalls, stream, nowMs);
+      const isHeld = stream.isHeld || stream.awaitsContinue || this.window.isWithheld;
+      const late = stream.patience.check(stream, owesBody, owesReading, isHeld, nowMs);
+      if (late !== null) this.giveUp(stream, late);
+    }
+  }
+
+  /** True when the peer has announced the length of a request body and not sent all of it. */
+  protected abstract owesBody(stream: Http2SessionStream): boolean;
+
+  /** Not charged to the peer: a slow network does not make it a flood. */
+  protected giveUp(stream: Http2SessionStream, kind: Http2Late): void {
+    const code = Http2ErrorCode.cancel;
+    this.frames.resetStream(stream.id, code);
+    this.cut(stream, { kind, code, reason: kind === "slow-body" ? "request body too slow" : "nothing of what waits was taken" }, stream.remote !== "closed");
   }
 
   // === The end of a stream before its time ===

@@ -27,7 +27,7 @@ export interface Http2KeepAlive {
 export const DEFAULT_HTTP2_KEEP_ALIVE: Http2KeepAlive = { intervalMs: 15_000, timeoutMs: 5_000, isPatient: false };
 
 /**
- * Watches a peer that is due to say something: its settings, the rest of a frame, an answer to PING. It looks once a
+ * Watches a peer that is due to say something: its settings, the rest of a frame or of a body, an answer to PING. It looks once a
  * second while there is something to wait for, and schedules nothing otherwise.
  */
 export class Http2SessionWatch {
@@ -72,7 +72,7 @@ export class Http2SessionWatch {
 
   /** There are streams. */
   streamOpened(): void {
-    if (this.#timer !== null || this.#keepAlive.intervalMs === 0) return;
+    if (this.#timer !== null) return;
     this.#readAtMs = this.#clock.monotonicMs();
     this.#schedule();
   }
@@ -91,7 +91,7 @@ export class Http2SessionWatch {
     const session = this.#session;
     if (session.isOver) return;
     const nowMs = this.#clock.monotonicMs();
-    const waits = [this.#checkSettings(nowMs), this.#checkFrame(nowMs), this.#checkLife(nowMs)];
+    const waits = [this.#checkSettings(nowMs), this.#checkFrame(nowMs), this.#checkLife(nowMs), this.#checkStreams(nowMs)];
     if (!session.isOver && waits.includes(true)) this.#schedule();
   };
 
@@ -136,5 +136,11 @@ export class Http2SessionWatch {
       session.ping();
     }
     return true;
+  }
+
+  #checkStreams(nowMs: number): boolean {
+    const session = this.#session;
+    if (!session.isOver) session.checkStreams(nowMs);
+    return session.streamCount > 0;
   }
 }

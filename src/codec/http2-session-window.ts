@@ -23,6 +23,11 @@ export class Http2ConnectionWindow {
     return this.#heldBytes;
   }
 
+  /** True while the peer is made to wait for them. */
+  get isWithheld(): boolean {
+    return this.#withheldBytes > 0;
+  }
+
   /** Tells the peer how large the window is: it begins with 65535. */
   open(size: number): void {
     this.#update(this.#window.enlarge(size));

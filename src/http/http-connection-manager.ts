@@ -6,7 +6,7 @@ import type { DefectObserver } from "../core/defect.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { FilterChain } from "../filter/filter-chain.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
-import type { RequestHead } from "../message/head.ts";
+import type { HttpVersion, RequestHead } from "../message/head.ts";
 import { toLocalReply } from "../message/local-reply.ts";
 import type { ProxyError } from "../message/proxy-error.ts";
 import type { DownstreamStream, HttpHandler, RequestReceiver } from "../message/stream.ts";
@@ -111,7 +111,7 @@ export class HttpConnectionManager implements StreamOwner {
   }
 
   /** A request that never became a stream. */
-  malformed(error: ProxyError, connection: ConnectionFacts): void {
+  malformed(error: ProxyError, connection: ConnectionFacts, version: HttpVersion): void {
     if (error.code === "internal") {
       // It was not a request, and what it was is in the log.
       this.defect(error.cause);
@@ -119,6 +119,7 @@ export class HttpConnectionManager implements StreamOwner {
     }
     const info = new StreamInfo(this.direction, connection, this.clock.monotonicMs());
     const reply = toLocalReply(error);
+    info.version = version;
     info.status = reply.status;
     info.details = reply.details;
     info.addFlag(reply.flag);
@@ -160,8 +161,8 @@ class HttpConnection implements HttpHandler {
     return stream;
   }
 
-  malformed(error: ProxyError, connection: ConnectionFacts): void {
-    this.#manager.malformed(error, connection);
+  malformed(error: ProxyError, connection: ConnectionFacts, version: HttpVersion): void {
+    this.#manager.malformed(error, connection, version);
   }
 
   closed(): void {

@@ -211,7 +211,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
 
   onMalformed(error: ProxyError): void {
     if (this.#stream === null) {
-      this.#handler.malformed(error, this.connection);
+      this.#handler.malformed(error, this.connection, "HTTP/1.1");
       this.#reply(error);
     } else {
       this.#failRequest(error);
@@ -394,7 +394,7 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
     resetConnection(this.#socket);
     const error = new ProxyError("internal", String(cause), { cause });
     const receiver = stream?.receiver ?? null;
-    if (receiver === null) this.#handler.malformed(error, this.connection);
+    if (receiver === null) this.#handler.malformed(error, this.connection, "HTTP/1.1");
     else receiver.reset(error);
   }
 }

@@ -7,6 +7,7 @@ import type { HeaderList } from "../message/header-list.ts";
 import { localReplyHead, toLocalReply } from "../message/local-reply.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { DownstreamStream, RequestReceiver } from "../message/stream.ts";
+import { cutRequest } from "./http2-downstream-error.ts";
 
 /**
  * - `waiting`: no final response yet.
@@ -137,7 +138,7 @@ export class Http2ServerStream implements DownstreamStream, Http2StreamUser {
     const { receiver } = this;
     this.#phase = "done";
     this.receiver = null;
-    receiver?.reset(toProxyError(cut));
+    receiver?.reset(cutRequest(cut));
   }
 
   // === Writing heads ===
@@ -192,8 +193,4 @@ function tellReset(stream: Http2ServerStream, error: ProxyError): void {
   const { receiver } = stream;
   stream.receiver = null;
   receiver?.reset(error);
-}
-
-function toProxyError(cut: Http2Cut): ProxyError {
-  return new ProxyError(cut.kind === "fault" ? "codec_error" : "downstream_disconnect", cut.reason);
 }

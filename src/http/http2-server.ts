@@ -15,6 +15,7 @@ import { ProxyError } from "../message/proxy-error.ts";
 import type { HttpHandler } from "../message/stream.ts";
 import { Http1Deadline } from "./http1-deadline.ts";
 import { Http1DelayedClose } from "./http1-delayed-close.ts";
+import { brokenRule, malformedRequest } from "./http2-downstream-error.ts";
 import { Http2ServerStream } from "./http2-server-stream.ts";
 
 export interface Http2ServerOptions {
@@ -167,12 +168,12 @@ export class Http2Server implements Http2ServerOwner {
   }
 
   malformed(error: ProxyError): void {
-    this.#handler.malformed(error, this.connection);
+    this.#handler.malformed(malformedRequest(error), this.connection, "HTTP/2");
   }
 
   failed(fault: Http2Fault): void {
     const isFault = fault.code !== Http2ErrorCode.noError;
-    this.#handler.malformed(new ProxyError("codec_error", fault.reason), this.connection);
+    this.#handler.malformed(brokenRule(fault), this.connection, "HTTP/2");
     this.#session.abandon({ kind: isFault ? "fault" : "connection", code: fault.code, reason: fault.reason });
     this.#linger();
   }
@@ -230,7 +231,7 @@ export class Http2Server implements Http2ServerOwner {
   #onException(cause: unknown): void {
     const error = new ProxyError("internal", String(cause), { cause });
     resetConnection(this.#socket);
-    this.#handler.malformed(error, this.connection);
+    this.#handler.malformed(error, this.connection, "HTTP/2");
   }
 }
 

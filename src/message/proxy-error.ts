@@ -21,6 +21,10 @@ const RESET = "upstream connect error or disconnect/reset before headers. reset 
  */
 const ATTRIBUTES = {
   codec_error: { source: "downstream", status: 400, flag: "DPE", details: "http1.codec_error", body: "Bad Request" },
+  http2_messaging: { source: "downstream", status: 0, flag: "DPE", details: "http2.violation.of.messaging.rule", body: "" },
+  http2_protocol: { source: "downstream", status: 0, flag: "DPE", details: "http2.codec_error", body: "" },
+  http2_flood: { source: "downstream", status: 0, flag: "DPE", details: "http2.flood", body: "" },
+  http2_headers_too_large: { source: "downstream", status: 0, flag: "DPE", details: "request_headers_too_large", body: "" },
   headers_too_large: { source: "downstream", status: 431, flag: "DPE", details: "request_headers_too_large", body: "Request Header Fields Too Large" },
   uri_too_long: { source: "downstream", status: 414, flag: "DPE", details: "request_uri_too_long", body: "URI Too Long" },
   transfer_encoding: { source: "downstream", status: 501, flag: "DPE", details: "http1.invalid_transfer_encoding", body: "Not Implemented" },

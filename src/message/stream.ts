@@ -1,5 +1,5 @@
 import type { ConnectionFacts } from "./connection-facts.ts";
-import type { RequestHead, ResponseHead } from "./head.ts";
+import type { HttpVersion, RequestHead, ResponseHead } from "./head.ts";
 import type { HeaderList } from "./header-list.ts";
 import type { ProxyError } from "./proxy-error.ts";
 
@@ -48,8 +48,8 @@ export interface RequestReceiver {
 export interface HttpHandler {
   /** A request began. `end` true: it has no body, and no `data` or `end` will follow. */
   request(head: RequestHead, end: boolean, stream: DownstreamStream): RequestReceiver;
-  /** A head could not be read; the codec has answered by itself and closes. */
-  malformed(error: ProxyError, connection: ConnectionFacts): void;
+  /** A head could not be read, or the connection broke a rule; the codec has answered, or cut, and closed what it had to. */
+  malformed(error: ProxyError, connection: ConnectionFacts, version: HttpVersion): void;
   /** The connection is gone. */
   closed(): void;
 }

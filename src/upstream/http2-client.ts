@@ -197,6 +197,8 @@ export class Http2Client implements MultiplexedConnection, Http2ClientSessionOwn
         return new ProxyError("upstream_reset", reason, { onReusedConnection: wasReused });
       case "fault":
         return new ProxyError("upstream_protocol", `${reason} (${http2ErrorName(cut.code)})`);
+      case "stalled":
+        return new ProxyError("request_stalled", reason);
       case "unsendable":
         return new ProxyError("internal", cut.reason);
       default:

@@ -93,6 +93,7 @@ describe.each(HTTP2_WAYS)("floods, %s", (way) => {
     const client = openHttp2(hostile, way);
     client.send(times(isHop ? 12_000 : 2_000, frame));
     await expectEnded(client, enhanceYourCalm);
+    expect(hostile.proxy.accessLog.at(-2)).toMatchObject({ protocol: "HTTP/2", response_code: 0, response_flags: "DPE", response_code_details: "http2.flood" });
   });
 
   it("C04 a flood of empty DATA (CVE-2019-9518)", async () => {
@@ -161,11 +162,13 @@ describe.each(HTTP2_WAYS)("floods, %s", (way) => {
     const client = openHttp2(hostile, way);
     client.send(headersFrame(1, block));
     await expectEnded(client, code);
+    expect(hostile.proxy.accessLog.at(-2)).toMatchObject({ protocol: "HTTP/2", response_code: 0, response_flags: "DPE", response_code_details: "http2.codec_error" });
   });
 
   /** Refused by the stream's reset, as there is no telling what its fields were; the next stream is served. */
   async function expectTooLarge(client: RawHttp2, streamId: number): Promise<void> {
     expect((await client.done(streamId)).resetCode).toBe(enhanceYourCalm);
+    expect(hostile.proxy.accessLog.at(-1)).toMatchObject({ protocol: "HTTP/2", response_code: 0, response_flags: "DPE", response_code_details: "request_headers_too_large" });
     client.headers(streamId + 2, requestFields("GET", "/next"));
     expect((await client.done(streamId + 2)).status).toBe(200);
     expect(arrived(hostile, way)).toBe("GET /next HTTP/1.1\r\nHost: app\r\n\r\n");

@@ -91,6 +91,7 @@ describe.each(HTTP2_WAYS)("heads, %s", (way) => {
     client.send(literalHeaders(1, fields));
     expect((await client.done(1)).resetCode).toBe(protocolError);
     expect(client.stream(1).blocks).toEqual([]);
+    expect(hostile.proxy.accessLog.at(-1)).toMatchObject({ protocol: "HTTP/2", response_code: 0, response_flags: "DPE", response_code_details: "http2.violation.of.messaging.rule" });
     await expectOnlyNext(client, 3);
   });
 

@@ -24,4 +24,10 @@ export class ManualTime implements Clock {
       this.timers.advance();
     }
   }
+
+  /** Lets time pass at once, as where the process stood still. */
+  jump(ms: number): void {
+    this.#nowMs += ms;
+    this.timers.advance();
+  }
 }

@@ -219,7 +219,7 @@ describe("the owner of a connection", () => {
     const connected = await collect(session.request({ ":method": "CONNECT", ":authority": "a.test:80" }));
     expect(connected.headers[":status"]).toBe(405);
     expect((await collect(session.request({ ":path": "/" }))).body.toString()).toBe("ok");
-    expect(handler.malformedErrors.map((error) => error.code)).toEqual(["headers_too_large", "method_not_allowed"]);
+    expect(handler.malformedErrors.map((error) => error.code)).toEqual(["http2_headers_too_large", "method_not_allowed"]);
   });
 
   test("F02 a response that fails is reset with INTERNAL_ERROR, one cut by us with what it deserves", async () => {

@@ -410,6 +410,29 @@ describe("the connection", () => {
     expect(time.timers.count).toBe(0);
   });
 
+  test("A59 a peer that reads nothing of a request body for five minutes, while more than the watermark waits, is given up on that stream", async () => {
+    const time = new ManualTime();
+    // A long-lived stream of which little waits, and one that has sent too much to be left waiting for ever.
+    const { port, sessions } = await nodeServer((stream) => stream.pause(), { initialWindowSize: 0, maxConcurrentStreams: 50 });
+    const connection = under(port, { clock: time, timers: time.timers, keepAlive: { intervalMs: 10 * 3_600_000, timeoutMs: 5_000 } });
+    await until(() => connection.client.maxStreams === 50);
+    // Behind the acknowledgement of our settings.
+    await new Promise<void>((resolve) => {
+      sessions[0]?.ping(() => resolve());
+    });
+    const calm = connection.send(request("POST", "/calm", -1), false);
+    const stuck = connection.send(request("POST", "/stuck", -1), false);
+    expect(calm.stream.write(Buffer.alloc(1_000))).toBe(true);
+    expect(stuck.stream.write(Buffer.alloc(200_000))).toBe(false);
+    time.pass(298_000);
+    expect(stuck.answer.error).toBeNull();
+    time.pass(5_000);
+    expect(stuck.answer.error?.code).toBe("request_stalled");
+    time.pass(3_600_000);
+    expect(calm.answer.error).toBeNull();
+    expect(connection.client.activeStreams).toBe(1);
+  });
+
   test("a long silence is met with two PINGs and then with patience: gRPC servers close on more", async () => {
     const time = new ManualTime();
     let pings = 0;
