@@ -1,6 +1,8 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FolderSource } from "../../src/config/source/folder-source.ts";
 import { systemClock } from "../../src/core/clock.ts";
@@ -10,6 +12,18 @@ import { TimerWheel } from "../../src/core/timer-wheel.ts";
 
 const service = (name: string): string => `apiVersion: v1\nkind: Service\nmetadata: {name: ${name}}\nspec: {ports: [{port: 80}]}\n`;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Writes a file about a thousand times a second, for three seconds, in a process of its own. */
+const WRITER = `
+  import { writeFileSync } from "node:fs";
+  const [, path, text] = process.argv;
+  const end = performance.now() + 3000;
+  const lock = new Int32Array(new SharedArrayBuffer(4));
+  for (let round = 0; performance.now() < end; round++) {
+    writeFileSync(path, text.replace("ROUND", String(round)));
+    Atomics.wait(lock, 0, 0, 1);
+  }
+  writeFileSync(path, text.replace("ROUND", "last"));`;
 
 let folder = "";
 let stop: () => void = () => undefined;
@@ -69,6 +83,7 @@ describe("what is read", () => {
     const { files } = newSource(folder, join(folder, "missing")).read();
     expect(files.filter((file) => !file.isReadable).map((file) => [file.file, file.problems[0]?.message])).toEqual([
       [join(folder, "dangling.yaml"), "does not exist"],
+      [join(folder, "folder.yaml"), "is an empty folder, and by its name should be a file"],
       [join(folder, "missing"), "does not exist"],
     ]);
   });
@@ -139,6 +154,95 @@ describe("when a change is told", () => {
     expect(state.names).toEqual(["a"]);
     write("only.conf", service("b"));
     await until(() => state.names.join() === "b");
+  });
+
+  it("tells once of what an editor does: a new file renamed over the old one, or the old one moved aside", async () => {
+    write("a.yaml", service("a"));
+    const state = watched();
+    write(".a.yaml.swp", "nothing of ours");
+    write("a.yaml~new", service("b"));
+    renameSync(join(folder, "a.yaml~new"), join(folder, "a.yaml"));
+    await until(() => state.names.join() === "b");
+    renameSync(join(folder, "a.yaml"), join(folder, "a.yaml~"));
+    write("a.yaml", service("c"));
+    unlinkSync(join(folder, "a.yaml~"));
+    await until(() => state.names.join() === "c");
+    await pause(500);
+    expect(state.changes).toBe(2);
+  });
+
+  it("waits for what is half written, and never sees a file that is deleted and made again at once", async () => {
+    write("a.yaml", service("a"));
+    const source = newSource();
+    const seen = [names(source).join()];
+    stop = source.watch(() => seen.push(names(source).join()));
+    unlinkSync(join(folder, "a.yaml"));
+    const text = service("b");
+    for (let length = 20; length < text.length; length += 20) write("a.yaml", text.slice(0, length));
+    write("a.yaml", text);
+    await until(() => seen.length > 1);
+    expect(seen).toEqual(["a", "b"]);
+  });
+
+  it("tells of other bytes under the same inode, size and time of change", async () => {
+    write("a.yaml", service("a"));
+    const { atime, mtime, ino } = statSync(join(folder, "a.yaml"));
+    const state = watched();
+    write("a.yaml", service("b"));
+    utimesSync(join(folder, "a.yaml"), atime, mtime);
+    expect(statSync(join(folder, "a.yaml")).ino).toBe(ino);
+    await until(() => state.names.join() === "b");
+  });
+
+  it("sees what is written at the moment of a read, though the file looks the same from outside", async () => {
+    write("a.yaml", service("a"));
+    const source = newSource();
+    const state = watched(source);
+    for (let round = 0; round < 20; round++) {
+      // Within one tick of the file system's clock, and of the same length.
+      state.names = names(source);
+      write("a.yaml", service(round % 2 === 0 ? "b" : "c"));
+    }
+    await until(() => state.names.join() === "c");
+  });
+
+  it("tells of a configured folder that is removed and made again", async () => {
+    const inner = join(folder, "conf");
+    mkdirSync(inner);
+    write("conf/a.yaml", service("a"));
+    const source = newSource(inner);
+    const state = watched(source);
+    rmSync(inner, { recursive: true });
+    await until(() => state.names.length === 0);
+    expect(source.read().files).toMatchObject([{ file: inner, isReadable: false, isMissing: true }]);
+    mkdirSync(inner);
+    write("conf/a.yaml", service("b"));
+    await until(() => state.names.join() === "b");
+    write("conf/a.yaml", service("c"));
+    await until(() => state.names.join() === "c");
+  });
+
+  it("takes a folder where a file was for a file that cannot be read", async () => {
+    write("a.yaml", service("a"));
+    const source = newSource();
+    const state = watched(source);
+    unlinkSync(join(folder, "a.yaml"));
+    mkdirSync(join(folder, "a.yaml"));
+    await until(() => state.names.length === 0);
+    expect(source.read().files).toMatchObject([{ file: join(folder, "a.yaml"), isReadable: false, isMissing: false }]);
+  });
+
+  it("tells seldom while writes go on for seconds, at little cost, and of the last", async () => {
+    for (let index = 0; index < 100; index++) write(`other-${index}.yaml`, service(`other-${index}`));
+    write("a.yaml", service("first"));
+    const state = watched();
+    const cpu = process.cpuUsage();
+    await promisify(execFile)(process.execPath, ["--input-type=module", "-e", WRITER, join(folder, "a.yaml"), service("sROUND")]);
+    const { user, system } = process.cpuUsage(cpu);
+    await until(() => state.names.includes("slast"));
+    // Three seconds of writing are less than what is waited for at most; a slow machine may split them.
+    expect(state.changes).toBeLessThan(6);
+    expect((user + system) / 1e6).toBeLessThan(2);
   });
 
   it("tells rarely of many writes that follow each other, and always of the last", async () => {

@@ -4,6 +4,7 @@ import type { Clock } from "../../core/clock.ts";
 import type { TimerWheel } from "../../core/timer-wheel.ts";
 import type { Problem } from "../problem.ts";
 import { describeSystemError, signatureOfWalk, walkFolders } from "./folder-walk.ts";
+import type { Walk } from "./folder-walk.ts";
 import { FolderWatch } from "./folder-watch.ts";
 import { parseFile } from "./parse-file.ts";
 import type { FileContent, SkippedObject } from "./parse-file.ts";
@@ -30,6 +31,10 @@ function readBytes(path: string): Uint8Array {
   }
 }
 
+function digestOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("base64");
+}
+
 /** One warning per kind that nobody reads, placed at its first object. */
 function skippedProblems(skipped: readonly SkippedObject[]): Problem[] {
   const byKind = new Map<string, SkippedObject[]>();
@@ -40,6 +45,9 @@ function skippedProblems(skipped: readonly SkippedObject[]): Problem[] {
     return { severity: "warning", file: first.file, line: first.line, col: 1, resource: null, field: null, message: `kind ${kind} is not read by Outrider${others}` };
   });
 }
+
+/** How often a folder that changes while it is read is read anew; the watcher tells of what follows. */
+const MAX_ATTEMPTS = 3;
 
 interface CachedFile {
   readonly digest: string;
@@ -56,6 +64,7 @@ export class FolderSource implements ConfigurationSource {
   readonly #clock: Clock;
   #cache = new Map<string, CachedFile>();
   #signature = "";
+  #watch: FolderWatch | null = null;
 
   constructor(options: { readonly paths: readonly string[]; readonly timers: TimerWheel; readonly clock: Clock }) {
     this.#paths = options.paths;
@@ -63,11 +72,24 @@ export class FolderSource implements ConfigurationSource {
     this.#clock = options.clock;
   }
 
-  /** All that the paths hold now. What cannot be read is an unreadable file in the result. */
+  /**
+   * All that the paths hold now: one state of them, not a part of the last and a part of the next, unless they change
+   * again and again while they are read. What cannot be read is an unreadable file in the result.
+   */
   read(): ParsedResources {
-    const walk = walkFolders(this.#paths);
-    // Taken before the bytes are, so that a change while reading shows as a change afterwards.
-    this.#signature = signatureOfWalk(walk);
+    let walk = walkFolders(this.#paths);
+    for (let attempt = 1; ; attempt++) {
+      // Taken before the bytes are, so that a change while reading shows as a change afterwards.
+      this.#signature = signatureOfWalk(walk);
+      const resources = this.#readAll(walk);
+      walk = walkFolders(this.#paths);
+      if (attempt < MAX_ATTEMPTS && signatureOfWalk(walk) !== this.#signature) continue;
+      this.#watch?.wasRead();
+      return resources;
+    }
+  }
+
+  #readAll(walk: Walk): ParsedResources {
     const cache = new Map<string, CachedFile>();
     const files: ParsedFile[] = walk.unreadable.map(({ problem, isMissing }) => ({ file: problem.file, isReadable: false, isMissing, isEmpty: false, objects: [], problems: [problem] }));
     const skipped: SkippedObject[] = [];
@@ -90,10 +112,23 @@ export class FolderSource implements ConfigurationSource {
         return { signature: signatureOfWalk(walk), folders: walk.folders };
       },
       known: () => this.#signature,
+      holdsSameBytes: () => this.#holdsSameBytes(),
       onChange,
     });
+    this.#watch = watch;
     watch.start();
     return () => watch.stop();
+  }
+
+  #holdsSameBytes(): boolean {
+    return walkFolders(this.#paths).files.every(({ path }) => {
+      const known = this.#cache.get(path)?.digest ?? null;
+      try {
+        return digestOf(readBytes(path)) === known;
+      } catch {
+        return known === null;
+      }
+    });
   }
 
   #readFile(path: string, cache: Map<string, CachedFile>): FileContent {
@@ -104,7 +139,7 @@ export class FolderSource implements ConfigurationSource {
       const problem: Problem = { severity: "error", file: path, line: 0, col: 0, resource: null, field: null, message: describeSystemError(error) };
       return { parsed: { file: path, isReadable: false, isMissing: false, isEmpty: false, objects: [], problems: [problem] }, skipped: [] };
     }
-    const digest = createHash("sha256").update(bytes).digest("base64");
+    const digest = digestOf(bytes);
     const previous = this.#cache.get(path);
     const content = previous?.digest === digest ? previous.content : parseFile(path, bytes);
     cache.set(path, { digest, content });

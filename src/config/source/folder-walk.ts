@@ -99,6 +99,8 @@ class Walker {
     }
     if (depth > MAX_FOLDER_DEPTH) return void this.unreadable.push(obstacle(path, `is more than ${MAX_FOLDER_DEPTH} folders deep and is not read`));
     this.folders.push(path);
+    // A mount whose source is missing makes an empty folder where a file should be.
+    if (names.length === 0 && isConfigurationName(path)) return void this.unreadable.push(obstacle(path, "is an empty folder, and by its name should be a file"));
     // `..data` and the folders it points to are Kubernetes' own; the links beside them lead to the same files.
     for (const name of names) if (!name.startsWith(".")) this.#entry(join(path, name), depth);
   }

@@ -7,8 +7,11 @@ import type { Timer, TimerWheel } from "../../core/timer-wheel.ts";
 const POLL_MS = 500;
 /** Nothing may have changed for this long before a change counts as settled. */
 const REST_MS = 100;
-/** Under writes that never rest, this long after the first of them is late enough. */
-const MAX_WAIT_MS = 400;
+/**
+ * Under writes that never rest, this long after the first of them is late enough: what is read then may be half of a
+ * change, but nobody who keeps one file busy keeps all others from being read.
+ */
+const MAX_WAIT_MS = 5_000;
 
 interface WatchOptions {
   readonly timers: TimerWheel;
@@ -17,6 +20,8 @@ interface WatchOptions {
   readonly look: () => { readonly signature: string; readonly folders: readonly string[] };
   /** The state that was last read. */
   readonly known: () => string;
+  /** Whether the files still hold the very bytes that were last read. */
+  readonly holdsSameBytes: () => boolean;
   readonly onChange: () => void;
 }
 
@@ -31,7 +36,8 @@ export class FolderWatch {
   #settle: Timer | null = null;
   #firstSeenMs = 0;
   #pending = "";
-  #wasReadInMotion = false;
+  /** What was last read was compared with the files once more, after they had rested. */
+  #isConfirmed = true;
   #isStopped = false;
 
   constructor(options: WatchOptions) {
@@ -40,7 +46,19 @@ export class FolderWatch {
 
   start(): void {
     this.#look();
+    this.wasRead();
     this.#schedulePoll();
+  }
+
+  /**
+   * To be told of each read. Two writes within one tick of the file system's clock look alike from outside, so what may
+   * have been read while it was written is compared byte by byte when it has rested.
+   */
+  wasRead(): void {
+    this.#isConfirmed = false;
+    if (this.#settle !== null || this.#isStopped) return;
+    this.#firstSeenMs = this.#options.clock.monotonicMs();
+    this.#await(this.#options.known());
   }
 
   stop(): void {
@@ -76,21 +94,17 @@ export class FolderWatch {
     this.#settle = null;
     const { signature, folders } = this.#options.look();
     this.#watchAll(folders);
-    const isAtRest = signature === this.#pending;
-    if (isAtRest) {
-      const isReadAlready = signature === this.#options.known() && !this.#wasReadInMotion;
-      this.#wasReadInMotion = false;
-      if (!isReadAlready) this.#options.onChange();
+    if (signature === this.#pending) {
+      const isUnchanged = signature === this.#options.known() && (this.#isConfirmed || this.#options.holdsSameBytes());
+      this.#isConfirmed = true;
+      if (!isUnchanged) this.#options.onChange();
       return;
     }
     if (this.#options.clock.monotonicMs() - this.#firstSeenMs >= MAX_WAIT_MS - REST_MS) {
       this.#firstSeenMs = this.#options.clock.monotonicMs();
-      // Two writes within one tick of the file system's clock look alike from outside. What is read while writes go on
-      // is therefore read once more when they have ended.
-      this.#wasReadInMotion = true;
       this.#options.onChange();
     }
-    if (!this.#isStopped) this.#await(signature);
+    if (!this.#isStopped && this.#settle === null) this.#await(signature);
   }
 
   /** Something happened in a folder. While a change settles, `#check` looks anyway. */
