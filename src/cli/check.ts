@@ -51,7 +51,7 @@ export async function check(
     if (flags.positionals.length === 0) throw new UsageError("names no folder or file to check");
     const disabled = disabledLints(flags);
     for (const path of flags.positionals) statSync(path);
-    const problems = checkPaths(flags.positionals).filter((problem) => problem.lint === undefined || !disabled.has(problem.lint));
+    const problems = checkPaths(flags.positionals).map(withName).filter((problem) => problem.lint === undefined || !disabled.has(problem.lint));
     write(format === "json" ? `${JSON.stringify(problems, null, 2)}\n` : problems.map(lineOf).join(""));
     if (format === "text") tell(`outrider check: ${countOf(problems)}\n`);
     return problems.some((problem) => problem.severity === "error" || flags.isOn("strict")) ? 1 : 0;
@@ -76,6 +76,11 @@ function disabledLints(flags: FlagValues): ReadonlySet<string> {
     if (!(LINTS as readonly string[]).includes(name)) throw new UsageError(`--disable: no lint is called ${JSON.stringify(name)}${didYouMean(name, LINTS)}`);
   }
   return new Set(names);
+}
+
+/** What the compiler says of an object that another one comes before has no name of its own. */
+function withName(problem: Problem): Problem {
+  return problem.shadowedBy === undefined ? problem : { ...problem, lint: "shadowed-object" };
 }
 
 function lineOf(problem: Problem): string {

@@ -8,14 +8,14 @@ import { compareText } from "./resource-order.ts";
 export class ProblemList {
   readonly #problems = new Map<string, Problem>();
 
-  /** The configuration is not in force as it is written. */
-  error(resource: Resource, path: Path, message: string): void {
-    this.#add(problemAt("error", resource, path, message), path);
+  /** The configuration is not in force as it is written. `lint`: the name by which `outrider check` can leave it out. */
+  error(resource: Resource, path: Path, message: string, lint?: string): void {
+    this.#add(named(problemAt("error", resource, path, message), lint), path);
   }
 
   /** It is in force, but probably not what its author meant. */
-  warning(resource: Resource, path: Path, message: string): void {
-    this.#add(problemAt("warning", resource, path, message), path);
+  warning(resource: Resource, path: Path, message: string, lint?: string): void {
+    this.#add(named(problemAt("warning", resource, path, message), lint), path);
   }
 
   /** A warning that `by` comes before the resource, which has no effect as far as the path goes. */
@@ -34,3 +34,6 @@ export class ProblemList {
   }
 }
 
+function named(problem: Problem, lint: string | undefined): Problem {
+  return lint === undefined ? problem : { ...problem, lint };
+}

@@ -1,15 +1,18 @@
 import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
-import type { Destination } from "../kinds/virtual-service.ts";
+import { didYouMean } from "../kinds/suggestion.ts";
+import type { Destination, HttpRule } from "../kinds/virtual-service.ts";
 import type { Path } from "../resource.ts";
 import { hostOf } from "./destination-rule-index.ts";
 import { selects } from "./export-to.ts";
-import { isSubsetOfHost, matchesHost, qualifyHost } from "./host-name.ts";
+import { HostIndex } from "./host-index.ts";
+import { qualifyHost } from "./host-name.ts";
+import { HostSuggestions } from "./host-suggestion.ts";
 import { classOf } from "./port-protocol.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { oldestFirst } from "./resource-order.ts";
 import type { ServiceRegistry } from "./service-registry.ts";
 import { portOf } from "./service.ts";
-import type { Service } from "./service.ts";
+import type { Service, ServiceEndpoint } from "./service.ts";
 import { MESH_GATEWAY, hostsOf } from "./virtual-service-index.ts";
 import type { VirtualService } from "./virtual-service-index.ts";
 
@@ -26,23 +29,26 @@ export function reportReferences(resources: readonly AnyResource[], registry: Se
 }
 
 class ReferenceCheck {
-  readonly #services = new Map<string, Service>();
+  readonly #services: HostIndex<Service>;
   readonly #aliases: ReadonlyMap<string, string>;
-  readonly #rules: readonly ResourceOf<"DestinationRule">[];
+  readonly #rules: HostIndex<ResourceOf<"DestinationRule">>;
+  readonly #suggestions: HostSuggestions;
   readonly #problems: ProblemList;
 
   constructor(registry: ServiceRegistry, rules: readonly ResourceOf<"DestinationRule">[], problems: ProblemList) {
-    for (const service of registry.services.toReversed()) this.#services.set(service.host, service);
+    this.#services = new HostIndex(registry.services.map((service) => [service.host, service] as const));
     this.#aliases = registry.aliases;
-    this.#rules = rules;
+    this.#rules = new HostIndex(rules.map((rule) => [hostOf(rule), rule] as const));
+    this.#suggestions = new HostSuggestions(this.#services.hosts);
     this.#problems = problems;
   }
 
   virtualService(resource: VirtualService): void {
     const isForSidecars = (resource.spec.gateways ?? [MESH_GATEWAY]).includes(MESH_GATEWAY);
     hostsOf(resource).forEach((host, index) => {
-      if (!isForSidecars || [...this.#services.keys()].some((known) => matchesHost(known, host))) return;
-      this.#problems.warning(resource, ["spec", "hosts", index], `no Service or ServiceEntry has the host ${host}: the rules have effect on port 80 only`);
+      if (!isForSidecars || this.#services.overlaps(host)) return;
+      this.#problems.warning(resource, ["spec", "hosts", index],
+        `no Service or ServiceEntry has the host ${host}: the rules have effect on port 80 only${this.#suggestions.of(host)}`, "unknown-host");
     });
     for (const kind of ["http", "tcp", "tls"] as const) {
       const outcome = kind === "http" ? "requests sent there are answered 503" : "connections sent there are refused";
@@ -50,57 +56,72 @@ class ReferenceCheck {
         rule.route.forEach((route, at) => this.#destination(resource, route.destination, ["spec", kind, index, "route", at, "destination"], outcome));
       });
     }
+    resource.spec.http.forEach((rule, index) => this.#mirrors(resource, rule, ["spec", "http", index]));
     if (isForSidecars) this.#tlsPorts(resource);
+  }
+
+  #mirrors(resource: VirtualService, rule: HttpRule, path: Path): void {
+    const outcome = "no copy is sent there";
+    if (rule.mirror !== undefined) this.#destination(resource, rule.mirror, [...path, "mirror"], outcome);
+    rule.mirrors.forEach(({ destination }, at) => this.#destination(resource, destination, [...path, "mirrors", at, "destination"], outcome));
   }
 
   /** A `tls` rule on a port that is not declared TLS does nothing, and nothing else would say so. */
   #tlsPorts(resource: VirtualService): void {
     if (resource.spec.tls.length === 0) return;
-    const own = [...this.#services.values()].filter((service) => hostsOf(resource).some((host) => isSubsetOfHost(service.host, host)));
+    const own = [...new Set(hostsOf(resource).flatMap((host) => this.#services.within(host)))];
     const ports = own.flatMap((service) => service.ports).filter((port) => classOf(port.protocol) === "tls");
     if (own.length === 0) return;
     resource.spec.tls.forEach((rule, index) => rule.match.forEach((block, at) => {
       if (block.gateways.length > 0 && !block.gateways.includes(MESH_GATEWAY)) return;
       if (ports.some((port) => block.port === undefined || port.number === block.port)) return;
       const what = block.port === undefined ? "none of the hosts has a port" : `port ${block.port} of the hosts is not`;
-      this.#problems.warning(resource, ["spec", "tls", index, "match", at], `${what} declared TLS or HTTPS: the match has no effect`);
+      this.#problems.warning(resource, ["spec", "tls", index, "match", at], `${what} declared TLS or HTTPS: the match has no effect; name the port tls-... or https-..., or set its appProtocol`, "tls-match-without-tls-port");
     }));
   }
 
   destinationRule(rule: ResourceOf<"DestinationRule">): void {
-    const services = [...this.#services.values()].filter((service) => isSubsetOfHost(service.host, hostOf(rule)));
+    const services = this.#services.within(hostOf(rule));
     if (services.length === 0) {
-      this.#problems.warning(rule, ["spec", "host"], `no Service or ServiceEntry has the host ${hostOf(rule)}: the rule has no effect`);
+      this.#problems.warning(rule, ["spec", "host"], `no Service or ServiceEntry has the host ${hostOf(rule)}: the rule has no effect${this.#suggestions.of(hostOf(rule))}`, "unknown-host");
       return;
     }
     const endpoints = services.flatMap((service) => service.ports).flatMap((port) => port.endpoints);
     if (endpoints.length === 0) return;
     rule.spec.subsets.forEach((subset, index) => {
       if (endpoints.some((endpoint) => selects(subset.labels, endpoint.labels))) return;
-      this.#problems.warning(rule, ["spec", "subsets", index, "labels"], `no endpoint of ${hostOf(rule)} has these labels: requests to subset ${subset.name} are answered 503`);
+      this.#problems.warning(rule, ["spec", "subsets", index, "labels"], `no endpoint of ${hostOf(rule)} has these labels: requests to subset ${subset.name} are answered 503${this.#similarLabel(subset.labels, endpoints)}`, "empty-subset");
     });
   }
 
   #destination(resource: VirtualService, destination: Destination, path: Path, outcome: string): void {
     const written = qualifyHost(destination.host, resource.metadata.namespace);
     const host = this.#aliases.get(written) ?? written;
-    const service = this.#services.get(host);
+    const [service] = this.#services.at(host);
     if (service === undefined) {
-      this.#problems.error(resource, [...path, "host"], `no Service or ServiceEntry has the host ${host}: ${outcome}`);
+      this.#problems.error(resource, [...path, "host"], `no Service or ServiceEntry has the host ${host}: ${outcome}${this.#suggestions.of(host)}`, "unknown-host");
       return;
     }
     const number = destination.port?.number;
     if (number !== undefined && portOf(service, number) === null) {
-      this.#problems.error(resource, [...path, "port", "number"], `${host} has no port ${number}: ${outcome}`);
+      this.#problems.error(resource, [...path, "port", "number"], `${host} has no port ${number}: ${outcome}; its ports are ${service.ports.map((port) => port.number).join(", ")}`, "unknown-port");
     } else if (number === undefined && service.ports.length > 1) {
-      this.#problems.warning(resource, path, `${host} has several ports: without port.number traffic goes to the port it arrived on`);
+      this.#problems.warning(resource, path, `${host} has several ports: without port.number traffic goes to the port it arrived on`, "ambiguous-port");
     }
     const { subset } = destination;
-    if (subset === undefined || subset === "" || this.#hasSubset(host, subset)) return;
-    this.#problems.error(resource, [...path, "subset"], `no DestinationRule defines a subset ${JSON.stringify(subset)} of ${host}: ${outcome}`);
+    if (subset === undefined || subset === "") return;
+    const known = this.#rules.covering(host).flatMap((rule) => rule.spec.subsets.map(({ name }) => name));
+    if (known.includes(subset)) return;
+    this.#problems.error(resource, [...path, "subset"],
+      `no DestinationRule defines a subset ${JSON.stringify(subset)} of ${host}: ${outcome}${didYouMean(subset, known)}`, "unknown-subset");
   }
 
-  #hasSubset(host: string, name: string): boolean {
-    return this.#rules.some((rule) => isSubsetOfHost(host, hostOf(rule)) && rule.spec.subsets.some((subset) => subset.name === name));
+  /** The value that some endpoint has in place of one that none has. */
+  #similarLabel(labels: Readonly<Record<string, string>>, endpoints: readonly ServiceEndpoint[]): string {
+    for (const [key, value] of Object.entries(labels)) {
+      const values = new Set(endpoints.flatMap((endpoint) => (Object.hasOwn(endpoint.labels, key) ? [endpoint.labels[key] as string] : [])));
+      if (!values.has(value)) return didYouMean(value, [...values]);
+    }
+    return "";
   }
 }

@@ -1,5 +1,6 @@
 import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
 import { ofKind } from "../kinds/kind-specs.ts";
+import { didYouMean } from "../kinds/suggestion.ts";
 import type { Path, Resource } from "../resource.ts";
 import { selects } from "./export-to.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
@@ -21,7 +22,7 @@ export function reportSelectors(resources: readonly AnyResource[], pods: PodInde
     const others = isForAll ? [...known.values()].flat() : known.get(namespace) ?? [];
     const isOwn = (isForAll || namespace === self.namespace) && selects(selector, self.labels);
     if (others.length === 0 || isOwn || others.some((labels) => selects(selector, labels))) return;
-    problems.warning(resource, path, "selects no workload of the configuration");
+    problems.warning(resource, path, `selects no workload of the configuration: ${missingLabel(selector, others)}`, "selects-nothing");
   };
   for (const policy of ofKind(resources, "AuthorizationPolicy")) {
     check(policy, ["spec", "selector"], policy.spec.selector?.matchLabels, policy.metadata.namespace === mesh.rootNamespace);
@@ -35,7 +36,22 @@ export function reportSelectors(resources: readonly AnyResource[], pods: PodInde
   }
   for (const rule of ofKind(resources, "DestinationRule")) check(rule, ["spec", "workloadSelector"], rule.spec.workloadSelector?.matchLabels, false);
   for (const entry of ofKind(resources, "ServiceEntry")) check(entry, ["spec", "workloadSelector"], entry.spec.workloadSelector?.labels, false);
+  for (const policy of ofKind(resources, "RequestAuthentication")) {
+    check(policy, ["spec", "selector"], policy.spec.selector?.matchLabels, policy.metadata.namespace === mesh.rootNamespace);
+  }
+  for (const telemetry of ofKind(resources, "Telemetry")) check(telemetry, ["spec", "selector"], telemetry.spec.selector?.matchLabels, false);
+  for (const rule of ofKind(resources, "DestinationRule")) check(rule, ["spec", "workloadSelector"], rule.spec.workloadSelector?.matchLabels, false);
   for (const sidecar of ofKind(resources, "Sidecar")) check(sidecar, ["spec", "workloadSelector"], sidecar.spec.workloadSelector?.labels, false);
+}
+
+/** The label that nobody has, with the one that was probably meant. */
+function missingLabel(selector: Labels, workloads: readonly Labels[]): string {
+  for (const [key, value] of Object.entries(selector)) {
+    const values = new Set(workloads.filter((labels) => Object.hasOwn(labels, key)).map((labels) => labels[key] as string));
+    if (values.size === 0) return `none has a label ${key}${didYouMean(key, [...new Set(workloads.flatMap((labels) => Object.keys(labels)))])}`;
+    if (!values.has(value)) return `none has the label ${key}: ${value}${didYouMean(value, [...values])}`;
+  }
+  return "none has all of these labels together";
 }
 
 function workloadsByNamespace(resources: readonly AnyResource[], pods: PodIndex): Map<string, Labels[]> {

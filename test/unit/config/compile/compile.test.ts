@@ -129,6 +129,6 @@ kind: AuthorizationPolicy
 metadata: { name: p, namespace: default }
 spec: { selector: { matchLabels: { app: ${app} } }, rules: [{}] }
 `;
-  expect(compileYaml(policy("review")).problems).toEqual(["warning: AuthorizationPolicy default/p: spec.selector: selects no workload of the configuration"]);
+  expect(compileYaml(policy("review")).problems).toEqual(["warning: AuthorizationPolicy default/p: spec.selector: selects no workload of the configuration: none has the label app: review; did you mean \"reviews\"?"]);
   expect(compileYaml(policy("reviews")).problems).toEqual([]);
 });
