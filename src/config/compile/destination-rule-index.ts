@@ -1,7 +1,8 @@
 import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
 import type { Subset, TrafficPolicy } from "../kinds/destination-rule.ts";
 import { isExportedTo, selects } from "./export-to.ts";
-import { compareSpecificity, isSubsetOfHost, qualifyHost } from "./host-name.ts";
+import { HostIndex } from "./host-index.ts";
+import { compareSpecificity, qualifyHost } from "./host-name.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { oldestFirst } from "./resource-order.ts";
@@ -27,13 +28,15 @@ export interface ServicePolicy {
 
 /** Finds the DestinationRule for a service as one client sees it (spec/04 4.1). */
 export class DestinationRules {
-  readonly #rules: readonly DestinationRule[];
+  /** By namespace, the oldest first. */
+  readonly #rules: ReadonlyMap<string, HostIndex<DestinationRule>>;
   readonly #client: WorkloadIdentity;
   readonly #mesh: MeshSettings;
   readonly #problems: ProblemList;
 
   constructor(resources: readonly AnyResource[], client: WorkloadIdentity, mesh: MeshSettings, problems: ProblemList) {
-    this.#rules = oldestFirst(resources, "DestinationRule");
+    const byNamespace = Map.groupBy(oldestFirst(resources, "DestinationRule"), (rule) => rule.metadata.namespace);
+    this.#rules = new Map([...byNamespace].map(([namespace, rules]) => [namespace, new HostIndex(rules.map((rule) => [hostOf(rule), rule]))]));
     this.#client = client;
     this.#mesh = mesh;
     this.#problems = problems;
@@ -42,8 +45,7 @@ export class DestinationRules {
   /** Null where no rule applies. */
   of(service: Service): ServicePolicy | null {
     for (const namespace of this.#tiers(service)) {
-      const candidates = this.#rules.filter((rule) => rule.metadata.namespace === namespace
-        && isSubsetOfHost(service.host, hostOf(rule)) && this.#isVisible(rule));
+      const candidates = (this.#rules.get(namespace)?.covering(service.host) ?? []).filter((rule) => this.#isVisible(rule));
       if (candidates.length > 0) return this.#choose(candidates);
     }
     return null;

@@ -7,8 +7,8 @@ import { compareText } from "./resource-order.ts";
  */
 export class HostIndex<T> {
   readonly #byHost = new Map<string, T[]>();
-  /** Every name backwards, sorted, so that names with one ending stand together. */
-  readonly #reversed: readonly { readonly key: string; readonly host: string }[];
+  /** Every name backwards, sorted, so that names with one ending stand together; made when first asked for. */
+  #reversed: readonly { readonly key: string; readonly host: string }[] | null = null;
   readonly #hasWildcards: boolean;
 
   /** @param entries host, as `qualifyHost` writes it, and what it stands for; the order within one host is kept. */
@@ -18,9 +18,7 @@ export class HostIndex<T> {
       if (known === undefined) this.#byHost.set(host, [value]);
       else known.push(value);
     }
-    const hosts = [...this.#byHost.keys()];
-    this.#hasWildcards = hosts.some(isWildcard);
-    this.#reversed = hosts.map((host) => ({ key: reverse(host), host })).toSorted((a, b) => compareText(a.key, b.key));
+    this.#hasWildcards = this.hosts.some(isWildcard);
   }
 
   /** Every name there is, each once. */
@@ -33,7 +31,7 @@ export class HostIndex<T> {
     return this.#byHost.get(host) ?? [];
   }
 
-  /** What stands under this name or under a wildcard that covers it. */
+  /** What stands under this name or under a wildcard that covers it, the most specific first. */
   covering(host: string): T[] {
     const found = [...this.at(host)];
     if (!this.#hasWildcards) return found;
@@ -49,8 +47,10 @@ export class HostIndex<T> {
     if (!isWildcard(pattern)) return [...this.at(pattern)];
     const ending = reverse(pattern.slice(1));
     const found: T[] = [];
-    for (let at = this.#firstFrom(ending); at < this.#reversed.length; at++) {
-      const entry = this.#reversed[at];
+    // Most configurations ask for no wildcard.
+    const reversed = this.#reversed ??= this.hosts.map((host) => ({ key: reverse(host), host })).toSorted((a, b) => compareText(a.key, b.key));
+    for (let at = firstFrom(reversed, ending); at < reversed.length; at++) {
+      const entry = reversed[at];
       if (entry === undefined || !entry.key.startsWith(ending)) break;
       if (isSubsetOfHost(entry.host, pattern)) found.push(...this.at(entry.host));
     }
@@ -61,18 +61,18 @@ export class HostIndex<T> {
   overlaps(host: string): boolean {
     return this.within(host).length > 0 || this.covering(host).length > 0;
   }
+}
 
-  /** Index of the first reversed name that is not before `key`. */
-  #firstFrom(key: string): number {
-    let low = 0;
-    let high = this.#reversed.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#reversed[middle]?.key ?? "") < key) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+/** Index of the first name that is not before `key`. */
+function firstFrom(sorted: readonly { readonly key: string }[], key: string): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((sorted[middle]?.key ?? "") < key) low = middle + 1;
+    else high = middle;
   }
+  return low;
 }
 
 function reverse(text: string): string {

@@ -1,6 +1,7 @@
 import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
 import { isExportedTo } from "./export-to.ts";
-import { compareSpecificity, isSubsetOfHost, isWildcard, qualifyHost } from "./host-name.ts";
+import { HostIndex } from "./host-index.ts";
+import { qualifyHost } from "./host-name.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { oldestFirst } from "./resource-order.ts";
@@ -26,8 +27,7 @@ export function hostsOf(resource: VirtualService): string[] {
 export class VirtualServiceIndex {
   /** By host, the oldest only. */
   readonly #byHost = new Map<string, VirtualService>();
-  /** Those with a star, the most specific first. */
-  readonly #wildcards: readonly string[];
+  readonly #index: HostIndex<VirtualService>;
 
   /** @param resources oldest first. */
   constructor(resources: readonly VirtualService[], problems: ProblemList) {
@@ -41,15 +41,12 @@ export class VirtualServiceIndex {
         }
       });
     }
-    this.#wildcards = [...this.#byHost.keys()].filter(isWildcard).toSorted(compareSpecificity);
+    this.#index = new HostIndex(this.#byHost);
   }
 
   /** The one for a service's host: by its exact name, else by the most specific wildcard. */
   of(host: string): VirtualService | null {
-    const exact = this.#byHost.get(host);
-    if (exact !== undefined) return exact;
-    const pattern = this.#wildcards.find((candidate) => isSubsetOfHost(host, candidate));
-    return pattern === undefined ? null : this.#byHost.get(pattern) ?? null;
+    return this.#index.covering(host)[0] ?? null;
   }
 
   /** The hosts each VirtualService is in force for, in the order of the resources given. */
