@@ -15,6 +15,8 @@ export interface RunningProxyOptions {
   readonly files: Readonly<Record<string, string>>;
   readonly hasCertificates?: boolean;
   readonly flags?: readonly string[];
+  /** Folder of an earlier one that is started again; files add to what it holds. */
+  readonly folder?: string;
 }
 
 /** `outrider ARGS...` as a child process with an environment of its own. */
@@ -28,8 +30,8 @@ export class RunningProxy {
   readonly program: RunningProgram;
 
   private constructor(options: RunningProxyOptions) {
-    this.folder = mkdtempSync(join(tmpdir(), "outrider-proxy-"));
-    for (const name of ["config", "certs"]) mkdirSync(join(this.folder, name));
+    this.folder = options.folder ?? mkdtempSync(join(tmpdir(), "outrider-proxy-"));
+    for (const name of ["config", "certs"]) mkdirSync(join(this.folder, name), { recursive: true });
     for (const [name, text] of Object.entries(options.files)) this.write(name, text);
     if (options.hasCertificates ?? true) this.writeCertificates();
     const flags = options.flags ?? [];
