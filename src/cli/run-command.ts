@@ -13,6 +13,7 @@ const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map([
   ["proxy", { does: "runs the sidecar", load: async () => (await import("./proxy.ts")).proxy }],
   ["init", { does: "installs, prints or removes the capture rules", load: async () => (await import("./init.ts")).init }],
   ["check", { does: "lints configuration", load: async () => (await import("./check.ts")).check }],
+  ["test", { does: "runs *.meshtest.yaml: requests, and what must become of them", load: async () => (await import("./test.ts")).test }],
   ["explain", { does: "tells what becomes of requests, without sending them", load: async () => (await import("./explain.ts")).explain }],
   ["certs", { does: "makes certificates for development", load: async () => (await import("./certs.ts")).certs }],
   ["demo", { does: "runs a whole mesh on this machine and checks what it says", load: async () => (await import("./demo.ts")).demo }],
