@@ -1,8 +1,16 @@
-import type { Http2SessionStream } from "./http2-session-stream.ts";
+import type { Http2BodyLength } from "./http2-body-length.ts";
+import type { Http2SendWindow } from "./http2-send-window.ts";
 import type { Http2StallLimits } from "./http2-stall-limits.ts";
 
 /** A check that comes later than this was kept from coming by us, and what the peer has sent since may be unread. */
 const MAX_COUNTED_MS = 2_000;
+
+/** The stream, as far as it is watched. */
+interface WatchedStream {
+  /** Holds the peer's body against its announced length; null when none was announced. */
+  readonly expected: Http2BodyLength | null;
+  readonly sendWindow: Http2SendWindow;
+}
 
 /** What ran out: patience with the peer's body, or with its reading. */
 export type Http2Late = "slow-body" | "stalled";
@@ -25,7 +33,7 @@ export class Http2StreamPatience {
   /** Since when the peer has taken nothing; -1: nothing waits for it. */
   #stuckAtMs = -1;
 
-  constructor(limits: Http2StallLimits, stream: Http2SessionStream, nowMs: number) {
+  constructor(limits: Http2StallLimits, stream: WatchedStream, nowMs: number) {
     this.#limits = limits;
     this.#checkedAtMs = nowMs;
     this.#leftMs = limits.bodyGraceMs;
@@ -34,14 +42,14 @@ export class Http2StreamPatience {
   }
 
   /** `owesBody`, `owesReading`: what of the two the peer owes now. `isHeld`: it is us who keep the body from coming. */
-  check(stream: Http2SessionStream, owesBody: boolean, owesReading: boolean, isHeld: boolean, nowMs: number): Http2Late | null {
+  check(stream: WatchedStream, owesBody: boolean, owesReading: boolean, isHeld: boolean, nowMs: number): Http2Late | null {
     const elapsedMs = Math.min(nowMs - this.#checkedAtMs, MAX_COUNTED_MS);
     this.#checkedAtMs = nowMs;
     if (owesBody && this.#isBodyLate(stream, elapsedMs, isHeld)) return "slow-body";
     return this.#isReaderStuck(stream, owesReading, nowMs) ? "stalled" : null;
   }
 
-  #isBodyLate({ expected }: Http2SessionStream, elapsedMs: number, isHeld: boolean): boolean {
+  #isBodyLate({ expected }: WatchedStream, elapsedMs: number, isHeld: boolean): boolean {
     const { bodyGraceMs, minBodyBytesPerSecond } = this.#limits;
     const left = expected === null ? 0 : expected.left;
     const came = this.#bodyLeft - left;
@@ -53,7 +61,7 @@ export class Http2StreamPatience {
     return this.#leftMs <= 0;
   }
 
-  #isReaderStuck({ sendWindow }: Http2SessionStream, owesReading: boolean, nowMs: number): boolean {
+  #isReaderStuck({ sendWindow }: WatchedStream, owesReading: boolean, nowMs: number): boolean {
     const { stalledMs } = this.#limits;
     const isStuck = owesReading && stalledMs > 0 && sendWindow.taken === this.#taken;
     this.#taken = sendWindow.taken;
