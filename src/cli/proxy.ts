@@ -4,6 +4,7 @@ import { type ProxyOptions, runProxy } from "../main.ts";
 import { isLogLevel } from "../telemetry/log.ts";
 import { describeFlags, type FlagValues, readFlags, UsageError } from "./command-flags.ts";
 import { PROXY_FLAGS } from "./proxy-flags.ts";
+import { startSettings } from "./start-settings.ts";
 import { VERSION } from "./version.ts";
 import { workloadFromEnvironment } from "./workload-environment.ts";
 
@@ -24,10 +25,26 @@ export async function proxy(args: readonly string[], environment: NodeJS.Process
       process.stdout.write(HELP + describeFlags(PROXY_FLAGS));
       return 0;
     }
-    return await runProxy(toOptions(flags, environment));
+    return await runProxy(configuredOptions(flags, args, environment));
   } catch (error) {
     process.stderr.write(`outrider proxy: ${(error as Error).message}\n`);
     return 2;
+  }
+}
+
+/** The options with what the configuration says of them below the command line and the environment. @throws UsageError */
+function configuredOptions(flags: FlagValues, args: readonly string[], environment: NodeJS.ProcessEnv): ProxyOptions {
+  const own = toOptions(flags, environment);
+  const settings = startSettings(own.configPaths, own.workload);
+  if (settings.size === 0) return own;
+  const given = Object.entries(environment).filter(([, value]) => value !== "");
+  const merged = { ...Object.fromEntries(settings), ...Object.fromEntries(given) };
+  try {
+    return toOptions(readFlags(PROXY_FLAGS, args, merged) ?? flags, environment);
+  } catch (error) {
+    // Its own arguments were good: what the mesh says of them must not keep a pod from starting.
+    process.stderr.write(`outrider proxy: ProxyConfig is not obeyed: ${(error as Error).message}\n`);
+    return own;
   }
 }
 

@@ -5,6 +5,7 @@ import { providerKinds } from "./extension-provider.ts";
 import { hostNameFault } from "./host-name.ts";
 import { checkLocality, checkZoneAware } from "./locality-check.ts";
 import type { MeshConfigSpec, MeshRetryPolicy } from "./mesh-config.ts";
+import { checkProxyStart } from "./proxy-environment.ts";
 import type { Report } from "./report.ts";
 import { retryOnFault } from "./retry-conditions.ts";
 
@@ -56,6 +57,8 @@ export function checkMeshConfig(spec: MeshConfigSpec, report: Report): void {
   checkRetryPolicy(spec.defaultInboundHttpRetryPolicy, ["defaultInboundHttpRetryPolicy"], report);
   checkDefaultTrafficPolicy(spec, report);
   checkProviders(spec, report);
+  const { concurrency, proxyMetadata } = spec.defaultConfig ?? {};
+  checkProxyStart(concurrency, proxyMetadata, { concurrency: ["defaultConfig", "concurrency"], environment: ["defaultConfig", "proxyMetadata"] }, report);
   if (spec.localityLbSetting !== undefined) checkLocality(spec.localityLbSetting, ["localityLbSetting"], report);
   if (spec.zoneAwareLbSetting !== undefined) checkZoneAware(spec.zoneAwareLbSetting, ["zoneAwareLbSetting"], report);
   for (const field of ["defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo"] as const) {

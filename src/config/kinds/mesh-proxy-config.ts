@@ -60,7 +60,8 @@ export const meshProxyConfig = object({
 });
 
 const AGENT = "it is for Istio's own agent and Envoy, which are not there";
-const CONSEQUENCES: Readonly<Record<keyof v.InferOutput<typeof meshProxyConfig>, string>> = {
+/** `concurrency` and `proxyMetadata` are obeyed when a proxy starts. */
+const CONSEQUENCES: Readonly<Record<Exclude<keyof v.InferOutput<typeof meshProxyConfig>, "concurrency" | "proxyMetadata">, string>> = {
   configPath: AGENT, binaryPath: AGENT, customConfigFile: AGENT, proxyBootstrapTemplatePath: AGENT, runtimeValues: AGENT, sds: AGENT, statNameLength: AGENT,
   discoveryAddress: "there is no control plane to ask: configuration comes from the folders of --config",
   discoveryRefreshDelay: "there is no control plane to ask: configuration comes from the folders of --config",
@@ -72,9 +73,7 @@ const CONSEQUENCES: Readonly<Record<keyof v.InferOutput<typeof meshProxyConfig>,
   envoyAccessLogService: "the access log is not sent there",
   proxyAdminPort: "use --admin-port", statusPort: "use --status-port",
   availabilityZone: "the zone is that of the workload's own endpoint",
-  concurrency: "the number of data threads stays as it is; use --concurrency or OUTRIDER_CONCURRENCY",
   interceptionMode: "use --istio-inbound-interception-mode of `outrider init`",
-  proxyMetadata: "a running process takes no environment from here; set it on the container",
   extraStatTags: "labels are added without being announced", proxyStatsMatcher: "all metrics are there without being asked for",
   gatewayTopology: "it is for gateways", meshId: "telemetry does not name the mesh",
   readinessProbe: "the application's readiness is asked by the kubelet through the status port",

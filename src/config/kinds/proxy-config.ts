@@ -1,6 +1,8 @@
 import * as v from "valibot";
 import { integer, mapOf, object, text } from "./field.ts";
+import { checkProxyStart } from "./proxy-environment.ts";
 import { selector } from "./policy-target.ts";
+import type { Report } from "./report.ts";
 import type { UnsupportedField } from "./unsupported-fields.ts";
 
 const value = v.pipe(text, v.maxLength(2048, "must be at most 2048 characters long"));
@@ -18,7 +20,10 @@ export type ProxyConfigSpec = v.InferOutput<typeof proxyConfig>;
 
 /** Accepted, and not obeyed yet. */
 export const PROXY_CONFIG_UNSUPPORTED: readonly UnsupportedField[] = [
-  { path: "concurrency", consequence: "the number of data threads stays as it is; use --concurrency or OUTRIDER_CONCURRENCY" },
-  { path: "environmentVariables", consequence: "a running process takes no environment from here; set it on the container" },
   { path: "image", consequence: "the image is whatever runs already" },
 ];
+
+/** Names what of it has no effect. */
+export function checkProxyConfig(spec: ProxyConfigSpec, report: Report): void {
+  checkProxyStart(spec.concurrency, spec.environmentVariables, { concurrency: ["concurrency"], environment: ["environmentVariables"] }, report);
+}

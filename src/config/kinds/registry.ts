@@ -13,7 +13,7 @@ import { checkMeshConfig } from "./mesh-config-check.ts";
 import { MESH_CONFIG_UNSUPPORTED } from "./mesh-config-unsupported.ts";
 import { peerAuthentication } from "./peer-authentication.ts";
 import { checkPeerAuthentication } from "./peer-authentication-check.ts";
-import { PROXY_CONFIG_UNSUPPORTED, proxyConfig } from "./proxy-config.ts";
+import { PROXY_CONFIG_UNSUPPORTED, checkProxyConfig, proxyConfig } from "./proxy-config.ts";
 import { requestAuthentication } from "./request-authentication.ts";
 import { checkRequestAuthentication } from "./request-authentication-check.ts";
 import { SERVICE_ENTRY_UNSUPPORTED, serviceEntry } from "./service-entry.ts";
@@ -54,7 +54,7 @@ const DEFINITIONS: { readonly [K in Kind]: KindDefinition<K> } = {
     unsupportedKind: "SECURITY: tokens (JWT) are not verified; requests with a forged, expired or missing token pass this object, and policies on request principals or claims see none",
   }),
   Telemetry: istio({ kind: "Telemetry", apiVersions: versions("telemetry.istio.io", "v1", "v1alpha1"), schema: telemetry, check: checkTelemetry, unsupported: TELEMETRY_UNSUPPORTED }),
-  ProxyConfig: istio({ kind: "ProxyConfig", apiVersions: versions("networking.istio.io", "v1beta1"), schema: proxyConfig, unsupported: PROXY_CONFIG_UNSUPPORTED }),
+  ProxyConfig: istio({ kind: "ProxyConfig", apiVersions: versions("networking.istio.io", "v1beta1"), schema: proxyConfig, check: checkProxyConfig, unsupported: PROXY_CONFIG_UNSUPPORTED }),
   Gateway: istio({
     kind: "Gateway", apiVersions: NETWORKING, schema: gateway,
     unsupportedKind: "a sidecar serves no gateway; only VirtualServices bound to \"mesh\" apply",
