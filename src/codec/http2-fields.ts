@@ -30,14 +30,17 @@ export class Http2Fields implements HpackSink {
   decodedBytes = 0;
   hasPseudo = false;
   readonly #limits: Http2Limits;
+  readonly #keepsCookieLines: boolean;
   #count = 0;
   #crumbs = 0;
   /** Where in `headers` the cookie stands, or -1. */
   #cookieAt = -1;
   #hasRegular = false;
 
-  constructor(limits: Http2Limits) {
+  /** `keepsCookieLines`: cookie fields stay apart, as lines of HTTP/1, until `joinCookies` says that they are crumbs. */
+  constructor(limits: Http2Limits, keepsCookieLines = false) {
     this.#limits = limits;
+    this.#keepsCookieLines = keepsCookieLines;
   }
 
   /** Begins another block. */
@@ -154,12 +157,25 @@ export class Http2Fields implements HpackSink {
     }
   }
 
+  /** The message is not HTTP/1's: cookie fields that were kept apart become one after all. */
+  joinCookies(): void {
+    if (!this.#keepsCookieLines || this.#crumbs < 2) return;
+    const { names, keys, values } = this.headers;
+    const first = keys.indexOf("cookie");
+    values[first] = this.headers.all("cookie").filter((crumb) => crumb !== "").join("; ");
+    for (let index = keys.lastIndexOf("cookie"); index > first; index = keys.lastIndexOf("cookie")) {
+      names.splice(index, 1);
+      keys.splice(index, 1);
+      values.splice(index, 1);
+    }
+  }
+
   /** Crumbs of a cookie become one field where the first of them stood (RFC 9113 section 8.2.3). It is never indexed anyway. */
   #cookie(value: string): void {
     const { headers } = this;
     if (++this.#crumbs > this.#limits.maxCookieCrumbs) {
       this.isTooLarge = true;
-    } else if (this.#cookieAt < 0) {
+    } else if (this.#cookieAt < 0 || this.#keepsCookieLines) {
       this.#count++;
       this.#cookieAt = headers.length;
       headers.appendKeyed("cookie", "cookie", value);

@@ -51,7 +51,8 @@ export function toRequestHead(fields: Http2Fields, endsStream: boolean, rules: H
     head.contentLength = 0;
   }
   if (fields.expect !== null) readExpect(fields.expect, head);
-  if (rules.restoresSpelling && fields.spelling !== null) restoreRequest(fields.spelling, head);
+  if (fields.spelling === null) fields.joinCookies();
+  else if (rules.restoresSpelling) restoreRequest(fields.spelling, head);
   return head;
 }
 

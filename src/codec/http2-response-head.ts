@@ -35,7 +35,8 @@ export function toResponseHead(fields: Http2Fields, endsStream: boolean, answere
   const told = isTunnel && answered.upgrade !== null ? 101 : status;
   const head = new ResponseHead(told, reasonPhrase(told), fields.headers, length);
   head.version = "HTTP/2";
-  if (restoresSpelling && fields.spelling !== null) restoreResponse(fields.spelling, head);
+  if (fields.spelling === null) fields.joinCookies();
+  else if (restoresSpelling) restoreResponse(fields.spelling, head);
   return head;
 }
 

@@ -37,7 +37,7 @@ export abstract class Http2Session extends Http2Streams implements Http2FrameHan
 
   constructor(side: "server" | "client", output: Http2Output, owner: Http2SessionOwner, options: Http2SessionOptions, clock: Clock) {
     super(output, owner, options, clock);
-    this.fields = new Http2Fields(options.limits);
+    this.fields = new Http2Fields(options.limits, options.isHop);
     this.#reader = new Http2FrameReader(this, { side, limits: options.limits });
     this.#decoder = new HpackDecoder(Math.max(options.headerTableBytes, DEFAULT_TABLE_BYTES));
   }

@@ -7,8 +7,8 @@ const SLOTS = 64;
 const MAX_KEPT_NAMES = 40;
 const MAX_KEPT_LENGTH = 1024;
 
-/** Of several fields with these names HTTP/2 carries one, in the place of the first. */
-const JOINED: ReadonlySet<string> = new Set(["cookie", "te"]);
+/** Of several fields with this name HTTP/2 carries one, in the place of the first. */
+const JOINED = "te";
 
 /** The names of a head written lately, and the list made of them. */
 class KeptList {
@@ -79,7 +79,7 @@ function build({ names, keys }: HeaderList): string {
     const name = names[index] as string;
     const key = keys[index] as string;
     const isRepeated = keys.indexOf(key) !== index;
-    if (isRepeated && JOINED.has(key)) continue;
+    if (isRepeated && key === JOINED) continue;
     all.push(name);
     if (name === key) continue;
     spelled.push(name);

@@ -6,7 +6,7 @@ import { isToken, syntaxError } from "./http1-syntax.ts";
 /*
  * What HTTP/2 has no place for and an HTTP/1 message must get back at the far end of the hop between two of us: the
  * spelling of its field names, its version and its reason phrase. One private field carries it; its presence says that
- * the message is HTTP/1. The same application spells the same names in the same order, so the value repeats, and HPACK
+ * the message is HTTP/1, whose Cookie lines stay as many as they were. The same application spells the same names in the same order, so the value repeats, and HPACK
  * makes one octet of it.
  *
  *     value  = [ item *( "," item ) ] [ ";" reason ";" ]

@@ -31,6 +31,7 @@ const REQUESTS: readonly (readonly [string, string])[] = [
   ["a body in chunks with trailers", "PUT / HTTP/1.1\r\nHost: reviews\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-SUM: 1\r\nx-sum2: 2\r\n\r\n"],
   ["te: trailers", "GET / HTTP/1.1\r\nHost: reviews\r\nTE: trailers, deflate\r\nConnection: TE, close\r\n\r\n"],
   ["what is for one hop", "GET / HTTP/1.1\r\nHost: reviews\r\nConnection: X-Gone, close\r\nX-Gone: 1\r\nKeep-Alive: 1\r\nUpgrade: h2c\r\nX-A: 1\r\n\r\n"],
+  ["several Cookie lines", "GET / HTTP/1.1\r\nHost: reviews\r\nCookie: a=b\r\nX-A: 1\r\ncookie: c=d\r\nCOOKIE: e=f\r\n\r\n"],
   ["one Cookie and an Authorization", "GET / HTTP/1.1\r\nHost: reviews\r\nCOOKIE: a=b; c=d\r\nAUTHORIZATION: Basic eA==\r\n\r\n"],
 ];
 

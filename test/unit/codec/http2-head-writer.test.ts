@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { DEFAULT_HTTP2_LIMITS } from "../../../src/codec/http2-limits.ts";
 import { toRequestHead } from "../../../src/codec/http2-request-head.ts";
 import { toResponseHead } from "../../../src/codec/http2-response-head.ts";
 import { toTrailers } from "../../../src/codec/http2-trailers.ts";
@@ -12,7 +13,7 @@ const RULES = { maxTargetBytes: 8192, allowsConnect: true, allowsExtendedConnect
 /** Two ends of a hop. */
 class Hop {
   readonly source: FrameSource;
-  readonly blocks = new BlockDecoder();
+  readonly blocks = new BlockDecoder(DEFAULT_HTTP2_LIMITS, true);
   /** Octets of the last block. */
   length = 0;
 
@@ -135,8 +136,19 @@ describe("between two of us", () => {
     }
   });
 
-  test("several cookies become one, spelled as the first", () => {
-    expect(new Hop().request(request(["X", "1"], ["Cookie", "a=b"], ["x", "2"], ["cookie", "c=d"], ["X", "3"])).headers.toPairs()).toEqual([["X", "1"], ["Cookie", "a=b; c=d"], ["x", "2"], ["X", "3"]]);
+  test("several cookies stay as they came, each in its place and spelling", () => {
+    for (const [first, second, third] of [["Cookie", "cookie", "COOKIE"], ["cookie", "Cookie", "cookie"], ["cookie", "cookie", "cookie"]] as const) {
+      const fields: [string, string][] = [["X", "1"], [first, "a=b"], ["x", "2"], [second, ""], ["X", "3"], [third, "c=d"]];
+      expect(new Hop().request(request(...fields)).headers.toPairs()).toEqual(fields);
+    }
+  });
+
+  test("several cookies of a request that is HTTP/2's become one where the first stood", () => {
+    const head = request(["x", "1"], ["cookie", "a=b"], ["y", "2"], ["cookie", ""], ["cookie", "c=d"], ["z", "3"]);
+    head.version = "HTTP/2";
+    const { headers } = new Hop().request(head);
+    expect(headers.toPairs()).toEqual([["x", "1"], ["cookie", "a=b; c=d"], ["y", "2"], ["z", "3"]]);
+    expect(headers.keys).toEqual(["x", "cookie", "y", "z"]);
   });
 
   test("a response gets its reason back, whatever it was", () => {

@@ -121,8 +121,8 @@ export class BlockDecoder {
   readonly decoder = new HpackDecoder();
   readonly fields: Http2Fields;
 
-  constructor(limits: Http2Limits = DEFAULT_HTTP2_LIMITS) {
-    this.fields = new Http2Fields(limits);
+  constructor(limits: Http2Limits = DEFAULT_HTTP2_LIMITS, isHop = false) {
+    this.fields = new Http2Fields(limits, isHop);
   }
 
   decode(bytes: Buffer, start = 0, end = bytes.length): Http2Fields {
