@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -181,5 +181,89 @@ describe("ConfigurationControl", () => {
   it("fails the start when the compiler fails at the start", () => {
     compiler.defect = new Error("boom");
     expect(() => control.start()).toThrow("boom");
+  });
+
+  describe("with a configuration kept on disk", () => {
+    const state = () => ({ directory: join(folder, ".state"), version: "1.0.0" });
+    /** One run of the control thread over what the folder holds, and all it saved. */
+    async function run(paths: readonly string[] = [folder]): Promise<ConfigurationControl> {
+      const timers = new TimerWheel(systemClock);
+      const one = new ConfigurationControl({
+        paths, workload: WORKLOAD, dnsCapture: false, state: state(), clock: systemClock, timers,
+        log: new Logger({ write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) }, systemClock, timers),
+      }, (snapshot) => snapshots.push(snapshot));
+      try {
+        one.start();
+        await one.settled();
+      } finally {
+        one.stop();
+      }
+      return one;
+    }
+    const stateOf = (one: ConfigurationControl, name: string): string | undefined => one.status().objects.find((object) => object.name === name)?.state;
+
+    it("takes from there what it cannot read, and only that", async () => {
+      write("a.yaml", SERVICE(9080));
+      write("policy.yaml", ALLOW_NOBODY);
+      await run();
+      write("a.yaml", `${SERVICE(9081)}  broken: [`);
+      const second = await run();
+      expect([ports(snapshots[1]), stateOf(second, "reviews"), stateOf(second, "nobody")]).toEqual([[9080], "stale", "applied"]);
+      // A file that is broken might hold a policy, but what it held is known: nothing is closed.
+      expect(snapshots[1]?.inbound.authorization).toMatchObject({ deny: [], allow: [{ name: "nobody" }] });
+      expect(said("configuration object kept from disk")).toEqual([expect.objectContaining({ stale: true, object: "Service default/reviews", since: second.status().saved?.foundFrom })]);
+      write("a.yaml", SERVICE(9081));
+      rmSync(join(folder, "policy.yaml"));
+      const third = await run();
+      expect([ports(snapshots[2]), third.status().counts, snapshots[2]?.inbound.authorization.allow]).toEqual([[9081], { applied: 1 }, []]);
+    });
+
+    it("goes on waiting for what was waited for, and keeps what was kept", async () => {
+      const rule = (subset: string): string => `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: rule, namespace: default }\nspec: { hosts: [reviews], http: [{ route: [{ destination: { host: reviews, subset: ${subset} } }] }] }\n`;
+      write("a.yaml", SERVICE(9080));
+      write("subsets.yaml", "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: { name: subsets, namespace: default }\nspec: { host: reviews, subsets: [{ name: v1, labels: { v: a } }] }\n");
+      write("rule.yaml", rule("v1"));
+      await run();
+      write("rule.yaml", rule("v2"));
+      rmSync(join(folder, "subsets.yaml"));
+      for (let restart = 0; restart < 2; restart++) {
+        const one = await run();
+        expect([stateOf(one, "rule"), stateOf(one, "subsets")]).toEqual(["partially-applied", "stale"]);
+        expect(snapshots.at(-1)?.clusters.map(({ name }) => name)).toContain("outbound|9080|v1|reviews.default.svc.cluster.local");
+        expect(one.facts().lastReloadSucceeded).toBe(false);
+      }
+    });
+
+    it("does not start on a path that is missing, unless something of it is kept", async () => {
+      const inner = join(folder, "inner");
+      await expect(run([inner])).rejects.toThrow(`--config: ${inner} does not exist`);
+      mkdirSync(inner);
+      write("inner/a.yaml", SERVICE(9080));
+      await run([inner]);
+      rmSync(inner, { recursive: true });
+      await run([inner]);
+      expect(ports(snapshots.at(-1))).toEqual([9080]);
+      // What was kept is of another path.
+      await expect(run([join(folder, "other")])).rejects.toThrow("does not exist");
+    });
+
+    it("keeps nothing that the compiler could not take", async () => {
+      write("a.yaml", SERVICE(9080));
+      await run();
+      const timers = new TimerWheel(systemClock);
+      const one = new ConfigurationControl({
+        paths: [folder], workload: WORKLOAD, dnsCapture: false, state: state(), clock: systemClock, timers, log: new Logger({ write: () => undefined }, systemClock, timers),
+      }, () => undefined);
+      one.start();
+      compiler.defect = new Error("boom");
+      write("a.yaml", SERVICE(9081));
+      one.reload();
+      await one.settled();
+      one.stop();
+      compiler.defect = null;
+      write("a.yaml", "kind: [");
+      await run();
+      expect(ports(snapshots.at(-1))).toEqual([9080]);
+    });
   });
 });
