@@ -46,7 +46,7 @@ function outcome(explanation: Explanation, what: string): string {
     }
     case "reset": {
       const gate = filters.find((filter) => filter.verdict === "deny");
-      return `${what}: the connection is closed without an answer, ${gate?.reason ?? details}${code}.`;
+      return `${what} ends without an answer: ${gate?.reason ?? details}${code}.`;
     }
   }
 }
