@@ -22,6 +22,8 @@ export interface FlagValues {
   text(name: string): string;
   list(name: string): readonly string[];
   isOn(name: string): boolean;
+  /** Whether the command line itself has it. */
+  isGiven(name: string): boolean;
   /** A whole number in [least, most]. @throws UsageError */
   number(name: string, least: number, most: number): number;
   readonly positionals: readonly string[];
@@ -74,6 +76,10 @@ class Values implements FlagValues {
 
   isOn(name: string): boolean {
     return this.#given[name] === true || this.#inherited(name) === "true";
+  }
+
+  isGiven(name: string): boolean {
+    return this.#given[name] !== undefined;
   }
 
   number(name: string, least: number, most: number): number {

@@ -10,16 +10,20 @@ import { loadSnapshot } from "../explain/load-snapshot.ts";
 import type { Direction } from "../message/stream-info.ts";
 import { describeFlags, type FlagValues, readFlags, UsageError } from "./command-flags.ts";
 import { directionOf, EXPLAIN_FLAGS, requestOf } from "./explain-flags.ts";
+import { replay } from "./replay.ts";
 import { workloadFromFlags } from "./workload-flags.ts";
 
 const HELP = `Usage: outrider explain --direction inbound|outbound [options] [METHOD] URL
        outrider explain --direction inbound|outbound --protocol tcp --to HOST:PORT [options]
        outrider explain --requests FILE|- [options]
+       outrider explain --replay LOG|- --against PATH [--config PATH] [options]
 
 Tells what the proxy of a workload does with a request, and why, without sending it: by the code that decides live
 traffic. A line of --requests is {"direction","from","to","method","url","headers":[["name","value"]],"sourceIp","tls",
 "sni","protocol","jwt"}; each gives one explanation, in order.
-Exit code 0: all is decided, whatever was decided. 2: it could not run, or a request could not be read.
+--replay decides the requests of a proxy's JSON access log by the configuration of --against, and tells which are
+decided otherwise than by --config, or than the log says, grouped by the rule responsible.
+Exit code 0: all is decided, whatever was decided. 1: --replay found requests that are decided otherwise. 2: it could not run, or a request could not be read.
 
 `;
 
@@ -60,6 +64,8 @@ async function run(flags: FlagValues, environment: NodeJS.ProcessEnv, streams: E
     return format === "json" ? `${JSON.stringify(explanation)}\n` : describeExplanation(explanation, request);
   };
   const workload = workloadFromFlags(flags, environment);
+  if (flags.isGiven("replay")) return replay(flags, (paths) => explainerOf(paths, workload, streams), streams);
+  if (flags.isGiven("against")) throw new UsageError("--against goes with --replay");
   const requests = flags.text("requests");
   if (requests === "") {
     const request = requestOf(flags);

@@ -1,23 +1,38 @@
-import { createReadStream } from "node:fs";
+import { createReadStream, statSync } from "node:fs";
+import type { Readable } from "node:stream";
 import { replay as replayLog } from "../explain/replay.ts";
 import type { Decider } from "../explain/replay.ts";
 import { replayJson, replayText } from "../explain/replay-report.ts";
+import { UsageError } from "./command-flags.ts";
+import type { FlagValues } from "./command-flags.ts";
 
-export interface ReplayOptions {
-  /** A file, or `-` for stdin. */
-  readonly log: string;
-  /** Decides by the new configuration. */
-  readonly against: Decider;
-  /** By the old one; null: the log itself says how requests were decided. */
-  readonly before: Decider | null;
-  readonly format: "text" | "json";
-  readonly write: (text: string) => void;
+const READ_BYTES = 1 << 18;
+/** What says how one request is decided says nothing of a log of them. */
+const ONE_REQUEST = ["direction", "from", "to", "header", "source-ip", "tls", "sni", "protocol", "jwt", "requests"];
+
+export interface ReplayStreams {
+  readonly stdin: Readable;
+  readonly out: (text: string) => void;
 }
 
-/** `outrider explain --replay LOG --against DIR`: resolves to the exit code, 0 when all is decided as before and 1 when not; rejects when the log cannot be read. */
-export async function replay({ log, against, before, format, write }: ReplayOptions): Promise<number> {
-  const chunks: AsyncIterable<Uint8Array> = log === "-" ? process.stdin : createReadStream(log, { highWaterMark: 1 << 18 });
-  const summary = await replayLog(chunks, against, before);
-  write(format === "json" ? replayJson(summary) : replayText(summary));
+/**
+ * `outrider explain --replay LOG --against PATH [--config PATH]`: resolves to the exit code, 0 when every request is
+ * decided as before and 1 when some are not; rejects when the log cannot be read. `deciderOf` reads a configuration.
+ *
+ * @throws UsageError
+ */
+export async function replay(flags: FlagValues, deciderOf: (paths: readonly string[]) => Decider, { stdin, out }: ReplayStreams): Promise<number> {
+  const log = flags.text("replay");
+  const against = flags.list("against");
+  if (against.length === 0) throw new UsageError("--replay needs --against, the configuration to decide by");
+  const surplus = flags.positionals.length > 0 ? "a request" : ONE_REQUEST.filter((name) => flags.isGiven(name)).map((name) => `--${name}`)[0];
+  if (surplus !== undefined) throw new UsageError(`--replay takes its requests from the log, not also ${surplus}`);
+  if (log !== "-") statSync(log);
+  const before = flags.isGiven("config") ? deciderOf(flags.list("config")) : null;
+  const after = deciderOf(against);
+  // Opened last: a stream that nobody reads yet would tell nobody of its error.
+  const chunks: AsyncIterable<Uint8Array> = log === "-" ? stdin : createReadStream(log, { highWaterMark: READ_BYTES });
+  const summary = await replayLog(chunks, after, before);
+  out(flags.text("output") === "json" ? replayJson(summary) : replayText(summary));
   return summary.totals.changed === 0 ? 0 : 1;
 }

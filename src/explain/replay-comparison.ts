@@ -52,6 +52,21 @@ export function unloggedCondition(explained: Explanation): string | null {
   return null;
 }
 
+/**
+ * Such a condition to which a difference from the log may be due: the route that the log names was asked and failed on
+ * it, or it alone keeps the nearest policy from allowing.
+ */
+export function decisiveUnlogged(logged: LoggedOutcome, explained: Explanation): string | null {
+  for (const { isMatch, condition, name } of explained.tried) {
+    if (!isMatch && condition !== null && isUnlogged(condition) && name === (logged.routeName ?? "")) return condition;
+  }
+  for (const { nearMiss } of explained.filters) {
+    const failed = nearMiss?.failed ?? [];
+    if (logged.verdict !== "deny" && failed.length > 0 && failed.every(({ condition }) => isUnlogged(condition))) return failed[0]?.condition ?? null;
+  }
+  return null;
+}
+
 function isUnlogged(condition: string): boolean {
   const header = /(?:headers|withoutHeaders|without_headers)(?:\.|\[["']?)([^\]"']+)/i.exec(condition)?.[1];
   if (header !== undefined) return !isLoggedHeader(header.toLowerCase());

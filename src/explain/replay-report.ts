@@ -34,7 +34,7 @@ function changeText({ was, now, parts, assuming, count, example }: ReplayChange)
   const difference = was === now ? `${now}, with other ${parts.join(", ")}` : `${was} -> ${now}`;
   const lines = [`  ${count}: ${difference}`, `     such as line ${example.line}: ${example.direction} ${what}${from}`];
   if (assuming !== null) lines.push(`     also depends on ${assuming}, which the log does not hold`);
-  return lines.map((line) => `${line.replaceAll(/[\0-\x1f\x7f]+/g, " ")}\n`).join("");
+  return lines.map((line) => `${line.replaceAll(/\p{Cc}+/gu, " ")}\n`).join("");
 }
 
 function requests(count: number): string {

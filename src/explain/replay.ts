@@ -1,7 +1,7 @@
 import type { Explainer } from "./explainer.ts";
 import type { Explanation } from "./explanation.ts";
 import { logLines } from "./log-lines.ts";
-import { agreesWithLog, changesBetween, describeDecision, describeOutcome, unloggedCondition } from "./replay-comparison.ts";
+import { agreesWithLog, changesBetween, decisiveUnlogged, describeDecision, describeOutcome, unloggedCondition } from "./replay-comparison.ts";
 import { readLogLine } from "./replay-line.ts";
 import { ReplaySummary, responsibleRule } from "./replay-summary.ts";
 
@@ -38,12 +38,13 @@ function replayLine(line: string, against: Decider, before: Decider | null, summ
     return summary.skip("it holds no request that can be decided");
   }
   const isSame = agreesWithLog(logged.outcome, now);
-  const unlogged = unloggedCondition(now) ?? (was === null ? null : unloggedCondition(was));
   if (was === null) {
     if (isSame) return summary.same();
-    if (unlogged !== null) return summary.skip(`it depends on ${unlogged}, which the log does not hold`);
+    const decisive = decisiveUnlogged(logged.outcome, now);
+    if (decisive !== null) return summary.skip(`it depends on ${decisive}, which the log does not hold`);
     return summary.changed(logged, { was: describeOutcome(logged.outcome), now: describeDecision(now), parts: [], assuming: null }, responsibleRule(now, null));
   }
+  const unlogged = unloggedCondition(now) ?? unloggedCondition(was);
   if (!agreesWithLog(logged.outcome, was)) {
     return summary.skip(unlogged === null ? "the old configuration does not decide it as the log says" : `it depends on ${unlogged}, which the log does not hold`);
   }

@@ -28,7 +28,7 @@ function totals({ cases, problems, files, configurations, ms }: TestRun): string
 
 /** One case is one line, whatever the file says. */
 function oneLine(text: string): string {
-  return text.replaceAll(/[\0-\x1f\x7f]+/g, " ");
+  return text.replaceAll(/\p{Cc}+/gu, " ");
 }
 
 function milliseconds(ms: number): string {
