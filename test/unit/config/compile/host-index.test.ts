@@ -1,26 +1,46 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { HostIndex } from "../../../../src/config/compile/host-index.ts";
-import { compareSpecificity, isSubsetOfHost, matchesHost } from "../../../../src/config/compile/host-name.ts";
+import { isSubsetOfHost, matchesHost } from "../../../../src/config/compile/host-name.ts";
+import { HostSuggestions } from "../../../../src/config/compile/host-suggestion.ts";
 
-/** Names of few labels, so that wildcards cover many of them. */
-const name = fc.array(fc.constantFrom("a", "b", "ab", "c"), { minLength: 1, maxLength: 4 }).map((labels) => labels.join("."));
-const host = fc.oneof(name, name.map((text) => `*.${text}`), fc.constantFrom("*", "*a", "*b.c"));
+/* What is found by index is what comparing with every host finds. */
+
+const label = fc.constantFrom("a", "b", "ab", "c");
+const name = fc.array(label, { minLength: 1, maxLength: 3 }).map((labels) => labels.join("."));
+const host = fc.oneof(name, name.map((tail) => `*.${tail}`), name.map((tail) => `*${tail}`), fc.constant("*"));
 
 describe("HostIndex", () => {
-  it("finds what a look at every name finds, the most specific first", () => {
-    let wild = 0;
-    fc.assert(fc.property(fc.array(host, { maxLength: 12 }), host, (hosts, asked) => {
-      const index = new HostIndex(hosts.map((each, at) => [each, { host: each, at }] as const));
-      const all = hosts.map((each, at) => ({ host: each, at }));
-      const covering = all.filter((each) => isSubsetOfHost(asked, each.host)).toSorted((a, b) => compareSpecificity(a.host, b.host) || a.at - b.at);
-      expect(index.covering(asked)).toEqual(covering);
-      if (covering.some((each) => each.host !== asked)) wild++;
-      const within = index.within(asked).toSorted((a, b) => a.at - b.at);
-      expect(within).toEqual(all.filter((each) => isSubsetOfHost(each.host, asked)));
-      expect(index.overlaps(asked)).toBe(all.some((each) => matchesHost(each.host, asked)));
-      expect(index.at(asked)).toEqual(all.filter((each) => each.host === asked));
-    }), { numRuns: 1000 });
-    expect(wild).toBeGreaterThan(100);
+  it("finds what a comparison with every host finds", () => {
+    fc.assert(fc.property(fc.uniqueArray(host, { maxLength: 12 }), host, (hosts, asked) => {
+      const index = new HostIndex(hosts.map((known) => [known, known] as const));
+      expect(index.within(asked).toSorted()).toEqual(hosts.filter((known) => isSubsetOfHost(known, asked)).toSorted());
+      expect(index.covering(asked).toSorted()).toEqual(hosts.filter((known) => isSubsetOfHost(asked, known)).toSorted());
+      expect(index.overlaps(asked)).toBe(hosts.some((known) => matchesHost(known, asked)));
+    }), { numRuns: 2_000 });
+  });
+
+  it("keeps the order of what stands under one host", () => {
+    expect(new HostIndex([["a", 1], ["b", 2], ["a", 3]]).at("a")).toEqual([1, 3]);
+  });
+});
+
+describe("HostSuggestions", () => {
+  const suggestions = new HostSuggestions(["reviews.shop.svc.cluster.local", "ratings.shop.svc.cluster.local", "api.example.com"]);
+
+  it.each([
+    ["reviews.default.svc.cluster.local", '; did you mean "reviews.shop.svc.cluster.local"?'],
+    ["ratinsg.shop.svc.cluster.local", '; did you mean "ratings.shop.svc.cluster.local"?'],
+    ["nobody.shop.svc.cluster.local", ""],
+    ["ratinsg.default.svc.cluster.local", ""],
+    ["api.exmaple.com", '; did you mean "api.example.com"?'],
+  ])("%s%s", (wrong, expected) => {
+    expect(suggestions.of(wrong)).toBe(expected);
+  });
+
+  it("stops after fifty, whatever the configuration holds", () => {
+    const few = new HostSuggestions(["api.example.com"]);
+    const told = Array.from({ length: 60 }, () => few.of("api.exmaple.com"));
+    expect(told.filter((text) => text !== "")).toHaveLength(50);
   });
 });

@@ -1,0 +1,80 @@
+import { describe, expect, it } from "vitest";
+import { lintYaml, serviceWith } from "./lint-yaml.ts";
+
+function policy(spec: string, name = "p"): string {
+  return `
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: ${name}, namespace: default }
+spec: { ${spec} }
+`;
+}
+
+describe("deny-broadens-on-tcp", () => {
+  const db = serviceWith("db", "{ name: tcp-db, port: 5432 }");
+  const ADVICE = "add to.operation.ports with the HTTP ports that are meant";
+
+  it.each([
+    ["to: [{ operation: { methods: [DELETE] } }]", "denies every connection to TCP port 5432 of db.default.svc.cluster.local (test.yaml:6): methods cannot"],
+    ["to: [{ operation: { paths: [/admin], hosts: [x] } }]", "denies every connection to TCP port 5432 of db.default.svc.cluster.local (test.yaml:6): hosts and paths cannot"],
+    ["from: [{ source: { namespaces: [dev] } }], to: [{ operation: { methods: [GET] } }]", "denies every connection that fits its other conditions to TCP port 5432 of db.default.svc.cluster.local (test.yaml:6): methods cannot"],
+    ["when: [{ key: 'request.headers[x]', values: [a] }]", "denies every connection to TCP port 5432 of db.default.svc.cluster.local (test.yaml:6): request.headers[x] cannot"],
+    ["from: [{ source: { notRequestPrincipals: ['*'] } }]", "denies every connection to TCP port 5432 of db.default.svc.cluster.local (test.yaml:6): notRequestPrincipals cannot"],
+    ["to: [{ operation: { ports: ['5432'], methods: [GET] } }]", "denies every connection that fits its other conditions to TCP port 5432 of db.default.svc.cluster.local (test.yaml:6): methods cannot"],
+  ])("%s", (rule, expected) => {
+    expect(lintYaml(db + policy(`action: DENY, rules: [{ ${rule} }]`))).toEqual([
+      `deny-broadens-on-tcp: spec.rules[0]: ${expected} be told of a connection that is not HTTP, and a DENY rule then counts without them; ${ADVICE}`,
+    ]);
+  });
+
+  it.each([
+    ["an ALLOW rule, which is left out on TCP", db + policy("rules: [{ to: [{ operation: { methods: [GET] } }] }]")],
+    ["ports of its own", db + policy("action: DENY, rules: [{ to: [{ operation: { ports: ['80'], methods: [GET] } }] }]")],
+    ["a condition on the port", db + policy("action: DENY, rules: [{ to: [{ operation: { methods: [GET] } }], when: [{ key: destination.port, notValues: ['5432'] }] }]")],
+    ["nothing of HTTP", db + policy("action: DENY, rules: [{ from: [{ source: { namespaces: [dev] } }] }]")],
+    ["other workloads", db + policy("selector: { matchLabels: { app: web } }, action: DENY, rules: [{ to: [{ operation: { methods: [GET] } }] }]")],
+    ["ports that are HTTP", serviceWith("web", "{ name: http, port: 80 }") + policy("action: DENY, rules: [{ to: [{ operation: { methods: [GET] } }] }]")],
+  ])("not: %s", (_what, yaml) => {
+    expect(lintYaml(yaml)).toEqual([]);
+  });
+});
+
+describe("allow-nothing", () => {
+  it("is told of a policy without rules", () => {
+    expect(lintYaml(policy("selector: { matchLabels: { app: a } }"))).toEqual([
+      "allow-nothing: spec: allows nothing: without rules it matches no request, so that all requests are denied to the workloads it selects unless another policy allows them; "
+        + "write rules: [{}] to allow every request, or call the policy deny-all or allow-nothing if that is meant",
+    ]);
+  });
+
+  it.each([["", "allow-nothing"], ["", "deny-all"], ["rules: [{}]", "p"]])("not: { %s } called %s", (spec, name) => {
+    expect(lintYaml(policy(spec, name))).toEqual([]);
+  });
+});
+
+describe("token-not-required", () => {
+  const tokens = (more = ""): string => `
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: { name: jwt, namespace: default }
+spec: { selector: { matchLabels: { app: web } }, jwtRules: [{ issuer: a, jwks: '{"keys":[]}' ${more} }] }
+`;
+
+  it("is told where no policy asks for a token", () => {
+    const expected = 'token-not-required: spec.jwtRules: requests without a token are let in: nothing requires one; add an AuthorizationPolicy for the same workloads, action: DENY with from: [{source: {notRequestPrincipals: ["*"]}}], or requestPrincipals in its ALLOW rules';
+    expect(lintYaml(tokens())).toEqual([expected]);
+    expect(lintYaml(tokens() + policy("rules: [{ from: [{ source: { namespaces: [a] } }] }]"))).toEqual([expected]);
+    expect(lintYaml(tokens() + policy("selector: { matchLabels: { app: other } }, rules: [{ from: [{ source: { requestPrincipals: ['*'] } }] }]"))).toEqual([expected]);
+  });
+
+  it.each([
+    "rules: [{ from: [{ source: { requestPrincipals: ['*'] } }] }]",
+    "action: DENY, rules: [{ from: [{ source: { notRequestPrincipals: ['*'] } }] }]",
+    "rules: [{ when: [{ key: 'request.auth.claims[group]', values: [a] }] }]",
+    "selector: { matchLabels: { app: web } }, rules: [{ from: [{ source: { requestPrincipals: ['a/*'] } }] }]",
+  ])("not: with %s", (spec) => {
+    expect(lintYaml(tokens() + policy(spec))).toEqual([]);
+  });
+});
