@@ -8,6 +8,7 @@ import { TimerWheel } from "../../../src/core/timer-wheel.ts";
 import type { Cluster } from "../../../src/cluster/cluster.ts";
 import { Clusters } from "../../../src/cluster/clusters.ts";
 import type { LeaseReceiver, RequestLease } from "../../../src/cluster/request-lease.ts";
+import { DEFAULT_HTTP2_SESSION_OPTIONS, type Http2SessionOptions } from "../../../src/codec/http2-session-options.ts";
 import type { TlsIdentity } from "../../../src/identity/tls-identity.ts";
 import { RequestHead, type ResponseHead } from "../../../src/message/head.ts";
 import { HeaderList } from "../../../src/message/header-list.ts";
@@ -122,7 +123,7 @@ async function application(maxConcurrentStreams: number, executed: (session: Ser
   return { port: (server.address() as AddressInfo).port, sessions, executions };
 }
 
-function mesh(spec: ClusterSpec): { cluster: Cluster; counts: Map<string, number> } {
+function mesh(spec: ClusterSpec, session: Partial<Http2SessionOptions> = {}): { cluster: Cluster; counts: Map<string, number> } {
   const timers = new TimerWheel(systemClock);
   const connector = new Connector({ identity: { generation: 1 } as TlsIdentity, timers, trustDomains: () => [] });
   const counts = new Map<string, number>();
@@ -134,7 +135,7 @@ function mesh(spec: ClusterSpec): { cluster: Cluster; counts: Map<string, number
     openClient: () => {
       throw new Error("nobody speaks HTTP/1 here");
     },
-    openMultiplexed: (socket, facts, owner, { hop }) => new Http2Client(socket, facts, owner, { clock: systemClock, timers, hop }),
+    openMultiplexed: (socket, facts, owner, { hop }) => new Http2Client(socket, facts, owner, { clock: systemClock, timers, hop, session: { ...DEFAULT_HTTP2_SESSION_OPTIONS, ...session } }),
     tlsGeneration: () => 1,
     metrics: () => countingMetrics(counts),
     outliers: { outlier: () => {} },
@@ -193,6 +194,22 @@ describe("multiplexed connections on real sockets, against Node's HTTP/2", () =>
     expect(app.executions.size).toBe(1_000);
     expect(Math.max(...app.executions.values())).toBe(1);
     expect(counts.get("connectionOpened http2")).toBeGreaterThan(20);
+    cluster.closeAll();
+    await closed(cluster);
+    expect(counts.get("connectionClosed")).toBe(counts.get("connectionOpened"));
+    expect(counts.get("requestFinished")).toBe(counts.get("requestStarted"));
+  });
+
+  it("one whose stream ids are used up is followed by another, and no request is lost or sent twice (C19)", async () => {
+    const app = await application(100);
+    // The ids 1 to 99: fifty streams a connection.
+    const { cluster, counts } = mesh(at(app), { maxStreamId: 99 });
+    const calls = await sendAll(cluster, 500, 20);
+    expect(new Set(calls.map((call) => call.error?.code ?? call.status))).toEqual(new Set([200]));
+    expect(calls.reduce((sum, call) => sum + call.replays, 0)).toBe(0);
+    expect(app.executions.size).toBe(500);
+    expect(Math.max(...app.executions.values())).toBe(1);
+    expect(counts.get("connectionOpened http2")).toBeGreaterThanOrEqual(10);
     cluster.closeAll();
     await closed(cluster);
     expect(counts.get("connectionClosed")).toBe(counts.get("connectionOpened"));
