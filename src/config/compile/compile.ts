@@ -1,11 +1,14 @@
 import type { AnyResource } from "../kinds/kind-specs.ts";
 import type { Problem } from "../problem.ts";
 import type { ClusterSpec, Snapshot, WorkloadSpec } from "../snapshot.ts";
+import { compileAccessLog } from "./access-log-switch.ts";
 import { compileAuthorization } from "./authorization.ts";
 import type { RejectedPolicy } from "./authorization.ts";
 import { withAutoAddresses } from "./auto-address.ts";
 import { mergeDelegates } from "./delegate-merge.ts";
 import { DestinationRules } from "./destination-rule-index.ts";
+import { effectiveProxyConfig } from "./effective-proxy-config.ts";
+import { effectiveTelemetry } from "./effective-telemetry.ts";
 import { compileInbound } from "./inbound.ts";
 import { canonicalAddress } from "./ip-address.ts";
 import { meshSettings } from "./mesh-settings.ts";
@@ -75,6 +78,8 @@ export function compile(input: CompileInput): CompileOutput {
   const authorization = compileAuthorization(resources, input.rejectedPolicies ?? [], identity, mesh, problems);
   const inbound = compileInbound({ registry, pods, identity, workload, sidecar: scope.sidecar, policies, rules, mesh, problems, authorization });
   reportReferences(resources, registry, problems);
+  // It is read when a proxy starts; here only for what of it comes second.
+  effectiveProxyConfig(resources, identity, problems);
   policies.reportShadowed(identity.namespace, identity.labels, problems);
   reportSelectors(resources, pods, identity, mesh, problems);
   const snapshot: Snapshot = {
@@ -85,7 +90,7 @@ export function compile(input: CompileInput): CompileOutput {
     clusters: allClusters(scope, { mesh, rules, policies, problems }, inbound.clusters),
     pathNormalization: mesh.pathNormalization,
     trustDomains: mesh.trustDomains,
-    accessLog: mesh.hasAccessLog,
+    accessLog: compileAccessLog(effectiveTelemetry(resources, identity, problems), mesh, problems),
   };
   return { snapshot, problems: problems.sorted(), names: input.dnsCapture === true || input.namesServices === true ? nameTable(scope.services, identity.namespace) : null };
 }

@@ -28,13 +28,7 @@ export function reportSelectors(resources: readonly AnyResource[], pods: PodInde
     check(policy, ["spec", "selector"], policy.spec.selector?.matchLabels, policy.metadata.namespace === mesh.rootNamespace);
   }
   for (const policy of ofKind(resources, "PeerAuthentication")) check(policy, ["spec", "selector"], policy.spec.selector?.matchLabels, false);
-  for (const kind of ["RequestAuthentication", "Telemetry", "ProxyConfig"] as const) {
-    for (const resource of ofKind(resources, kind)) {
-      const isForAll = kind === "RequestAuthentication" && resource.metadata.namespace === mesh.rootNamespace;
-      check(resource, ["spec", "selector"], resource.spec.selector?.matchLabels, isForAll);
-    }
-  }
-  for (const rule of ofKind(resources, "DestinationRule")) check(rule, ["spec", "workloadSelector"], rule.spec.workloadSelector?.matchLabels, false);
+  for (const config of ofKind(resources, "ProxyConfig")) check(config, ["spec", "selector"], config.spec.selector?.matchLabels, false);
   for (const entry of ofKind(resources, "ServiceEntry")) check(entry, ["spec", "workloadSelector"], entry.spec.workloadSelector?.labels, false);
   for (const policy of ofKind(resources, "RequestAuthentication")) {
     check(policy, ["spec", "selector"], policy.spec.selector?.matchLabels, policy.metadata.namespace === mesh.rootNamespace);

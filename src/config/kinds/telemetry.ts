@@ -65,7 +65,7 @@ export type TelemetrySpec = v.InferOutput<typeof telemetry>;
 export const TELEMETRY_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "tracing", consequence: "no spans are reported, and trace headers pass as they came" },
   { path: "metrics", consequence: "metrics keep their defaults: all of them are reported, with their usual labels" },
-  { path: "accessLogging", consequence: "the access log keeps its defaults: accessLogFile of the mesh switches it, and all requests are in it" },
+  { path: "accessLogging[].filter", consequence: "all requests are in the access log" },
   { path: "targetRef", consequence: "it is for a gateway or waypoint; a sidecar does not use it" },
   { path: "targetRefs", consequence: "it is for a gateway or waypoint; a sidecar does not use it" },
 ];
