@@ -122,5 +122,21 @@ function workloadsOf(resources: readonly AnyResource[]): WorkloadIdentity[] {
   }));
   const namespaces = [...new Set(resources.map((resource) => resource.metadata.namespace))];
   const anyone = namespaces.map((namespace): WorkloadIdentity => ({ podName: "any", namespace, serviceAccount: "default", addresses: [], labels: {}, trustDomain: null }));
-  return [...anyone, ...pods].slice(0, MAX_WORKLOADS);
+  return [...anyone, ...withoutReplicas(pods)].slice(0, MAX_WORKLOADS);
+}
+
+/** Labels that tell the replicas of a workload from each other, or its generations. */
+const REPLICA_LABELS: ReadonlySet<string> = new Set([
+  "pod-template-hash", "controller-revision-hash", "pod-template-generation", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
+]);
+
+/** One pod of each workload: rules choose by namespace and labels, and replicas have the same. */
+function withoutReplicas(pods: readonly WorkloadIdentity[]): WorkloadIdentity[] {
+  const first = new Map<string, WorkloadIdentity>();
+  for (const pod of pods) {
+    const labels = Object.entries(pod.labels).filter(([key]) => !REPLICA_LABELS.has(key)).map((entry) => entry.join("=")).toSorted();
+    const key = [pod.namespace, pod.serviceAccount, ...labels].join("\n");
+    if (!first.has(key)) first.set(key, pod);
+  }
+  return [...first.values()];
 }

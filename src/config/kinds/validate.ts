@@ -48,9 +48,9 @@ export function validate(candidate: Candidate): { resource: AnyResource | null; 
   const place: Resource = { kind: definition.kind, apiVersion, metadata, spec: null, file, line, positions };
   const problems: Problem[] = [];
   let hasError = false;
-  const add = (severity: Problem["severity"], path: Path, message: string): void => {
+  const add = (severity: Problem["severity"], path: Path, message: string, lint?: string): void => {
     hasError ||= severity === "error";
-    if (problems.length < MAX_PROBLEMS) problems.push(problemAt(severity, place, path, message));
+    if (problems.length < MAX_PROBLEMS) problems.push({ ...problemAt(severity, place, path, message), ...(lint === undefined ? {} : { lint }) });
   };
   if (definition.body === "spec" && !definition.isLenient) {
     for (const key of Object.keys(value)) {
@@ -67,8 +67,13 @@ export function validate(candidate: Candidate): { resource: AnyResource | null; 
     error: (path, message) => add("error", [...prefix, ...path], message),
     warn: (path, message) => add("warning", [...prefix, ...path], message),
   }, metadata);
-  if (definition.unsupportedKind !== null) add("warning", [], `unsupported: ${definition.unsupportedKind}`);
-  for (const { path, consequence } of findUnsupported(body, definition.unsupported)) add("warning", [...prefix, ...path], `unsupported: ${consequence}`);
+  if (definition.unsupportedKind !== null) add("warning", [], `unsupported: ${definition.unsupportedKind}`, lintOf(definition.unsupportedKind));
+  for (const { path, consequence } of findUnsupported(body, definition.unsupported)) add("warning", [...prefix, ...path], `unsupported: ${consequence}`, lintOf(consequence));
   if (hasError) return { resource: null, problems };
   return { resource: { ...place, spec: parsed.output } as AnyResource, problems };
+}
+
+/** `outrider check` may leave out what is not obeyed, but not where that lets somebody in. */
+function lintOf(consequence: string): string | undefined {
+  return consequence.startsWith("SECURITY") ? undefined : "unsupported-field";
 }
