@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
 import { Http2ErrorCode } from "../../src/codec/http2-error-code.ts";
 import { FrameType } from "../../src/codec/http2-frame.ts";
+import { ManualTime } from "../integration/manual-time.ts";
 import { eventually } from "../integration/proxy-under-test.ts";
 import { rawFrame, uint32 } from "../unit/codec/http2-session-harness.ts";
 import { HostileProxy } from "./hostile-proxy.ts";
@@ -80,5 +81,37 @@ describe.each(HTTP2_WAYS)("readers that are slow, %s", (way) => {
     client.socket.resume();
     await eventually(() => client.stream(1).dataBytes === LARGE, "all of it came once it was read");
     await leave(client);
+  });
+});
+
+describe.each(HTTP2_WAYS)("streams whose peer owes something, %s (A59)", (way) => {
+  const time = new ManualTime();
+  let timed: HostileProxy;
+  beforeAll(async () => {
+    timed = await HostileProxy.start({ clock: time, timers: time.timers });
+  });
+  afterAll(() => timed.stop());
+
+  it("a body that was announced and does not come is answered 408, one of unknown length is waited for", async () => {
+    const client = openHttp2(timed, way);
+    client.send(literalHeaders(1, [...requestFields("POST", "/owed"), ["content-length", "100000"]], false), literalHeaders(3, requestFields("POST", "/open"), false));
+    client.data(1, "begun");
+    await eventually(() => timed.backend.received.includes("begun"), "the request is under way");
+    for (let second = 0; second < 13; second++) {
+      time.pass(1_000);
+      // The peer is there, however little its streams say.
+      client.send(rawFrame(FrameType.ping, 0, 0, "12345678"));
+      await eventually(() => client.pingAcks > second, "the proxy has answered");
+    }
+    const owed = await client.done(1);
+    expect([owed.status, owed.resetCode]).toEqual([408, Http2ErrorCode.cancel]);
+    expect(timed.proxy.accessLog.at(-1)).toMatchObject({ protocol: "HTTP/2", path: "/owed", response_code: 408, response_flags: "SI", response_code_details: "request_body_too_slow" });
+    expect(client.stream(3).resetCode).toBeNull();
+    client.data(3, "hello", true);
+    expect((await client.done(3)).status).toBe(200);
+    expect(client.goAway).toBeNull();
+    client.socket.destroy();
+    await eventually(() => timed.proxy.activeCount() === 0, "nothing is left");
+    timed.backend.cutConnections();
   });
 });
