@@ -1,4 +1,5 @@
 import type { ClusterState } from "./cluster/cluster-state.ts";
+import { loadHash64 } from "./cluster/hash64.ts";
 import type { InboundRefusal } from "./connection/inbound-refusal.ts";
 import type { Snapshot } from "./config/snapshot.ts";
 import type { Clock } from "./core/clock.ts";
@@ -59,11 +60,13 @@ export class DataPlane {
   readonly #accessLog: AccessLog;
   readonly #directions: readonly [Direction, TunnelledDirection];
   #snapshot: Snapshot;
+  /** The newest that was to be obeyed. */
+  #newest: Snapshot;
 
   /** Nothing listens before `listen()`; `snapshot` is obeyed from the start. */
   constructor(options: DataPlaneOptions, snapshot: Snapshot) {
     this.#options = options;
-    this.#snapshot = snapshot;
+    this.#snapshot = this.#newest = snapshot;
     this.#identity = new TlsIdentity(options.clock);
     this.#requestMetrics = new RequestMetrics(options.series, snapshot.workload);
     this.#tcpMetrics = new TcpMetrics(options.series, snapshot.workload);
@@ -75,6 +78,12 @@ export class DataPlane {
 
   /** Obeys a snapshot from now on; requests under way end under the one they began with. Gives a line per listener that cannot bind. */
   async apply(snapshot: Snapshot): Promise<string[]> {
+    this.#newest = snapshot;
+    if (snapshot.clusters.some(({ hash }) => hash !== undefined)) {
+      await loadHash64();
+      // Overtaken: what came meanwhile stays in force.
+      if (this.#newest !== snapshot) return [];
+    }
     this.#snapshot = snapshot;
     this.#requestMetrics.apply(snapshot.workload);
     this.#tcpMetrics.apply(snapshot.workload);

@@ -14,6 +14,7 @@ import { Limits } from "./limits.ts";
 import { OriginalDestinations } from "./original-destinations.ts";
 import { OutlierDetector } from "./outlier-detector.ts";
 import type { PoolOwner } from "./pool-owner.ts";
+import { RequestHasher } from "./request-hash.ts";
 import { RequestLease, type LeaseReceiver } from "./request-lease.ts";
 import { TcpDial, type TcpReceiver } from "./tcp-dial.ts";
 import { TcpLease } from "./tcp-lease.ts";
@@ -24,6 +25,8 @@ interface EndpointRequest {
   readonly originalDestination: SocketAddress | null;
   /** Endpoints that failed this request before; null or absent: none. */
   readonly excludedEndpoints?: ReadonlySet<Endpoint> | null;
+  /** What a balancer that hashes goes by; null or absent: nothing. */
+  readonly hash?: bigint | null;
 }
 
 /** What an opaque connection wants of a cluster. */
@@ -67,16 +70,18 @@ export class Cluster implements PoolOwner {
   readonly #outliers: OutlierDetector;
   readonly #pools: EndpointPools;
   readonly #tcp = new Set<TcpLease>();
+  #hasher: RequestHasher | null;
   #isDraining = false;
   #isClosed = false;
 
   constructor(spec: ClusterSpec, parts: ClusterParts) {
     this.#spec = spec;
     this.#tls = spec.tls;
+    this.#hasher = hasherOf(spec);
     this.parts = parts;
     this.metrics = parts.metrics(spec.name);
     this.limits = new Limits(spec.limits, this.metrics);
-    this.#endpoints = new EndpointSet(parts.random, this.metrics);
+    this.#endpoints = new EndpointSet(parts, this.metrics);
     this.#pools = new EndpointPools(this);
     this.#originals = new OriginalDestinations(parts.timers, (endpoint) => this.#pools.retire(endpoint));
     this.#outliers = new OutlierDetector(spec.name, spec.outlierDetection, this.#endpoints, this.metrics, parts);
@@ -97,6 +102,11 @@ export class Cluster implements PoolOwner {
     return this.limits.connections.count + this.limits.pending.count + this.limits.requests.count === 0;
   }
 
+  /** What of a request its balancer hashes; null: nothing. */
+  get hasher(): RequestHasher | null {
+    return this.#hasher;
+  }
+
   /** The endpoints known now. */
   get endpoints(): readonly Endpoint[] {
     return this.#spec.kind === "endpoints" ? this.#endpoints.endpoints : this.#originals.endpoints;
@@ -110,6 +120,7 @@ export class Cluster implements PoolOwner {
     const old = this.#spec;
     this.#spec = spec;
     if (!isDeepStrictEqual(this.#tls, spec.tls)) this.#tls = spec.tls;
+    this.#hasher = hasherOf(spec);
     this.limits.apply(spec.limits);
     for (const endpoint of this.#endpoints.apply(spec)) this.#pools.retire(endpoint);
     this.#originals.apply(spec.endpoints, spec.tls !== null);
@@ -195,6 +206,7 @@ export class Cluster implements PoolOwner {
     this.#originals.clear();
     this.#pools.retireAll();
     this.#outliers.stop();
+    this.#endpoints.stop();
   }
 
   /** Cuts every connection. Whoever waits or asks from now on is refused. */
@@ -225,7 +237,7 @@ export class Cluster implements PoolOwner {
 
   #pick(request: EndpointRequest, excluded: ReadonlySet<Endpoint> | null): Endpoint | null {
     if (this.#isClosed) return null;
-    if (this.#spec.kind === "endpoints") return this.#endpoints.pick(excluded);
+    if (this.#spec.kind === "endpoints") return this.#endpoints.pick(excluded, request.hash ?? null);
     return request.originalDestination === null ? null : this.#originals.at(request.originalDestination);
   }
 
@@ -251,4 +263,8 @@ export class Cluster implements PoolOwner {
     lease.endpoint.activeRequests--;
     this.dialler.closed(isByPeer, true, lease.openedAtMs);
   }
+}
+
+function hasherOf({ hash }: ClusterSpec): RequestHasher | null {
+  return hash === undefined ? null : new RequestHasher(hash.key);
 }

@@ -1,32 +1,49 @@
-import type { Random } from "../core/random.ts";
 import type { ClusterSpec } from "../config/snapshot.ts";
+import type { WarmupSpec } from "../config/snapshot-cluster.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Random } from "../core/random.ts";
+import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import type { ClusterMetrics } from "./cluster-metrics.ts";
 import { Endpoint, endpointName } from "./endpoint.ts";
-import { createPicker, type LoadBalancerPolicy } from "./load-balancer.ts";
+import { type Balancing, createPicker } from "./load-balancer.ts";
 import type { OutlierSubject } from "./outlier-detector.ts";
+import { PeakLatency } from "./peak-ewma.ts";
 import type { Picker } from "./picker.ts";
+import { SlowStart } from "./slow-start.ts";
 
 /** How often the balancer is asked for another endpoint than those excluded (Istio's `retryIgnorePreviousHosts`). */
 const MAX_RESELECTIONS = 5;
+
+export interface EndpointSetParts {
+  readonly clock: Clock;
+  readonly timers: TimerWheel;
+  readonly random: Random;
+}
 
 /**
  * The endpoints of a cluster and the picker over those that may be picked. Endpoints are kept by address and port from
  * one snapshot to the next, the picker is replaced when anything it saw has changed.
  */
 export class EndpointSet implements OutlierSubject {
+  readonly #parts: EndpointSetParts;
   readonly #random: Random;
   readonly #metrics: ClusterMetrics;
   #byName = new Map<string, Endpoint>();
   #endpoints: readonly Endpoint[] = [];
-  #policy: LoadBalancerPolicy = "ROUND_ROBIN";
+  #balancing: Balancing;
+  #warmup: WarmupSpec | null = null;
+  /** Set while endpoints start slowly, for the moment the next of them is done. */
+  #warmupTimer: Timer | null = null;
   #minHealthPercent = 0;
   #picker: Picker<Endpoint>;
   #isPanicking = false;
 
-  constructor(random: Random, metrics: ClusterMetrics) {
-    this.#random = random;
+  constructor(parts: EndpointSetParts, metrics: ClusterMetrics) {
+    this.#parts = parts;
+    this.#random = parts.random;
     this.#metrics = metrics;
-    this.#picker = createPicker(this.#policy, [], null, random);
+    this.#balancing = { loadBalancer: "ROUND_ROBIN", nowMs: () => parts.clock.monotonicMs() };
+    this.#picker = createPicker(this.#balancing, [], null, parts.random);
   }
 
   get endpoints(): readonly Endpoint[] {
@@ -40,6 +57,7 @@ export class EndpointSet implements OutlierSubject {
 
   /** Takes the endpoints of `spec`; of two with the same address the first counts. Returns those that have left. */
   apply(spec: ClusterSpec): Endpoint[] {
+    const nowMs = this.#parts.clock.monotonicMs();
     const byName = new Map<string, Endpoint>();
     let hasChanged = false;
     for (const endpointSpec of spec.endpoints) {
@@ -48,12 +66,15 @@ export class EndpointSet implements OutlierSubject {
       const known = this.#byName.get(name);
       if (known === undefined) hasChanged = true;
       else known.spec = endpointSpec;
-      byName.set(name, known ?? new Endpoint(endpointSpec));
+      byName.set(name, known ?? new Endpoint(endpointSpec, nowMs));
     }
     const gone = this.#endpoints.filter((endpoint) => !byName.has(endpoint.name));
     this.#byName = byName;
     this.#endpoints = [...byName.values()];
-    this.#policy = spec.loadBalancer;
+    const { loadBalancer, hash } = spec;
+    this.#balancing = { loadBalancer, ...(hash === undefined ? {} : { hash }), nowMs: this.#balancing.nowMs };
+    for (const endpoint of this.#endpoints) endpoint.latency = loadBalancer === "PEAK_EWMA" ? (endpoint.latency ?? new PeakLatency()) : null;
+    this.#warmup = spec.warmup ?? null;
     this.#minHealthPercent = spec.outlierDetection?.minHealthPercent ?? 0;
     this.#rebuild(hasChanged || gone.length > 0);
     return gone;
@@ -63,14 +84,21 @@ export class EndpointSet implements OutlierSubject {
     this.#rebuild(false);
   }
 
+  /** Nothing is going to be picked any more. */
+  stop(): void {
+    this.#warmupTimer?.cancel();
+    this.#warmupTimer = null;
+  }
+
   /**
    * Picks an endpoint that is not in `excluded`; when the balancer does not come up with one, any that is pickable;
-   * when all are excluded, one of them. Null when there is nothing to pick.
+   * when all are excluded, one of them. Null when there is nothing to pick. A request with a hash belongs to one
+   * endpoint, also when it is tried again (`spec/03` 3.6).
    */
-  pick(excluded: ReadonlySet<Endpoint> | null): Endpoint | null {
+  pick(excluded: ReadonlySet<Endpoint> | null, hash: bigint | null): Endpoint | null {
     if (this.#isPanicking) this.#metrics.panicPick();
-    let endpoint = this.#picker.pick(this.#random);
-    if (excluded === null || endpoint === null) return endpoint;
+    let endpoint = this.#picker.pick(this.#random, hash);
+    if (excluded === null || endpoint === null || hash !== null) return endpoint;
     for (let again = 0; again < MAX_RESELECTIONS && excluded.has(endpoint); again++) {
       endpoint = this.#picker.pick(this.#random) ?? endpoint;
     }
@@ -94,9 +122,23 @@ export class EndpointSet implements OutlierSubject {
   #rebuild(hasMembershipChanged: boolean): void {
     const total = this.#endpoints.length;
     const pickable = this.#endpoints.filter((endpoint) => endpoint.isPickable);
+    this.#startSlowly();
     this.#isPanicking = total > 0 && 100 * pickable.length < this.#minHealthPercent * total;
-    this.#picker = createPicker(this.#policy, this.#isPanicking ? this.#endpoints : pickable, this.#picker, this.#random);
+    this.#picker = createPicker(this.#balancing, this.#isPanicking ? this.#endpoints : pickable, this.#picker, this.#random);
     const ejected = this.#endpoints.filter((endpoint) => endpoint.isEjected).length;
     this.#metrics.membership(total, pickable.length, ejected, hasMembershipChanged);
+  }
+  /** Who has not been there for long gets less than its share, until then. */
+  #startSlowly(): void {
+    const warmup = this.#warmup;
+    this.stop();
+    const nowMs = this.#parts.clock.monotonicMs();
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const endpoint of this.#endpoints) {
+      const leftMs = warmup === null ? 0 : endpoint.addedAtMs + warmup.durationMs - nowMs;
+      endpoint.slowStart = warmup === null || leftMs <= 0 ? null : new SlowStart(warmup, endpoint.addedAtMs, this.#parts.clock);
+      if (leftMs > 0) nextMs = Math.min(nextMs, leftMs);
+    }
+    if (nextMs < Number.POSITIVE_INFINITY) this.#warmupTimer = this.#parts.timers.schedule(nextMs, () => this.#rebuild(false));
   }
 }

@@ -1,6 +1,7 @@
 import type { EndpointSpec } from "../config/snapshot.ts";
 import { IdleLimit } from "./idle-limit.ts";
-import type { Candidate } from "./picker.ts";
+import type { LatencyCandidate, PeakLatency } from "./peak-ewma.ts";
+import type { SlowStart } from "./slow-start.ts";
 
 /** What outlier detection remembers of an endpoint (`spec/04` 4.5). Only `OutlierDetector` writes to it. */
 export class OutlierState {
@@ -18,7 +19,7 @@ export class OutlierState {
  * One address of a cluster and what lives with it. It survives new snapshots for as long as the cluster has an endpoint
  * with this address and port; `spec` is what the newest snapshot says of it.
  */
-export class Endpoint implements Candidate {
+export class Endpoint implements LatencyCandidate {
   /** `10.0.0.1:9080`, `[2001:db8::1]:9080`: `%UPSTREAM_HOST%`. */
   readonly name: string;
   readonly address: string;
@@ -31,19 +32,27 @@ export class Endpoint implements Candidate {
   connectFailures = 0;
   /** Whether it took the multiplexed hop when it was last offered; null while that is not known. */
   takesHop: boolean | null = null;
+  /** Null where nobody asks how fast it answers. */
+  latency: PeakLatency | null = null;
+  /** Null once it has its whole weight. */
+  slowStart: SlowStart | null = null;
+  /** `Clock.monotonicMs` of the moment it joined the cluster. */
+  readonly addedAtMs: number;
   readonly outlier = new OutlierState();
   readonly idleLimit = new IdleLimit();
 
-  constructor(spec: EndpointSpec) {
+  constructor(spec: EndpointSpec, addedAtMs: number) {
+    this.addedAtMs = addedAtMs;
     this.name = endpointName(spec.address, spec.port);
     this.address = spec.address;
     this.port = spec.port;
     this.spec = spec;
   }
 
-  /** Weight for balancing; Istio reads 0 as "not set", which is 1. */
+  /** Weight for balancing; Istio reads 0 as "not set", which is 1. Less while it starts slowly. */
   get weight(): number {
-    return this.spec.weight > 0 ? this.spec.weight : 1;
+    const weight = this.spec.weight > 0 ? this.spec.weight : 1;
+    return this.slowStart === null ? weight : weight * this.slowStart.share;
   }
 
   get hashKey(): string {

@@ -156,9 +156,15 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
     if (lease.shared !== null) this.#endShared(lease.shared, true);
   }
 
-  reportStatus(status: number): void {
+  reportStatus(lease: RequestLease, status: number): void {
     this.metrics.responded(status);
+    const { latency } = this.endpoint;
+    if (latency !== null) latency.observe(this.nowMs() - lease.sentAtMs, this.nowMs());
     this.#owner.report(this.endpoint, status);
+  }
+
+  nowMs(): number {
+    return this.clock.monotonicMs();
   }
 
   reportReset(lease: RequestLease, error: ProxyError): void {

@@ -55,7 +55,7 @@ export class OriginalDestinations {
   /** The endpoint at `destination`. */
   at(destination: SocketAddress): Endpoint {
     const name = endpointName(destination.address, destination.port);
-    const endpoint = this.#byName.get(name) ?? new Endpoint(this.#specOf(name, destination));
+    const endpoint = this.#byName.get(name) ?? new Endpoint(this.#specOf(name, destination), 0);
     this.#byName.delete(name);
     this.#byName.set(name, endpoint);
     this.#usedSinceSweep.add(endpoint);

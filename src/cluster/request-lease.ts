@@ -21,7 +21,8 @@ export interface LeasePool {
   unused(lease: RequestLease): void;
   /** The request of the lease is over; its connection may still be busy with the rest of it. */
   ended(lease: RequestLease): void;
-  reportStatus(status: number): void;
+  reportStatus(lease: RequestLease, status: number): void;
+  nowMs(): number;
   reportReset(lease: RequestLease, error: ProxyError): void;
 }
 
@@ -54,6 +55,8 @@ export class RequestLease implements UpstreamConnection {
   /** How long the connection had been idle when it was handed out; 0 for a new one. */
   #idleMs = 0;
   #hasResponse = false;
+  /** `Clock.monotonicMs`; kept only where somebody asks how long the answer took. */
+  #sentAtMs = 0;
 
   constructor(pool: LeasePool, endpoint: Endpoint, receiver: LeaseReceiver, needsFresh: boolean) {
     this.#pool = pool;
@@ -81,6 +84,10 @@ export class RequestLease implements UpstreamConnection {
     return this.#idleMs;
   }
 
+  get sentAtMs(): number {
+    return this.#sentAtMs;
+  }
+
   get hasResponse(): boolean {
     return this.#hasResponse;
   }
@@ -94,6 +101,7 @@ export class RequestLease implements UpstreamConnection {
     const client = this.#client;
     if (client === null || this.#state !== "ready") throw new Error("a lease carries one request, after it is ready");
     this.#state = "sent";
+    if (this.endpoint.latency !== null) this.#sentAtMs = this.#pool.nowMs();
     return client.request(head, end, receiver);
   }
 
@@ -110,7 +118,7 @@ export class RequestLease implements UpstreamConnection {
   /** The upstream answered with `status` (a gRPC status mapped to HTTP). Feeds outlier detection and the counts. */
   reportStatus(status: number): void {
     this.#hasResponse = true;
-    this.#pool.reportStatus(status);
+    this.#pool.reportStatus(this, status);
   }
 
   /**

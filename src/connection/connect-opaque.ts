@@ -6,6 +6,7 @@ import type { ConnectionFacts } from "../message/connection-facts.ts";
 const TCP_ALPN: readonly string[] = ["istio"];
 
 /** Dials an upstream for an opaque connection. `receiver` may be told within the call. */
-export function connectOpaque(cluster: Cluster, { isCaptured, local }: ConnectionFacts, receiver: TcpReceiver): Acquisition {
-  return cluster.connectTcp({ originalDestination: isCaptured ? local : null, alpn: TCP_ALPN }, receiver);
+export function connectOpaque(cluster: Cluster, facts: ConnectionFacts, receiver: TcpReceiver): Acquisition {
+  const hash = cluster.hasher === null ? null : cluster.hasher.ofConnection(facts);
+  return cluster.connectTcp({ originalDestination: facts.isCaptured ? facts.local : null, alpn: TCP_ALPN, hash }, receiver);
 }

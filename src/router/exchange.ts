@@ -1,5 +1,6 @@
 import type { Acquisition, Cluster } from "../cluster/cluster.ts";
 import type { Endpoint } from "../cluster/endpoint.ts";
+import type { RequestHash } from "../cluster/request-hash.ts";
 import type { LeaseReceiver, RequestLease } from "../cluster/request-lease.ts";
 import type { ForwardSpec } from "../config/snapshot.ts";
 import type { Timer } from "../core/timer-wheel.ts";
@@ -9,6 +10,7 @@ import { effectiveStatus } from "../message/grpc-status.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamStream } from "../message/stream.ts";
 import { acquireRequest } from "./acquire-request.ts";
+import { CountedRetry } from "./counted-retry.ts";
 import { describeUpstream } from "./describe-upstream.ts";
 import { ExchangeTimeout, type ExchangeTimeoutOwner } from "./exchange-timeout.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
@@ -41,9 +43,12 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
   readonly #cluster: Cluster;
   readonly #parts: RouterParts;
   readonly #retries: RetryState;
+  readonly #retrying: CountedRetry;
   readonly #body: ReplayBuffer;
   readonly #timeout: ExchangeTimeout | null;
   readonly #readsTrailers: boolean;
+  /** What the cluster's balancer hashes of the request; null: nothing. */
+  readonly #hash: RequestHash | null;
   #phase: Phase = "acquiring";
   #acquisition: Acquisition | null = null;
   #upstream: UpstreamStream | null = null;
@@ -55,7 +60,6 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
   #isRequestPaused = false;
   #isTunnel = false;
   #responseEnded = false;
-  #holdsRetry = false;
   #needsFreshConnection = false;
   /** Status of a response head that is not counted until its trailers have come; 0: none is. */
   #uncountedStatus = 0;
@@ -66,9 +70,11 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
     this.#cluster = cluster;
     this.#parts = parts;
     this.#retries = new RetryState(action.retry, stream.head, parts.random);
+    this.#retrying = new CountedRetry(cluster, stream.info);
     this.#body = new ReplayBuffer(action.retry !== null);
     this.#requestEnded = requestEnded;
     this.#readsTrailers = action.readsGrpcTrailers === true && stream.info.isGrpc;
+    this.#hash = cluster.hasher === null ? null : cluster.hasher.of(stream.head, stream.connection);
     this.#timeout = ExchangeTimeout.of(stream, action.timeoutMs, parts.clock, this);
   }
 
@@ -181,6 +187,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
     this.#phase = "responding";
     this.#isTunnel = head.status === 101;
     this.#body.stopKeeping();
+    if (this.#hash !== null && this.#hash.setCookie !== null) head.headers.append("set-cookie", this.#hash.setCookie);
     this.#stream.info.upstreamServiceMs = this.#requestEnded ? this.#parts.clock.monotonicMs() - this.#requestEndedAtMs : 0;
     if (end) this.#settle(head, null);
     else this.#stream.respond(head, false);
@@ -194,7 +201,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
     const attempt = ++info.attempts;
     this.#startTryTimer();
     this.#acquisition = null;
-    const acquisition = this.#cluster.acquire(acquireRequest(this.#stream, this.#cluster, this.#tried, this.#needsFreshConnection), this);
+    const acquisition = this.#cluster.acquire(acquireRequest(this.#stream, this.#cluster, this.#tried, this.#needsFreshConnection, this.#hash?.hash ?? null), this);
     // The answer, and the next attempt, may have come within the call; only a wait is kept, to be cancelled.
     if (this.#phase === "acquiring" && info.attempts === attempt) this.#acquisition = acquisition;
   }
@@ -252,22 +259,14 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
     this.#stream.fail(error, this.#stream.info.attempts > 1);
   }
 
-  /** The retry to make after this decision, counted against the cluster's limit; null when there is to be none. */
+  /** The retry to make after this decision; null when there is to be none. */
   #beginRetry(decision: RetryDecision): Retry | null {
-    this.#releaseRetry();
-    if (decision.kind === "give-up") {
-      if (decision.isExhausted) this.#stream.info.addFlag("URX");
-      return null;
-    }
-    if (!this.#cluster.tryBeginRetry()) {
-      this.#stream.info.addFlag("UO");
-      return null;
-    }
-    this.#holdsRetry = true;
-    this.#needsFreshConnection = decision.needsFreshConnection;
+    const retry = this.#retrying.begin(decision);
+    if (retry === null) return null;
+    this.#needsFreshConnection = retry.needsFreshConnection;
     // A stale connection says nothing against its endpoint.
-    if (!decision.needsFreshConnection) this.#rememberTried(this.#lease?.endpoint ?? null);
-    return decision;
+    if (!retry.needsFreshConnection) this.#rememberTried(this.#lease?.endpoint ?? null);
+    return retry;
   }
 
   #attemptAfter(backoffMs: number): void {
@@ -281,12 +280,6 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
       this.#tryTimer = null;
       this.#attempt();
     });
-  }
-
-  /** A retry counts against the cluster's limit until its outcome is known. */
-  #releaseRetry(): void {
-    if (this.#holdsRetry) this.#cluster.endRetry();
-    this.#holdsRetry = false;
   }
 
   #rememberTried(endpoint: Endpoint | null): void {
@@ -366,7 +359,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
   }
 
   #finish(): void {
-    this.#releaseRetry();
+    this.#retrying.release();
     this.#phase = "done";
     this.#cancelTryTimer();
     this.#timeout?.cancel();

@@ -1,11 +1,25 @@
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { EdfSchedule, weighByLoad } from "../../src/cluster/edf-schedule.ts";
+import { loadHash64 } from "../../src/cluster/hash64.ts";
 import { createPicker } from "../../src/cluster/load-balancer.ts";
+import type { LoadBalancerName } from "../../src/config/snapshot-cluster.ts";
+import type { Random } from "../../src/core/random.ts";
 import { type Build, candidates, distribution, FakeCandidate, loadBalancerContract, seededRandom } from "./load-balancer.ts";
 
-const policy = (name: Parameters<typeof createPicker>[0]): Build => (list, previous, random) => createPicker(name, list, previous, random);
+const policy = (loadBalancer: LoadBalancerName): Build => (list, previous, random) => createPicker({ loadBalancer, nowMs: () => 0 }, list, previous, random);
 
-for (const name of ["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"] as const) loadBalancerContract(name, policy(name));
+for (const name of ["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "PEAK_EWMA"] as const) loadBalancerContract(name, policy(name));
+
+/** Without a hash of the request the balancers that hash draw, and with the hashes of many requests they spread. */
+const hashing = (loadBalancer: "RING_HASH" | "MAGLEV", hashes: (random: Random) => bigint | null): Build => (list, previous, random) => {
+  const hash = { key: { kind: "source-ip" }, minimumRingSize: 16, tableSize: 5_003 } as const;
+  const picker = createPicker({ loadBalancer, hash, nowMs: () => 0 }, list, previous, random);
+  return { pick: (draw) => picker.pick(draw, hashes(draw)) };
+};
+
+beforeAll(loadHash64);
+for (const name of ["RING_HASH", "MAGLEV"] as const) loadBalancerContract(`${name} without a hash`, hashing(name, () => null));
+loadBalancerContract("MAGLEV with random hashes", hashing("MAGLEV", (random) => (BigInt(Math.floor(random() * 2 ** 32)) << 32n) | BigInt(Math.floor(random() * 2 ** 32))));
 
 loadBalancerContract("LEAST_REQUEST with unequal weights", (list, previous, random) =>
   new EdfSchedule(list, weighByLoad, previous instanceof EdfSchedule ? previous : null, random));

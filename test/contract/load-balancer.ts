@@ -1,12 +1,14 @@
 import { describe, expect, it } from "vitest";
 import type { Random } from "../../src/core/random.ts";
-import type { Candidate, Picker } from "../../src/cluster/picker.ts";
+import type { LatencyCandidate, PeakLatency } from "../../src/cluster/peak-ewma.ts";
+import type { Picker } from "../../src/cluster/picker.ts";
 
 /** A candidate of the contract: named, and its load is whatever the test sets. */
-export class FakeCandidate implements Candidate {
+export class FakeCandidate implements LatencyCandidate {
   readonly name: string;
   weight: number;
   activeRequests = 0;
+  latency: PeakLatency | null = null;
 
   constructor(name: string, weight = 1) {
     this.name = name;

@@ -5,6 +5,7 @@ import { effectivePolicy } from "./effective-policy.ts";
 import type { EffectivePolicy } from "./effective-policy.ts";
 import { selects } from "./export-to.ts";
 import { compileLimits } from "./limits.ts";
+import { compileLoadBalancer } from "./load-balancer.ts";
 import { withMeshDefaults } from "./mesh-default-policy.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import { compileOutlierDetection } from "./outlier-detection.ts";
@@ -53,7 +54,7 @@ function compileCluster(
     kind,
     service: service.ref,
     endpoints,
-    loadBalancer: algorithmOf(policy),
+    ...compileLoadBalancer(policy.loadBalancer, rule, parts.problems),
     limits: compileLimits(pool, parts.mesh.connectTimeoutMs),
     outlierDetection: policy.outlierDetection === null ? null : compileOutlierDetection(policy.outlierDetection.value),
     tls,
@@ -82,10 +83,4 @@ function tlsOf(decision: TlsDecision, kind: ClusterSpec["kind"], endpoints: read
   const takers = endpoints.filter((endpoint) => endpoint.isMeshTls).length;
   const isMutual = kind === "endpoints" ? takers > 0 : takers > 0 && takers === endpoints.length;
   return isMutual ? decision.tls : null;
-}
-
-/** Consistent hashing is not obeyed yet and falls back to the default, least request. */
-function algorithmOf(policy: EffectivePolicy): ClusterSpec["loadBalancer"] {
-  const simple = policy.loadBalancer?.value.simple;
-  return simple === "ROUND_ROBIN" || simple === "RANDOM" ? simple : "LEAST_REQUEST";
 }

@@ -119,12 +119,8 @@ export type ClientTls = v.InferOutput<typeof clientTls>;
 
 /** What the four blocks of a policy accept and Outrider does not obey yet, below the policy's own path. */
 const POLICY_UNSUPPORTED: readonly UnsupportedField[] = [
-  { path: "loadBalancer.simple", when: (value) => value === "PASSTHROUGH", consequence: "endpoints are chosen by LEAST_REQUEST" },
-  { path: "loadBalancer.consistentHash", consequence: "requests are not kept on one endpoint; endpoints are chosen by LEAST_REQUEST" },
   { path: "loadBalancer.localityLbSetting", consequence: "endpoints are chosen without regard to their locality" },
   { path: "loadBalancer.zoneAwareLbSetting", consequence: "endpoints are chosen without regard to their zone" },
-  { path: "loadBalancer.warmupDurationSecs", consequence: "new endpoints get their full share at once" },
-  { path: "loadBalancer.warmup", consequence: "new endpoints get their full share at once" },
   ...connectionPoolUnsupported("connectionPool"),
   { path: "outlierDetection.splitExternalLocalOriginErrors", when: (value) => value === true, consequence: "failures to connect count as 5xx errors" },
   { path: "outlierDetection.consecutiveLocalOriginFailures", consequence: "failures to connect count as 5xx errors" },

@@ -21,6 +21,7 @@ const SERVICE = { host: "db.default.svc.cluster.local", name: "db", namespace: "
 
 /** A cluster whose dials end when the test says so. */
 class FakeCluster {
+  readonly hasher = null;
   readonly spec = { service: SERVICE, limits: { tcpIdleTimeoutMs: 3_600_000 } };
   receiver: TcpReceiver | null = null;
   asked: AcquireRequest | null = null;
@@ -127,7 +128,7 @@ describe("a connection whose upstream was dialled before it was known to be opaq
       hasSpoken = true;
       proxy.forward({ ...REQUEST, socket: near, early });
     });
-    expect(cluster.asked).toEqual({ originalDestination: FACTS.local, alpn: ["istio"] });
+    expect(cluster.asked).toEqual({ originalDestination: FACTS.local, alpn: ["istio"], hash: null });
     cluster.asked = null;
     cluster.succeed(upstream);
     expect([proxy.activeCount, observer.told]).toEqual([0, []]);
@@ -175,7 +176,7 @@ describe("a connection whose upstream was dialled before it was known to be opaq
 describe("TcpProxy", () => {
   it("dials, joins and tells the observers with the upstream's name, once each", async () => {
     const proxy = forward(proxyOf(), near, "first ");
-    expect(cluster.asked).toEqual({ originalDestination: FACTS.local, alpn: ["istio"] });
+    expect(cluster.asked).toEqual({ originalDestination: FACTS.local, alpn: ["istio"], hash: null });
     expect([proxy.activeCount, observer.told]).toEqual([1, []]);
     cluster.succeed(upstream);
     caller.socket.end("second");

@@ -227,6 +227,7 @@ export class ExchangeBench {
         return this.mayRetry;
       },
       endRetry: () => this.retriesUnderWay--,
+      hasher: null,
     } as unknown as Cluster;
     // Back-off is drawn from nothing to its bound: always the bound here.
     this.exchange = new Exchange(this.stream, cluster, action, !hasBody, { clock: this.time, timers: this.time.timers, random: () => 0.999_999 });

@@ -14,7 +14,7 @@ const OTHER_SERVICE = { ...SERVICE, name: "other" };
 /** A router over clusters with these services. */
 function routerOver(clusters: Readonly<Record<string, typeof SERVICE | null>>, draw = 0): Router {
   const time = new ManualTime();
-  return new Router((name) => (name in clusters ? ({ spec: { service: clusters[name] } } as unknown as Cluster) : undefined), {
+  return new Router((name) => (name in clusters ? ({ spec: { service: clusters[name] }, hasher: null } as unknown as Cluster) : undefined), {
     clock: time, timers: time.timers, random: () => draw,
   });
 }
