@@ -1,6 +1,9 @@
+import { PEER_METADATA_HEADER, PEER_METADATA_ID_HEADER } from "../telemetry/peer-metadata.ts";
 import type { ExplainedCluster, ExplainedFilter, ExplainedRetries, Explanation, SentRequest, TriedRoute, WrittenAt } from "./explanation.ts";
 import type { ExplainRequest } from "./explain-request.ts";
 
+/** Long, and of no interest to a reader. */
+const PEER_METADATA: ReadonlySet<string> = new Set([PEER_METADATA_ID_HEADER, PEER_METADATA_HEADER]);
 /** A value longer than this says nothing to a reader. */
 const MAX_VALUE_LENGTH = 80;
 const MAX_ENDPOINTS = 5;
@@ -121,8 +124,10 @@ function nameOf(route: TriedRoute): string {
 
 function sentLines(request: SentRequest | null): string[] {
   if (request === null) return [];
-  const headers = request.headers.map(([name, value]) => `  ${name}: ${value.length > MAX_VALUE_LENGTH ? `${value.slice(0, MAX_VALUE_LENGTH)}...` : value}`);
-  return ["Sent as", `  ${request.method} ${request.path}`, `  Host: ${request.authority}`, ...headers];
+  const told = request.headers.filter(([name]) => !PEER_METADATA.has(name));
+  const headers = told.map(([name, value]) => `  ${name}: ${value.length > MAX_VALUE_LENGTH ? `${value.slice(0, MAX_VALUE_LENGTH)}...` : value}`);
+  const metadata = told.length < request.headers.length ? [`  and ${[...PEER_METADATA].join(", ")}: who sends it, for metrics`] : [];
+  return ["Sent as", `  ${request.method} ${request.path}`, `  Host: ${request.authority}`, ...headers, ...metadata];
 }
 
 function capitalised(sentence: string): string {
