@@ -20,7 +20,8 @@ interface OwnSchema {
   readonly item?: OwnSchema;
   readonly value?: OwnSchema;
   readonly literal?: unknown;
-  readonly options?: readonly (string | OwnSchema)[];
+  /** The words of a picklist. */
+  readonly options?: readonly string[];
   readonly pipe?: readonly { readonly type: string }[];
 }
 
@@ -39,7 +40,7 @@ function scalarDifferences(official: OpenApiSchema, own: OwnSchema, path: string
   if (official.enum === undefined) return own.type === "picklist" ? [`${path}: takes ${own.options?.join(", ")} alone, not any text`] : [];
   if (own.type !== "picklist") return [`${path}: takes any text, not one of ${official.enum.join(", ")}`];
   const missing = official.enum.filter((word) => own.options?.includes(word) !== true).map((word) => `${path}: does not know ${word}`);
-  const extra = (own.options ?? []).filter((word) => !official.enum?.includes(String(word))).map((word) => `${path}: knows ${String(word)}, which is not official`);
+  const extra = (own.options ?? []).filter((word) => !official.enum?.includes(word)).map((word) => `${path}: knows ${word}, which is not official`);
   return [...missing, ...extra];
 }
 
