@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { check } from "../../src/cli/check.ts";
+import { LINTS } from "../../src/config/lint/finding.ts";
 
 /* `outrider check`: its lines and its exit codes, as the contract with scripts has them. */
 
@@ -83,5 +84,26 @@ describe("outrider check", () => {
     expect((await run(folder, "-o", "xml")).code).toBe(2);
     expect((await run("--unknown")).code).toBe(2);
     expect((await run("--help")).code).toBe(0);
+  });
+});
+
+/* docs/check.md: a heading for each lint, and below it an example that raises it. */
+describe("the lints that docs/check.md describes", () => {
+  const text = readFileSync(join(import.meta.dirname, "../../docs/check.md"), "utf8");
+  const sections = text.split(/^### /m).slice(1).map((section) => ({
+    name: section.slice(0, section.indexOf("\n")),
+    yaml: /^```yaml\n(.*?)^```/ms.exec(section)?.[1] ?? "",
+  }));
+
+  it("are all there are", () => {
+    expect(sections.map(({ name }) => name).toSorted()).toEqual([...LINTS].toSorted());
+  });
+
+  it.each(sections)("$name", async ({ name, yaml }) => {
+    writeFileSync(join(folder, "a.yaml"), yaml);
+    const found = JSON.parse((await run("-o", "json", folder)).text) as { lint?: string }[];
+    expect(found.map((problem) => problem.lint)).toContain(name);
+    const { text: rest } = await run("-o", "json", folder, "--disable", name);
+    expect((JSON.parse(rest) as { lint?: string }[]).map((problem) => problem.lint)).not.toContain(name);
   });
 });
