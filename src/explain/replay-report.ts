@@ -5,21 +5,21 @@ export function replayText(summary: ReplaySummary): string {
   const { lines, replayed, same, changed, skipped } = summary.totals;
   const head = `${requests(replayed)} of ${lines} ${lines === 1 ? "line" : "lines"} replayed: ${same} decided as before, ${changed} otherwise\n`;
   const rules = summary.rules().map(ruleText).join("");
-  const untold = summary.untold === 0 ? "" : `\n${requests(summary.untold)} in further ways\n`;
+  const untold = summary.untold === 0 ? "" : `\nfurther rules: ${requests(summary.untold)}\n`;
   const reasons = summary.skipped().map(({ reason, count, line }) => `  ${count} because ${reason} (first in line ${line})\n`).join("");
   return `${head}${rules}${untold}${skipped === 0 ? "" : `\n${skipped} not replayed:\n${reasons}`}`;
 }
 
 /**
  * The same as one JSON object: `lines`, `replayed`, `same`, `changed`, `skipped`, `untold`; `rules`, each with its
- * place, `count` and `changes` (`was`, `now`, `parts`, `assuming`, `count`, `example`); `reasons` for what was skipped.
+ * place, `count`, `untold` and `changes` (`was`, `now`, `parts`, `assuming`, `count`, `example`); `reasons` for what was skipped.
  */
 export function replayJson(summary: ReplaySummary): string {
   return `${JSON.stringify({ ...summary.totals, untold: summary.untold, rules: summary.rules(), reasons: summary.skipped() }, null, 2)}\n`;
 }
 
 function ruleText(rule: ReplayRule): string {
-  return `\n${ruleName(rule)}: ${requests(rule.count)}\n${rule.changes.map(changeText).join("")}`;
+  return `\n${ruleName(rule)}: ${requests(rule.count)}\n${rule.changes.map(changeText).join("")}${rule.untold === 0 ? "" : `  ${rule.untold} in further ways\n`}`;
 }
 
 function ruleName({ side, resource, rule, file, line }: ReplayRule): string {

@@ -1,8 +1,9 @@
 import type { Explanation, WrittenAt } from "./explanation.ts";
 import type { LoggedRequest } from "./replay-line.ts";
 
-/** Kinds of change that are told apart; what comes beyond is counted. */
-const MAX_CHANGES = 1000;
+/** Rules, and kinds of change of each, that are told apart; what comes beyond is counted. */
+const MAX_RULES = 500;
+const MAX_CHANGES_PER_RULE = 50;
 const MAX_REASONS = 100;
 
 /** A request as an example for many. */
@@ -35,8 +36,13 @@ export interface ReplayRule extends WrittenAt {
   /** `now`: the rule of the new configuration that decides; `was`: the rule that did and no longer does; `none`: neither has one. */
   readonly side: "now" | "was" | "none";
   count: number;
+  /** Of `count`, those that are changed in further ways than `changes` tells. */
+  untold: number;
   readonly changes: ReplayChange[];
 }
+
+/** A rule before anything is counted. */
+export type RulePlace = Pick<ReplayRule, "resource" | "rule" | "file" | "line" | "side">;
 
 export interface ReplayTotals {
   lines: number;
@@ -49,7 +55,7 @@ export interface ReplayTotals {
 /** What a replay found, in memory that does not grow with the log. */
 export class ReplaySummary {
   readonly totals: ReplayTotals = { lines: 0, replayed: 0, same: 0, changed: 0, skipped: 0 };
-  /** Changed requests beyond the kinds that are told apart. */
+  /** Changed requests of further rules than are told apart. */
   untold = 0;
   readonly #rules = new Map<string, ReplayRule>();
   readonly #changes = new Map<string, ReplayChange>();
@@ -67,23 +73,21 @@ export class ReplaySummary {
     else if (this.#skipped.size < MAX_REASONS) this.#skipped.set(reason, { count: 1, line: this.totals.lines });
   }
 
-  changed(logged: LoggedRequest, change: Pick<ReplayChange, "was" | "now" | "parts" | "assuming">, rule: Omit<ReplayRule, "count" | "changes">): void {
+  changed(logged: LoggedRequest, change: Pick<ReplayChange, "was" | "now" | "parts" | "assuming">, rule: RulePlace): void {
     this.totals.replayed++;
     this.totals.changed++;
     const ruleKey = JSON.stringify([rule.resource, rule.rule, rule.file, rule.line, rule.side]);
     const key = JSON.stringify([ruleKey, change]);
-    const known = this.#changes.get(key);
-    if (known === undefined && this.#changes.size >= MAX_CHANGES) {
-      this.untold++;
-      return;
-    }
     let group = this.#rules.get(ruleKey);
-    if (group === undefined) this.#rules.set(ruleKey, group = { ...rule, count: 0, changes: [] });
-    group.count++;
-    if (known !== undefined) {
-      known.count++;
-      return;
+    if (group === undefined) {
+      if (this.#rules.size >= MAX_RULES) return void this.untold++;
+      group = { ...rule, count: 0, untold: 0, changes: [] };
+      this.#rules.set(ruleKey, group);
     }
+    group.count++;
+    const known = this.#changes.get(key);
+    if (known !== undefined) return void known.count++;
+    if (group.changes.length >= MAX_CHANGES_PER_RULE) return void group.untold++;
     const added: ReplayChange = { ...change, count: 1, example: this.#example(logged) };
     this.#changes.set(key, added);
     group.changes.push(added);
@@ -107,7 +111,7 @@ export class ReplaySummary {
 }
 
 /** Which rule made a decision: of a denial the policy, or the nearest one that would have allowed; else the route's. */
-export function responsibleRule(now: Explanation, was: Explanation | null): Omit<ReplayRule, "count" | "changes"> {
+export function responsibleRule(now: Explanation, was: Explanation | null): RulePlace {
   const decided = writtenRule(now);
   if (decided !== null) return { ...decided, side: "now" };
   const before = was === null ? null : writtenRule(was);

@@ -1,6 +1,7 @@
 import { formatProblem } from "../config/problem.ts";
 import type { Problem } from "../config/problem.ts";
 import type { Clock } from "../core/clock.ts";
+import { InvalidExplainRequest } from "../explain/explain-request.ts";
 import type { ExplainRequest } from "../explain/explain-request.ts";
 import { Explainer } from "../explain/explainer.ts";
 import type { Explanation } from "../explain/explanation.ts";
@@ -97,7 +98,13 @@ class Run {
 
   #case(file: string, { name, request, expect, place, placeOf }: TestCase, explainer: Explainer): void {
     const startedAtMs = this.#clock.monotonicMs();
-    const explanation = explainer.explain(request);
+    let explanation: Explanation;
+    try {
+      explanation = explainer.explain(request);
+    } catch (error) {
+      if (!(error instanceof InvalidExplainRequest)) throw error;
+      return this.#refuse([{ severity: "error", file, ...place, resource: null, field: null, message: error.message }]);
+    }
     const ms = this.#clock.monotonicMs() - startedAtMs;
     const found = differences(expect, explanation).map((difference) => ({ ...difference, ...placeOf(difference.field) }));
     this.#cases.push({ file, line: place.line, name, ms, differences: found, decided: { request, explanation } });

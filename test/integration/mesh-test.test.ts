@@ -149,6 +149,14 @@ describe("what keeps tests from running", () => {
     expect((await run("--help")).code).toBe(0);
   });
 
+  it("is a request that cannot be", async () => {
+    write("a.yaml", SERVICE);
+    const file = write("a.meshtest.yaml", "cases:\n- request: {url: http://a/, to: 'a:70000'}\n  expect: {}\n- request: GET ftp://a/\n  expect: {}\n");
+    const { code, text } = await run(folder);
+    expect(code).toBe(2);
+    expect(text).toContain(`${file}:2:3: error: to: must be HOST:PORT`);
+  });
+
   it("is a configuration that is not there", async () => {
     write("a.meshtest.yaml", `config: missing\n${CASES}`);
     const { code, text } = await run(folder);
