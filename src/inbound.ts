@@ -8,10 +8,10 @@ import { TcpProxy } from "./connection/tcp-proxy.ts";
 import { terminateTls } from "./connection/tls-server.ts";
 import { TunnelSocket } from "./connection/tunnel-socket.ts";
 import type { InboundSpec } from "./config/snapshot.ts";
+import { inboundFilters } from "./filter/direction-filters.ts";
 import { FilterChain } from "./filter/filter-chain.ts";
 import { Authorizer } from "./filter/rbac.ts";
 import { AuthorizationFacts } from "./filter/rbac-facts.ts";
-import { RbacFilter } from "./filter/rbac-filter.ts";
 import { HttpConnectionManager } from "./http/http-connection-manager.ts";
 import { Listener } from "./listener/listener.ts";
 import { ListenerSet } from "./listener/listener-set.ts";
@@ -73,7 +73,7 @@ export function inbound(parts: Parts): TunnelledDirection {
 
   // What was checked is what is sent: the filters see the request after hygiene, the router sends that same one.
   let authorizer = new Authorizer({ deny: [], allow: [] });
-  const filters = new FilterChain([new RbacFilter(() => authorizer)]);
+  const filters = new FilterChain(inboundFilters({ authorizer: () => authorizer }));
   const router = new Router((name) => clusters.get(name), parts);
   const http = new HttpConnectionManager("inbound", filters, router, { ...parts, observers: parts.streamObservers });
   const tcp = new TcpProxy("inbound", (name) => clusters.get(name), { ...parts, observers: parts.tcpObservers });

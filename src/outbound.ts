@@ -1,6 +1,7 @@
 import { Clusters } from "./cluster/clusters.ts";
 import { OutboundConnections } from "./connection/outbound-connections.ts";
 import { TcpProxy } from "./connection/tcp-proxy.ts";
+import { outboundFilters } from "./filter/direction-filters.ts";
 import { FilterChain } from "./filter/filter-chain.ts";
 import { HttpConnectionManager } from "./http/http-connection-manager.ts";
 import { Listener } from "./listener/listener.ts";
@@ -35,8 +36,7 @@ export function outbound(parts: Parts): Direction {
     dialEarly: (request, options) => tcp.dialEarly(request, options),
   }, parts);
 
-  // Authorization is the callee's: an application may try to call anybody.
-  const filters = new FilterChain([]);
+  const filters = new FilterChain(outboundFilters());
   const router = new Router((name) => clusters.get(name), parts);
   const http = new HttpConnectionManager("outbound", filters, router, { ...parts, observers: parts.streamObservers });
   const tcp = new TcpProxy("outbound", (name) => clusters.get(name), { ...parts, observers: parts.tcpObservers });

@@ -72,7 +72,7 @@ export function opaqueOf(
 export function httpOf(scene: Scene, decision: HttpDecision, tried: RouteExplanation, dryRun: DryRun): Explanation {
   const { head, info, route, filters, reply } = decision;
   const isDenied = filters.some(({ verdict }) => verdict === "deny");
-  const forward = route !== null && route.action.kind === "forward" && !filters.some(({ verdict }) => verdict !== "pass") ? route.action : null;
+  const forward = route !== null && route.action.kind === "forward" && !filters.some(({ verdict }) => verdict === "deny" || verdict === "reply") ? route.action : null;
   const retry = forward?.retry ?? null;
   return explanation(scene, "http", reply === null ? "route" : isDenied ? "deny" : "reply", {
     status: reply?.head.status ?? null,

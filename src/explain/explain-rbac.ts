@@ -1,12 +1,13 @@
 import type { AnyOf, Provenance } from "../config/snapshot.ts";
-import type { Authorizer, AuthorizationVerdict } from "../filter/rbac.ts";
+import type { Authorizer } from "../filter/rbac.ts";
 import type { AuthorizationFacts } from "../filter/rbac-facts.ts";
 import { type FailedCondition, nearestMiss } from "../filter/rbac-near-miss.ts";
 import { writtenAt } from "./written-at.ts";
 import type { FilterAccount } from "./recorded-filter.ts";
 
-/** Says why `verdict` came of `facts`. */
-export function accountOfVerdict(authorizer: Authorizer, facts: AuthorizationFacts, verdict: AuthorizationVerdict): FilterAccount {
+/** The authorizer's verdict in words, with the rule that made it or came closest. */
+export function accountOfVerdict(authorizer: Authorizer, facts: AuthorizationFacts): FilterAccount {
+  const verdict = authorizer.check(facts);
   if (verdict.provenance !== null) {
     const reason = verdict.isAllowed ? `rule ${verdict.ruleIndex} allows it` : `rule ${verdict.ruleIndex} denies it`;
     return { ...writtenAt(verdict.provenance), reason, nearMiss: null };

@@ -1,5 +1,5 @@
 import type { RouteSpec, Snapshot } from "../config/snapshot.ts";
-import { FilterChain } from "../filter/filter-chain.ts";
+import { type Filter, FilterChain } from "../filter/filter-chain.ts";
 import { ForwardedClientCert } from "../http/forwarded-client-cert.ts";
 import { HttpStream, type StreamOwner, type StreamPolicy, type StreamRouting } from "../http/http-stream.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
@@ -11,7 +11,7 @@ import { Router } from "../router/router.ts";
 import { ownPeerMetadata } from "../telemetry/peer-metadata.ts";
 import type { DryRun } from "./dry-run.ts";
 import type { ExplainedFilter } from "./explanation.ts";
-import { type ExplainableFilter, RecordedFilter } from "./recorded-filter.ts";
+import { type FilterAccounts, RecordedFilter } from "./recorded-filter.ts";
 import type { ReadRequest } from "./request-head.ts";
 
 /** What became of a request on its way through a stream. */
@@ -30,8 +30,9 @@ export interface HttpDecision {
 export interface HttpArrival {
   readonly facts: ConnectionFacts;
   readonly routing: StreamRouting;
-  /** Gates, in order. */
-  readonly filters: readonly ExplainableFilter[];
+  /** Gates, in order, and the reasons of those that have any. */
+  readonly filters: readonly Filter[];
+  readonly accounts: FilterAccounts;
   /** Reads the request anew: what a stream was given, it changes. */
   readonly read: () => ReadRequest;
 }
@@ -91,13 +92,13 @@ export class HttpDecisions {
     return decision;
   }
 
-  #attempt({ facts, routing, filters, read }: HttpArrival, rank: number): HttpDecision {
+  #attempt({ facts, routing, filters, accounts, read }: HttpArrival, rank: number): HttpDecision {
     const { head, hasBody } = read();
     const records: ExplainedFilter[] = [];
     const owner: StreamOwner = {
       direction: this.#direction,
       clock: this.#dryRun.clock,
-      filters: new FilterChain(filters.map((filter) => new RecordedFilter(filter, records))),
+      filters: new FilterChain(filters.map((filter) => new RecordedFilter(filter, accounts, records))),
       router: this.#router,
       policy: this.#policy,
       streamEnded: () => {},
@@ -129,5 +130,5 @@ export class HttpDecisions {
 
 /** Its route forwards it, and no endpoint can be had. */
 function isUpstreamRefusal({ route, reply, filters }: HttpDecision): boolean {
-  return reply !== null && route !== null && route.action.kind === "forward" && filters.every(({ verdict }) => verdict === "pass");
+  return reply !== null && route !== null && route.action.kind === "forward" && filters.every(({ verdict }) => verdict === "pass" || verdict === "skipped");
 }

@@ -3,6 +3,8 @@ import { chooseInboundChain, type Observed } from "../connection/inbound-chain.t
 import { type InboundPort, InboundPorts } from "../connection/inbound-port.ts";
 import { describeRefusal } from "../connection/inbound-refusal.ts";
 import { canonicalAddress, parseIpAddress } from "../core/cidr.ts";
+import { inboundFilters } from "../filter/direction-filters.ts";
+import type { FilterRequest } from "../filter/filter-chain.ts";
 import { Authorizer } from "../filter/rbac.ts";
 import { AuthorizationFacts } from "../filter/rbac-facts.ts";
 import { parseSpiffeId, workloadSpiffeId } from "../identity/spiffe-id.ts";
@@ -15,7 +17,7 @@ import { accountOfVerdict } from "./explain-rbac.ts";
 import { type ExplainRequest, InvalidExplainRequest } from "./explain-request.ts";
 import type { Explanation } from "./explanation.ts";
 import { HttpDecisions } from "./http-decision.ts";
-import { RbacGate } from "./rbac-gate.ts";
+import type { FilterAccounts } from "./recorded-filter.ts";
 import { authorityOf, type ReadRequest, readRequest } from "./request-head.ts";
 
 /** What a sidecar of the mesh offers, by what it is about to speak. */
@@ -80,8 +82,11 @@ export class InboundExplainer {
     const read = (): ReadRequest | ProxyError => readRequest(request, scene.facts.tls !== null, scene.destination);
     const first = read();
     if (first instanceof ProxyError) return malformedOf(scene, first);
-    const gate = new RbacGate(this.#authorizer, requestPrincipalOf(request.jwt));
-    const decision = this.#http.decide({ facts: scene.facts, routing: port.routing, filters: [gate], read: () => read() as ReadRequest });
+    const principal = requestPrincipalOf(request.jwt);
+    const facts = ({ connection, head }: FilterRequest): AuthorizationFacts => new AuthorizationFacts(connection, head, principal);
+    const accounts: FilterAccounts = new Map([["rbac", (asked) => accountOfVerdict(this.#authorizer, facts(asked))]]);
+    const filters = inboundFilters({ authorizer: () => this.#authorizer, facts });
+    const decision = this.#http.decide({ facts: scene.facts, routing: port.routing, filters, accounts, read: () => read() as ReadRequest });
     const tried = decision.route === null ? [] : [{ route: decision.route, failed: null }];
     return httpOf(scene, decision, { virtualHost: null, tried }, this.#dryRun);
   }
@@ -89,7 +94,7 @@ export class InboundExplainer {
   #opaque(scene: Scene, port: InboundPort): Explanation {
     const facts = new AuthorizationFacts(scene.facts, null);
     const verdict = this.#authorizer.check(facts);
-    const account = accountOfVerdict(this.#authorizer, facts, verdict);
+    const account = accountOfVerdict(this.#authorizer, facts);
     const filter = { name: "rbac", verdict: verdict.isAllowed ? "pass" : "deny", ...account } as const;
     const explanation = opaqueOf(scene, port.destination.clusters, this.#dryRun, null, [filter]);
     if (verdict.isAllowed) return explanation;

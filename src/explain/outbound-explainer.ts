@@ -2,6 +2,7 @@ import type { NameTable } from "../config/compile/name-table.ts";
 import type { OutboundListenerSpec, Snapshot, WeightedClusterSpec } from "../config/snapshot.ts";
 import { BLACK_HOLE, OutboundRoutes, tableOf } from "../connection/outbound-routes.ts";
 import { canonicalAddress, parseIpAddress } from "../core/cidr.ts";
+import { outboundFilters } from "../filter/direction-filters.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { RouteExplanation } from "../router/route-table.ts";
@@ -19,6 +20,7 @@ export class OutboundExplainer {
   readonly #names: NameTable | null;
   readonly #routes: OutboundRoutes;
   readonly #http: HttpDecisions;
+  readonly #filters = outboundFilters();
   readonly #dryRun: DryRun;
 
   constructor(snapshot: Snapshot, names: NameTable | null, dryRun: DryRun) {
@@ -60,7 +62,8 @@ export class OutboundExplainer {
           return this.#routes.findRoute(table, head);
         },
       },
-      filters: [],
+      filters: this.#filters,
+      accounts: new Map(),
       read: () => read() as ReadRequest,
     });
     return httpOf(scene, decision, seen.tried, this.#dryRun);
