@@ -6,6 +6,7 @@ import { startApplication } from "./application.ts";
 import type { Application } from "./application.ts";
 import { checkRoute } from "./check.ts";
 import type { Child } from "./child.ts";
+import { benchConfiguration } from "./config.ts";
 import { haproxy, haproxyHttp2 } from "./haproxy.ts";
 import { findLoadGenerator } from "./load.ts";
 import type { LoadGenerator } from "./load.ts";
@@ -120,6 +121,7 @@ async function run(options: Options, folder: string, children: Child[]): Promise
 }
 
 async function main(): Promise<void> {
+  if (process.argv[2] === "config") return benchConfiguration();
   const options = readOptions(process.argv.slice(2));
   if (options === null) {
     process.stdout.write(USAGE);

@@ -12,7 +12,7 @@ const HOP_SEEN_MS = 5000;
 export const BUNDLE = join(import.meta.dirname, "..", "dist", "outrider.cjs");
 
 /** As its first line has them. */
-const NODE_OPTIONS = ["--single-threaded-gc", "--no-allocation-site-pretenuring"];
+export const NODE_OPTIONS = ["--single-threaded-gc", "--no-allocation-site-pretenuring"];
 
 /** A caller's sidecar: a listener of its own that routes by Host to the service, over mutual TLS if the endpoint has an identity. */
 function outboundResources(listenPort: number, endpointPort: number, isMesh: boolean, isMultiplexed: boolean): string {

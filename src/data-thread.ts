@@ -2,6 +2,7 @@ import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { applySnapshotDelta, type SnapshotDelta } from "./config/snapshot-delta.ts";
 import type { Snapshot } from "./config/snapshot.ts";
 import { systemClock } from "./core/clock.ts";
+import { deepFreeze } from "./core/deep-freeze.ts";
 import { systemRandom } from "./core/random.ts";
 import { TimerWheel } from "./core/timer-wheel.ts";
 import { type CapturePorts, DataPlane, type ThreadClusters } from "./data-plane.ts";
@@ -218,13 +219,6 @@ class DataThread {
   #send(message: FromDataThread): void {
     this.#port.postMessage(message);
   }
-}
-
-/** A snapshot is obeyed, never changed: an accidental write throws. */
-function deepFreeze(value: unknown): void {
-  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return;
-  Object.freeze(value);
-  for (const part of Object.values(value)) deepFreeze(part);
 }
 
 if (parentPort !== null) new DataThread(parentPort, workerData as DataThreadStart).run();
