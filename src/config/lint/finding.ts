@@ -7,7 +7,7 @@ export const LINTS = [
   "unknown-host", "unknown-port", "unknown-subset", "empty-subset", "ambiguous-port", "tls-match-without-tls-port", "selects-nothing", "shadowed-object",
   "shadowed-route", "prefix-without-slash", "surprising-weight",
   "retry-repeats-post", "timeout-cuts-retries", "fault-never-fires",
-  "bound-to-gateways-only", "hidden-by-sidecar",
+  "bound-to-gateways-only", "hidden-by-sidecar", "rules-without-port",
   "undeclared-protocol", "server-first-port",
   "host-claimed-twice",
   "port-level-reset", "never-ejects", "failover-without-outlier-detection", "unused-subset-policy",

@@ -13,6 +13,7 @@ import { plaintextToTheMesh } from "./mesh-tls.ts";
 import { portProtocols } from "./port-protocol.ts";
 import { prefixesWithoutSlash } from "./prefix-without-slash.ts";
 import { doubtfulRetries } from "./retries.ts";
+import { rulesWithoutPort } from "./rules-without-port.ts";
 import { shadowedRoutes } from "./shadowed-route.ts";
 import { surprisingWeights } from "./surprising-weight.ts";
 import { tokensNotRequired } from "./token-not-required.ts";
@@ -21,7 +22,7 @@ import { unusedSubsetPolicies } from "./unused-subset-policy.ts";
 
 const FAMILIES: readonly ((model: LintModel) => readonly Finding[])[] = [
   shadowedRoutes, prefixesWithoutSlash, surprisingWeights, doubtfulRetries, faultsThatNeverFire,
-  boundToGatewaysOnly, hiddenBySidecar, portProtocols, claimedHosts,
+  boundToGatewaysOnly, hiddenBySidecar, rulesWithoutPort, portProtocols, claimedHosts,
   trafficPolicies, unusedSubsetPolicies, plaintextToTheMesh,
   authorizationPolicies, tokensNotRequired, excludedPorts,
 ];

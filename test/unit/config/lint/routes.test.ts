@@ -146,3 +146,29 @@ describe("bound-to-gateways-only", () => {
     expect(lintYaml(reviews + virtualService(`[{ ${TO_REVIEWS} }]`, "gateways: [edge, mesh]"))).toEqual([]);
   });
 });
+
+describe("rules-without-port", () => {
+  const rules = (kind: string, match = ""): string =>
+    virtualService(`[{ ${match} ${TO_REVIEWS} }]`).replace("  http:", `  ${kind}:`);
+
+  it.each([
+    ["http rules of a TLS port", "{ name: https, port: 443 }", rules("http"), "spec.http: http rules have no effect: of the hosts' ports (443 HTTPS) none is HTTP; write tcp or tls rules, or declare the port http"],
+    ["tcp rules of an HTTP port", "{ name: http, port: 80 }", rules("tcp"), "spec.tcp: tcp rules have no effect: of the hosts' ports (80 HTTP) none is TCP; write http rules, or declare the port tcp"],
+    ["a port that is not there", "{ name: http, port: 80 }", rules("http", "match: [{ port: 8080 }],"), "spec.http[0].match[0].port: never matches: none of the hosts has port 8080 for http rules; write one of 80, or leave port out"],
+  ])("%s", (_what, port, yaml, expected) => {
+    expect(lintYaml(serviceWith("reviews", port) + yaml)).toEqual([`rules-without-port: ${expected}`]);
+  });
+
+  it.each([
+    ["http rules of an HTTP port among others", "{ name: http, port: 80 }, { name: tcp, port: 81 }", rules("http")],
+    ["a port that is there", "{ name: http, port: 80 }", rules("http", "match: [{ port: 80 }],")],
+    ["tcp rules of a TLS port", "{ name: tls, port: 443 }", rules("tcp")],
+    ["rules for a gateway too", "{ name: tcp, port: 81 }", virtualService(`[{ ${TO_REVIEWS} }]`, "gateways: [edge, mesh]")],
+  ])("not: %s", (_what, port, yaml) => {
+    expect(lintYaml(serviceWith("reviews", port) + yaml)).toEqual([]);
+  });
+
+  it("not: of an undeclared port, whichever is spoken there", () => {
+    expect(lintYaml(serviceWith("reviews", "{ name: x, port: 80 }") + rules("http") + rules("tcp"), "rules-without-port")).toEqual([]);
+  });
+});

@@ -72,7 +72,7 @@ metadata: { name: s, namespace: default }
 spec: { egress: [{ hosts: [${hosts}] }] }
 `;
   const rule = virtualService(`[{ ${TO_REVIEWS} }]`).replace("hosts: [reviews]", "hosts: [api.example.com]");
-  const external = entry("ports: [{ number: 443, name: tls }]", "egress", "api.example.com");
+  const external = entry("ports: [{ number: 80, name: http }]", "egress", "api.example.com");
 
   it("is told of a rule for a host of another namespace", () => {
     expect(lintYaml(sidecar("'./*'").replace("./*", "istio-system/*") + rule + external)).toEqual([
