@@ -14,6 +14,7 @@ const dist = join(root, "dist");
 const entries: Readonly<Record<string, string>> = {
   outrider: join(root, "bin", "outrider.ts"),
   "data-thread": join(root, "src", "data-thread.ts"),
+  "parse-thread": join(root, "src", "config", "source", "parse-thread.ts"),
 };
 
 rmSync(dist, { recursive: true, force: true });

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FolderSource } from "../../src/config/source/folder-source.ts";
+import { parseFile } from "../../src/config/source/parse-file.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { TimerWheel } from "../../src/core/timer-wheel.ts";
 
@@ -243,6 +244,29 @@ describe("when a change is told", () => {
     // Three seconds of writing are less than what is waited for at most; a slow machine may split them.
     expect(state.changes).toBeLessThan(6);
     expect((user + system) / 1e6).toBeLessThan(2);
+  });
+
+  it("has a large change parsed on a thread of its own", async () => {
+    write("a.yaml", service("a"));
+    const source = newSource();
+    const state = { names: names(source), longestMs: 0 };
+    stop = source.watch(() => {
+      const startedAt = performance.now();
+      state.names = names(source);
+      state.longestMs = Math.max(state.longestMs, performance.now() - startedAt);
+    });
+    const many = Array.from({ length: 8_000 }, (_, index) => service(`large-${index}`)).join("---\n");
+    const startedAt = performance.now();
+    parseFile("a.yaml", Buffer.from(many));
+    const parsingMs = performance.now() - startedAt;
+    write("a.yaml", many);
+    await until(() => state.names.length === 8_000);
+    // It is read here, not parsed.
+    expect(state.longestMs).toBeLessThan(parsingMs / 2);
+    write("a.yaml", `${many}---\n${service("last")}`);
+    await pause(150);
+    write("a.yaml", service("b"));
+    await until(() => state.names.join() === "b");
   });
 
   it("tells rarely of many writes that follow each other, and always of the last", async () => {

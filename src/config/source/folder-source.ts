@@ -1,39 +1,15 @@
-import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import type { Clock } from "../../core/clock.ts";
 import type { TimerWheel } from "../../core/timer-wheel.ts";
 import type { Problem } from "../problem.ts";
 import { describeSystemError, signatureOfWalk, walkFolders } from "./folder-walk.ts";
-import type { Walk } from "./folder-walk.ts";
+import type { FoundFile, Walk } from "./folder-walk.ts";
 import { FolderWatch } from "./folder-watch.ts";
+import { ParseAhead } from "./parse-ahead.ts";
 import { parseFile } from "./parse-file.ts";
 import type { FileContent, SkippedObject } from "./parse-file.ts";
+import type { ParsedAhead } from "./parse-thread.ts";
 import type { ConfigurationSource, ParsedFile, ParsedResources } from "./parsed.ts";
-import { MAX_FILE_BYTES } from "./yaml-text.ts";
-
-/** Reads at most one byte more than is allowed, so that a huge file costs no memory. */
-function readBytes(path: string): Uint8Array {
-  const descriptor = openSync(path, "r");
-  try {
-    const size = Math.min(fstatSync(descriptor).size, MAX_FILE_BYTES);
-    const buffer = Buffer.alloc(size + 1);
-    let length = 0;
-    for (;;) {
-      const count = readSync(descriptor, buffer, length, buffer.length - length, length);
-      length += count;
-      if (count === 0 || length === buffer.length) break;
-    }
-    // A file that grew while it was read is read again by the watcher; here it is what it was at first.
-    const isWhole = length <= size || size === MAX_FILE_BYTES;
-    return buffer.subarray(0, isWhole ? length : size);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-function digestOf(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("base64");
-}
+import { digestOf, readBytes } from "./read-file.ts";
 
 /** One warning per kind that nobody reads, placed at its first object. */
 function skippedProblems(skipped: readonly SkippedObject[]): Problem[] {
@@ -49,7 +25,12 @@ function skippedProblems(skipped: readonly SkippedObject[]): Problem[] {
 /** How often a folder that changes while it is read is read anew; the watcher tells of what follows. */
 const MAX_ATTEMPTS = 3;
 
+/** Changes of more than this are parsed on a thread of their own: smaller ones take about as long as its start. */
+const PARSE_AHEAD_BYTES = 512 * 1024;
+
 interface CachedFile {
+  /** Of the walk that found it. */
+  readonly signature: string;
   readonly digest: string;
   readonly content: FileContent;
 }
@@ -65,6 +46,9 @@ export class FolderSource implements ConfigurationSource {
   #cache = new Map<string, CachedFile>();
   #signature = "";
   #watch: FolderWatch | null = null;
+  readonly #parseAhead = new ParseAhead();
+  /** By path; only while a change that was parsed ahead is told. */
+  #ahead: ReadonlyMap<string, ParsedAhead> = new Map();
 
   constructor(options: { readonly paths: readonly string[]; readonly timers: TimerWheel; readonly clock: Clock }) {
     this.#paths = options.paths;
@@ -93,8 +77,8 @@ export class FolderSource implements ConfigurationSource {
     const cache = new Map<string, CachedFile>();
     const files: ParsedFile[] = walk.unreadable.map(({ problem, isMissing }) => ({ file: problem.file, isReadable: false, isMissing, isEmpty: false, objects: [], problems: [problem] }));
     const skipped: SkippedObject[] = [];
-    for (const { path } of walk.files) {
-      const file = this.#readFile(path, cache);
+    for (const found of walk.files) {
+      const file = this.#readFile(found, cache);
       files.push(file.parsed);
       skipped.push(...file.skipped);
     }
@@ -113,11 +97,26 @@ export class FolderSource implements ConfigurationSource {
       },
       known: () => this.#signature,
       holdsSameBytes: () => this.#holdsSameBytes(),
-      onChange,
+      onChange: () => this.#prepare(onChange),
     });
     this.#watch = watch;
     watch.start();
-    return () => watch.stop();
+    return () => {
+      watch.stop();
+      this.#parseAhead.stop();
+    };
+  }
+
+  /** Has a large change parsed before it is told. What changes meanwhile is told afterwards. */
+  #prepare(onChange: () => void): void {
+    if (this.#parseAhead.isBusy) return;
+    const changed = walkFolders(this.#paths).files.filter(({ path, signature }) => this.#cache.get(path)?.signature !== signature);
+    if (changed.reduce((sum, { size }) => sum + size, 0) < PARSE_AHEAD_BYTES) return onChange();
+    this.#parseAhead.parse(changed.map(({ path }) => path), (files) => {
+      this.#ahead = new Map(files.map((file) => [file.path, file]));
+      onChange();
+      this.#ahead = new Map();
+    });
   }
 
   #holdsSameBytes(): boolean {
@@ -131,7 +130,7 @@ export class FolderSource implements ConfigurationSource {
     });
   }
 
-  #readFile(path: string, cache: Map<string, CachedFile>): FileContent {
+  #readFile({ path, signature }: FoundFile, cache: Map<string, CachedFile>): FileContent {
     let bytes: Uint8Array;
     try {
       bytes = readBytes(path);
@@ -141,8 +140,9 @@ export class FolderSource implements ConfigurationSource {
     }
     const digest = digestOf(bytes);
     const previous = this.#cache.get(path);
-    const content = previous?.digest === digest ? previous.content : parseFile(path, bytes);
-    cache.set(path, { digest, content });
+    const known = previous?.digest === digest ? previous : this.#ahead.get(path);
+    const content = known?.digest === digest ? known.content : parseFile(path, bytes);
+    cache.set(path, { signature, digest, content });
     return content;
   }
 }

@@ -11,6 +11,8 @@ const MAX_FOLDER_DEPTH = 16;
 export interface FoundFile {
   readonly path: string;
   readonly signature: string;
+  /** In bytes. */
+  readonly size: number;
 }
 
 /** A path that could not be looked at. */
@@ -72,7 +74,7 @@ class Walker {
     const stat = this.#stat(path);
     if (stat === null) return;
     if (stat.isDirectory()) this.#folder(path, 0);
-    else if (stat.isFile()) this.files.set(path, { path, signature: signatureOf(stat) });
+    else if (stat.isFile()) this.files.set(path, { path, signature: signatureOf(stat), size: Number(stat.size) });
     else this.unreadable.push(obstacle(path, "is neither a file nor a folder"));
   }
 
@@ -123,7 +125,7 @@ class Walker {
       if (this.files.size === MAX_FILES) this.unreadable.push(obstacle(path, `is one of more than ${MAX_FILES} files and is not read`));
       return;
     }
-    this.files.set(path, { path, signature: signatureOf(stat) });
+    this.files.set(path, { path, signature: signatureOf(stat), size: Number(stat.size) });
   }
 }
 
