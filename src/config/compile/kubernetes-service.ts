@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
 import type { ServicePort as PortSpec } from "../kinds/kubernetes.ts";
 import { EndpointSliceIndex } from "./endpoint-slice-index.ts";
@@ -8,6 +9,7 @@ import { protocolOfPort } from "./port-protocol.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { oldestFirst } from "./resource-order.ts";
 import type { Service, ServicePort } from "./service.ts";
+import { WorkloadEntries } from "./workload-endpoint.ts";
 
 /** Kubernetes services as hosts of the registry; `aliases` are the ExternalName services and what they stand for. */
 export interface KubernetesServices {
@@ -17,7 +19,7 @@ export interface KubernetesServices {
 
 /** Turns Services with their EndpointSlices, or Endpoints where there are no slices, into hosts (spec/00 0.3). */
 export function kubernetesServices(resources: readonly AnyResource[], pods: PodIndex, problems: ProblemList): KubernetesServices {
-  const endpoints = new EndpointSliceIndex(resources, pods);
+  const sources = { slices: new EndpointSliceIndex(resources, pods), workloads: new WorkloadEntries(resources) };
   const services: Service[] = [];
   const aliases = new Map<string, string>();
   for (const resource of oldestFirst(resources, "Service")) {
@@ -26,7 +28,7 @@ export function kubernetesServices(resources: readonly AnyResource[], pods: PodI
       if (resource.spec.externalName !== undefined) aliases.set(host, resource.spec.externalName.toLowerCase());
       problems.warning(resource, ["spec", "type"], "ExternalName services get no listener of their own; connections to it are treated as to an unknown destination");
     } else {
-      services.push(compileService(resource, host, endpoints, problems));
+      services.push(compileService(resource, host, sources, problems));
     }
   }
   return { services, aliases };
@@ -36,14 +38,21 @@ function hostOf(resource: ResourceOf<"Service">): string {
   return `${resource.metadata.name}.${resource.metadata.namespace}.svc.${CLUSTER_DOMAIN}`;
 }
 
-function compileService(resource: ResourceOf<"Service">, host: string, endpoints: EndpointSliceIndex, problems: ProblemList): Service {
+/** Where endpoints come from. */
+interface EndpointSources {
+  readonly slices: EndpointSliceIndex;
+  /** A Service selects WorkloadEntries of its namespace as it does pods. */
+  readonly workloads: WorkloadEntries;
+}
+
+function compileService(resource: ResourceOf<"Service">, host: string, sources: EndpointSources, problems: ProblemList): Service {
   const { metadata, spec } = resource;
   const isHeadless = spec.clusterIP === "None" || spec.clusterIPs[0] === "None";
   const addresses = spec.clusterIPs.length > 0 ? spec.clusterIPs : [spec.clusterIP ?? ""];
   const ports: ServicePort[] = [];
   for (const port of spec.ports) {
     const protocol = protocolOfPort(port);
-    if (protocol !== "UDP" && port.protocol === "TCP") ports.push(compilePort(resource, port, protocol, endpoints));
+    if (protocol !== "UDP" && port.protocol === "TCP") ports.push(compilePort(resource, port, protocol, sources));
   }
   if (spec.internalTrafficPolicy === "Local") {
     problems.warning(resource, ["spec", "internalTrafficPolicy"], "Local is not obeyed: endpoints of every node are used");
@@ -66,13 +75,19 @@ function compileService(resource: ResourceOf<"Service">, host: string, endpoints
   };
 }
 
-function compilePort(resource: ResourceOf<"Service">, port: PortSpec, protocol: ServicePort["protocol"], endpoints: EndpointSliceIndex): ServicePort {
+function compilePort(resource: ResourceOf<"Service">, port: PortSpec, protocol: ServicePort["protocol"], { slices, workloads }: EndpointSources): ServicePort {
+  const { namespace, name } = resource.metadata;
+  const listed = slices.of(namespace, name, port.name);
+  // Without labels it selects nothing; its endpoints are what somebody lists.
+  const selector = Object.keys(resource.spec.selector ?? {}).length > 0 ? resource.spec.selector ?? null : null;
+  const selected = workloads.selectedBy(selector, namespace, { name: port.name, number: port.port, targetPort: port.targetPort });
   return {
     number: port.port,
     name: port.name,
     protocol,
     targetPort: port.targetPort ?? port.port,
-    endpoints: endpoints.of(resource.metadata.namespace, resource.metadata.name, port.name),
+    // The addresses of a Service are IP addresses: a name would have to be resolved.
+    endpoints: [...listed, ...selected.filter(({ address }) => isIP(address) !== 0)],
   };
 }
 

@@ -1,4 +1,4 @@
-import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
+import type { AnyResource } from "../kinds/kind-specs.ts";
 import { ofKind } from "../kinds/kind-specs.ts";
 import { didYouMean } from "../kinds/suggestion.ts";
 import type { Path, Resource } from "../resource.ts";
@@ -6,6 +6,7 @@ import { selects } from "./export-to.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import type { PodIndex } from "./pod-index.ts";
 import type { ProblemList } from "./problem-list.ts";
+import { labelsOf } from "./workload-endpoint.ts";
 import type { WorkloadIdentity } from "./workload-identity.ts";
 
 type Labels = Readonly<Record<string, string>>;
@@ -35,6 +36,7 @@ export function reportSelectors(resources: readonly AnyResource[], pods: PodInde
   }
   for (const telemetry of ofKind(resources, "Telemetry")) check(telemetry, ["spec", "selector"], telemetry.spec.selector?.matchLabels, false);
   for (const rule of ofKind(resources, "DestinationRule")) check(rule, ["spec", "workloadSelector"], rule.spec.workloadSelector?.matchLabels, false);
+  reportUnselected(resources, problems);
   for (const sidecar of ofKind(resources, "Sidecar")) check(sidecar, ["spec", "workloadSelector"], sidecar.spec.workloadSelector?.labels, false);
 }
 
@@ -46,6 +48,21 @@ function missingLabel(selector: Labels, workloads: readonly Labels[]): string {
     if (!values.has(value)) return `none has the label ${key}: ${value}${didYouMean(value, [...values])}`;
   }
   return "none has all of these labels together";
+}
+
+/** WorkloadEntries that neither a ServiceEntry nor a Service of their namespace selects: endpoints of nothing. */
+function reportUnselected(resources: readonly AnyResource[], problems: ProblemList): void {
+  const selectors = new Map<string, Labels[]>();
+  const add = (namespace: string, selector: Labels | undefined): void => {
+    if (selector !== undefined) selectors.set(namespace, [...selectors.get(namespace) ?? [], selector]);
+  };
+  for (const entry of ofKind(resources, "ServiceEntry")) add(entry.metadata.namespace, entry.spec.workloadSelector?.labels);
+  for (const { metadata, spec } of ofKind(resources, "Service")) if (Object.keys(spec.selector ?? {}).length > 0) add(metadata.namespace, spec.selector);
+  for (const entry of ofKind(resources, "WorkloadEntry")) {
+    const labels = labelsOf(entry);
+    if (selectors.get(entry.metadata.namespace)?.some((selector) => selects(selector, labels)) === true) continue;
+    problems.warning(entry, [], "no ServiceEntry or Service of its namespace selects it: it is the endpoint of nothing");
+  }
 }
 
 function workloadsByNamespace(resources: readonly AnyResource[], pods: PodIndex): Map<string, Labels[]> {
@@ -61,8 +78,4 @@ function workloadsByNamespace(resources: readonly AnyResource[], pods: PodIndex)
     for (const endpoint of entry.spec.endpoints) add(entry.metadata.namespace, endpoint.labels);
   }
   return known;
-}
-
-function labelsOf(entry: ResourceOf<"WorkloadEntry">): Labels {
-  return { ...entry.metadata.labels, ...entry.spec.labels };
 }

@@ -1,23 +1,22 @@
 import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
 import type { ServiceEntrySpec } from "../kinds/service-entry.ts";
-import type { WorkloadEntrySpec } from "../kinds/workload-entry.ts";
-import { TLS_MODE_LABEL, endpointOfPod } from "./endpoint-of-pod.ts";
+import { endpointOfPod } from "./endpoint-of-pod.ts";
 import { selects } from "./export-to.ts";
-import { canonicalAddress, singleAddress } from "./ip-address.ts";
+import { singleAddress } from "./ip-address.ts";
 import { podAddresses } from "./pod-index.ts";
 import type { PodIndex } from "./pod-index.ts";
 import { protocolOfPort } from "./port-protocol.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { compareText, oldestFirst } from "./resource-order.ts";
 import type { Resolution, Service, ServiceEndpoint, ServicePort } from "./service.ts";
-import { workloadLabels } from "./workload-labels.ts";
+import { WorkloadEntries, endpointOfWorkload } from "./workload-endpoint.ts";
 
 type PortSpec = ServiceEntrySpec["ports"][number];
 type ServiceEntry = ResourceOf<"ServiceEntry">;
 
 /** Turns ServiceEntries with their WorkloadEntries and Pods into hosts of the registry, one for each host (spec/00 0.4). */
 export function serviceEntries(resources: readonly AnyResource[], pods: PodIndex, problems: ProblemList): Service[] {
-  const workloads = oldestFirst(resources, "WorkloadEntry");
+  const workloads = new WorkloadEntries(resources);
   return oldestFirst(resources, "ServiceEntry").flatMap((resource) => {
     const addresses = virtualAddresses(resource, problems);
     return resource.spec.hosts.map((host) => compileHost(resource, host.toLowerCase(), addresses, workloads, pods, problems));
@@ -28,7 +27,7 @@ function compileHost(
   resource: ServiceEntry,
   host: string,
   addresses: readonly string[],
-  workloads: readonly ResourceOf<"WorkloadEntry">[],
+  workloads: WorkloadEntries,
   pods: PodIndex,
   problems: ProblemList,
 ): Service {
@@ -79,21 +78,21 @@ function endpointsOf(
   resource: ServiceEntry,
   host: string,
   port: PortSpec,
-  workloads: readonly ResourceOf<"WorkloadEntry">[],
+  workloads: WorkloadEntries,
   pods: PodIndex,
   problems: ProblemList,
 ): ServiceEndpoint[] {
   const { spec, metadata } = resource;
   const found: ServiceEndpoint[] = [];
   spec.endpoints.forEach((entry, index) => {
-    const endpoint = ofWorkloadEntry(entry, port, metadata.namespace, null);
+    const endpoint = endpointOfWorkload(entry, port, metadata.namespace, null);
     if (endpoint === null) problems.error(resource, ["spec", "endpoints", index, "address"], "only IP addresses and host names are supported: this endpoint is left out");
     else found.push(endpoint);
   });
   if (spec.workloadSelector !== undefined) found.push(...selectedEndpoints(resource, port, workloads, pods));
   const resolvesItself = resolutionOf(spec.resolution) === "dns" && spec.endpoints.length === 0 && spec.workloadSelector === undefined;
   if (resolvesItself) {
-    const self = ofWorkloadEntry({ address: host, labels: {} }, port, metadata.namespace, null);
+    const self = endpointOfWorkload({ address: host, labels: {} }, port, metadata.namespace, null);
     if (self !== null) found.push(self);
   }
   return found.toSorted((a, b) => compareText(a.address, b.address) || a.port - b.port);
@@ -102,19 +101,12 @@ function endpointsOf(
 function selectedEndpoints(
   resource: ServiceEntry,
   port: PortSpec,
-  workloads: readonly ResourceOf<"WorkloadEntry">[],
+  workloads: WorkloadEntries,
   pods: PodIndex,
 ): ServiceEndpoint[] {
   const selector = resource.spec.workloadSelector?.labels;
   const { namespace } = resource.metadata;
-  const found: ServiceEndpoint[] = [];
-  for (const workload of workloads) {
-    // A WorkloadEntry's labels are those of its spec and of its metadata.
-    const labels = { ...workload.metadata.labels, ...workload.spec.labels };
-    if (workload.metadata.namespace !== namespace || !selects(selector, labels)) continue;
-    const endpoint = ofWorkloadEntry({ ...workload.spec, labels }, port, namespace, workload.metadata.name);
-    if (endpoint !== null) found.push(endpoint);
-  }
+  const found = workloads.selectedBy(selector ?? null, namespace, port);
   for (const pod of pods.all) {
     if (pod.metadata.namespace !== namespace || !selects(selector, pod.metadata.labels)) continue;
     const [address] = podAddresses(pod);
@@ -122,25 +114,4 @@ function selectedEndpoints(
     if (address !== undefined) found.push(endpointOfPod(address, port.targetPort ?? port.number, isHealthy, namespace, pod));
   }
   return found;
-}
-
-/** Null for an address that cannot be dialled: none at all, or a Unix socket. */
-function ofWorkloadEntry(entry: WorkloadEntrySpec, port: PortSpec, namespace: string, name: string | null): ServiceEndpoint | null {
-  if (entry.address === undefined || entry.address === "" || entry.address.startsWith("unix:")) return null;
-  const own = entry.ports !== undefined && Object.hasOwn(entry.ports, port.name) ? entry.ports[port.name] : undefined;
-  const mode = entry.labels[TLS_MODE_LABEL];
-  const serviceAccount = entry.serviceAccount === undefined || entry.serviceAccount === "" ? null : entry.serviceAccount;
-  return {
-    address: canonicalAddress(entry.address.toLowerCase()),
-    port: own ?? port.targetPort ?? port.number,
-    weight: entry.weight === undefined || entry.weight === 0 ? 1 : entry.weight,
-    isHealthy: true,
-    labels: entry.labels,
-    namespace,
-    serviceAccount,
-    // Istio's rule for workloads outside Kubernetes: without the label, whoever has an identity takes mTLS.
-    takesMeshTls: mode === undefined ? serviceAccount !== null : mode === "istio",
-    hostName: null,
-    workload: workloadLabels({ labels: entry.labels, namespace, podName: null, workloadName: name }),
-  };
 }
