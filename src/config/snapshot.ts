@@ -2,7 +2,7 @@ import type { StringMatchSpec } from "../core/string-match.ts";
 import type { ServiceRef } from "../message/stream-info.ts";
 import type { WorkloadLabels } from "../message/workload-labels.ts";
 import type { DnsSpec, HashSpec, HealthCheckSpec, LoadBalancerName, LocalitySpec, OriginatedTlsSpec, RetryBudgetSpec, TunnelSpec, WarmupSpec } from "./snapshot-cluster.ts";
-import type { CorsSpec, FaultSpec, HeaderRulesSpec, MirrorSpec, RateLimitSpec, RewriteSpec } from "./snapshot-route.ts";
+import type { CorsSpec, FaultSpec, HeaderRulesSpec, MirrorSpec, RateLimitSpec, RedirectSpec, RewriteSpec } from "./snapshot-route.ts";
 
 /*
  * What the data path obeys: the whole of the user's configuration compiled for this workload. Plain data, made by
@@ -147,7 +147,7 @@ export interface HeaderMatchSpec {
   readonly match: StringMatchSpec;
 }
 
-export type RouteActionSpec = ForwardSpec | DirectResponseSpec;
+export type RouteActionSpec = ForwardSpec | DirectResponseSpec | RedirectSpec;
 
 export interface ForwardSpec {
   readonly kind: "forward";
@@ -174,7 +174,10 @@ export interface DirectResponseSpec {
 export interface WeightedClusterSpec {
   readonly name: string;
   readonly weight: number;
+  /** Applied before those of the route. */
   readonly headers?: HeaderRulesSpec;
+  /** What the request's authority becomes, unless the route rewrites it. */
+  readonly authority?: string;
 }
 
 /** `spec/03` 3.5 to 3.7. */
@@ -330,6 +333,8 @@ export interface InboundPortSpec {
   readonly bind: BindSpec | null;
   readonly protocol: ProtocolSpec;
   readonly mtls: MtlsMode;
+  /** What sets `mtls`; absent for the default, which nobody wrote. */
+  readonly mtlsProvenance?: Provenance;
   readonly cluster: string;
   readonly service: ServiceRef | null;
 }

@@ -6,7 +6,7 @@ import type { ProxyError } from "../message/proxy-error.ts";
 import { explainedClusters } from "./describe-cluster.ts";
 import { explainedRoute, triedRoutes } from "./describe-route.ts";
 import type { DryRun } from "./dry-run.ts";
-import type { ExplainedMtls, ExplainVerdict, Explanation } from "./explanation.ts";
+import type { ExplainedMtls, ExplainVerdict, Explanation, WrittenAt } from "./explanation.ts";
 import type { HttpDecision } from "./http-decision.ts";
 import type { RouteExplanation } from "../router/route-table.ts";
 import { decideTcp } from "./tcp-decision.ts";
@@ -36,8 +36,14 @@ function explanation({ direction, facts, destination, listener, mtls }: Scene, p
 
 /** A connection that is closed without an answer. */
 export function resetOf(scene: Scene, protocol: "http" | "tcp", reason: string, words: string): Explanation {
-  const filter = { name: "mtls", verdict: "deny", ...writtenAt(null), reason: words, nearMiss: null } as const;
+  const filter = { name: "mtls", verdict: "deny", ...placeOf(scene.mtls), reason: words, nearMiss: null } as const;
   return explanation(scene, protocol, "reset", { details: reason, filters: [filter] });
+}
+
+function placeOf(mtls: ExplainedMtls | null): WrittenAt {
+  if (mtls === null) return writtenAt(null);
+  const { resource, rule, file, line } = mtls;
+  return { resource, rule, file, line };
 }
 
 /** Something that was no request the proxy could read. */

@@ -49,7 +49,7 @@ function outcome(explanation: Explanation, what: string): string {
     }
     case "reset": {
       const gate = filters.find((filter) => filter.verdict === "deny");
-      return `${what} ends without an answer: ${gate?.reason ?? details}${code}.`;
+      return `${what} ends without an answer: ${gate?.reason ?? details}${gate === undefined ? "" : source(gate)}${code}.`;
     }
   }
 }
@@ -68,6 +68,10 @@ function byRoute({ route }: Explanation): string {
 
 function at({ file, line }: Pick<WrittenAt, "file" | "line">): string {
   return file === null ? "" : ` (${file}:${line})`;
+}
+
+function source({ resource, ...place }: WrittenAt): string {
+  return resource === null ? "" : `, as ${resource}${at(place)} says`;
 }
 
 function clusterLines({ clusters, verdict }: Explanation): string[] {

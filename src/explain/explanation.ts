@@ -91,7 +91,8 @@ export interface ExplainedNearMiss extends WrittenAt {
   readonly failed: readonly { readonly condition: string; readonly wanted: readonly string[]; readonly unwanted: readonly string[]; readonly got: string | null }[];
 }
 
-export interface ExplainedMtls {
+/** What the port demands of its callers; the place is the PeerAuthentication that says so, nulls for the default. */
+export interface ExplainedMtls extends WrittenAt {
   readonly mode: MtlsMode;
   /** How the request is taken to arrive. */
   readonly isTls: boolean;

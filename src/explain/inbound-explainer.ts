@@ -19,6 +19,7 @@ import type { Explanation } from "./explanation.ts";
 import { HttpDecisions } from "./http-decision.ts";
 import type { FilterAccounts } from "./recorded-filter.ts";
 import { authorityOf, type ReadRequest, readRequest } from "./request-head.ts";
+import { writtenAt } from "./written-at.ts";
 
 /** What a sidecar of the mesh offers, by what it is about to speak. */
 const MESH_ALPN = { http: ["istio-http/1.1", "istio", "http/1.1"], tcp: ["istio"] } as const;
@@ -48,7 +49,7 @@ export class InboundExplainer {
     const { mtls: mode, protocol } = port.spec;
     const isTls = request.tls ?? (request.from !== null && mode !== "DISABLE");
     const facts: ConnectionFacts = { remote: { address: canonicalAddress(request.sourceIp ?? "127.0.0.1"), port: 0 }, local, isCaptured: port.spec.bind === null, tls: null };
-    const scene: Scene = { direction: "inbound", facts, destination: `${local.address}:${local.port}`, listener: this.#listenerOf(port), mtls: { mode, isTls, peer: null } };
+    const scene: Scene = { direction: "inbound", facts, destination: `${local.address}:${local.port}`, listener: this.#listenerOf(port), mtls: { mode, isTls, peer: null, ...writtenAt(port.spec.mtlsProvenance ?? null) } };
     const chain = chooseInboundChain(mode, protocol, observedOf(request, isTls, mode));
     if (chain.kind === "refuse") return resetOf(scene, request.protocol, chain.reason, describeRefusal(chain.reason, facts));
     if (chain.kind === "terminate") return this.#terminate(scene, port, chain.protocol, request);

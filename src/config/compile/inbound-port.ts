@@ -17,8 +17,14 @@ export function passthroughPort(port: number, workload: WorkloadIdentity, polici
     port,
     bind: null,
     protocol: "auto",
-    mtls: policies.modeOf(workload.namespace, workload.labels, port),
+    ...mtlsOf(port, workload, policies),
     cluster: INBOUND_PASSTHROUGH_CLUSTER,
     service: null,
   };
+}
+
+/** What a port demands of those who connect to it, and which policy says so. */
+export function mtlsOf(port: number, { namespace, labels }: WorkloadIdentity, policies: PeerAuthentications): Pick<InboundPortSpec, "mtls" | "mtlsProvenance"> {
+  const { mode, provenance } = policies.ruleOf(namespace, labels, port);
+  return provenance === null ? { mtls: mode } : { mtls: mode, mtlsProvenance: provenance };
 }

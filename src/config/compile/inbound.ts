@@ -7,7 +7,7 @@ import type { DestinationRules } from "./destination-rule-index.ts";
 import { effectivePolicy } from "./effective-policy.ts";
 import { inboundCluster } from "./inbound-cluster.ts";
 import type { Application } from "./inbound-cluster.ts";
-import { inboundProtocol, passthroughPort } from "./inbound-port.ts";
+import { inboundProtocol, mtlsOf, passthroughPort } from "./inbound-port.ts";
 import { ingressApplication, ingressBind, ingressService, poolPort } from "./ingress-port.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import { ownPorts } from "./own-service.ts";
@@ -81,7 +81,7 @@ function servicePorts(own: readonly OwnPort[], parts: InboundParts): PortAndClus
         port: number,
         bind: null,
         protocol: inboundProtocol(port.protocol),
-        mtls: parts.policies.modeOf(parts.identity.namespace, parts.identity.labels, number),
+        ...mtlsOf(number, parts.identity, parts.policies),
         cluster: inboundClusterName(number),
         service: service.ref,
       },
@@ -111,7 +111,7 @@ function ingressPorts(ingress: readonly SidecarIngress[], own: readonly OwnPort[
         port: number,
         bind,
         protocol: inboundProtocol(protocol),
-        mtls: parts.policies.modeOf(parts.identity.namespace, parts.identity.labels, number),
+        ...mtlsOf(number, parts.identity, parts.policies),
         cluster: inboundClusterName(number),
         service: service?.ref ?? null,
       },

@@ -1,12 +1,18 @@
 import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
-import type { MtlsMode } from "../snapshot.ts";
+import type { MtlsMode, Provenance } from "../snapshot.ts";
 import type { RejectedPolicy } from "./authorization.ts";
 import { selects } from "./export-to.ts";
 import type { ProblemList } from "./problem-list.ts";
-import { oldestFirst } from "./resource-order.ts";
+import { oldestFirst, provenanceOf } from "./resource-order.ts";
 
 type PeerAuthentication = ResourceOf<"PeerAuthentication">;
 type Labels = Readonly<Record<string, string>>;
+
+/** A mode and the place that sets it. */
+interface MtlsRule {
+  readonly mode: MtlsMode;
+  readonly provenance: Provenance | null;
+}
 
 /** Which mutual TLS mode a workload demands on which of its ports (spec/05 5.2). */
 export class PeerAuthentications {
@@ -44,15 +50,27 @@ export class PeerAuthentications {
 
   /** The mode in force on a port of the workload itself, not of a service. */
   modeOf(namespace: string, labels: Labels, port: number): MtlsMode {
-    if (this.#rejected.some((policy) => this.#covers(policy, namespace, labels))) return "STRICT";
+    return this.ruleOf(namespace, labels, port).mode;
+  }
+
+  /** The same with where it was written; null for the default, which nobody wrote. */
+  ruleOf(namespace: string, labels: Labels, port: number): MtlsRule {
+    const rejected = this.#rejected.find((policy) => this.#covers(policy, namespace, labels));
+    if (rejected !== undefined) {
+      const { file, line } = rejected;
+      return { mode: "STRICT", provenance: { resource: `PeerAuthentication ${rejected.namespace}/${rejected.name}`, rule: null, file, line } };
+    }
     const workload = this.#ofWorkload(namespace, labels);
-    const modes = [
-      workload?.spec.portLevelMtls?.[String(port)]?.mode,
-      workload?.spec.mtls?.mode,
-      this.#namespaces.get(namespace)?.spec.mtls?.mode,
-      this.#mesh?.spec.mtls?.mode,
+    const written: readonly (readonly [PeerAuthentication | null, readonly string[], string | undefined])[] = [
+      [workload, ["spec", "portLevelMtls", String(port)], workload?.spec.portLevelMtls?.[String(port)]?.mode],
+      ...[workload, this.#namespaces.get(namespace) ?? null, this.#mesh]
+        .map((resource) => [resource, ["spec", "mtls"], resource?.spec.mtls?.mode] as const),
     ];
-    return modes.find((mode) => mode !== undefined && mode !== "UNSET") as MtlsMode | undefined ?? "PERMISSIVE";
+    for (const [resource, path, mode] of written) {
+      if (resource === null || mode === undefined || mode === "UNSET") continue;
+      return { mode: mode as MtlsMode, provenance: provenanceOf(resource, path, null) };
+    }
+    return { mode: "PERMISSIVE", provenance: null };
   }
 
   /** Ports for which the workload has a mode of their own, ascending. */

@@ -46,6 +46,9 @@ describe("the inbound chains", () => {
       return [verdict, details, filters[0]?.name, filters[0]?.verdict, filters[0]?.reason];
     };
     expect(refused({})).toEqual(["reset", "plaintext_on_strict_port", "mtls", "deny", "plaintext to port 9080, where PeerAuthentication is STRICT"]);
+    const { mtls: demanded, filters } = strict.explain({ direction: "inbound", url: "http://reviews:9080/" });
+    expect(filters[0]).toMatchObject({ resource: "PeerAuthentication default/default", file: "mesh.yaml", line: demanded?.line });
+    expect(demanded?.line).toBeGreaterThan(1);
     expect(refused({ from: PRODUCTPAGE, tls: false })[1]).toBe("plaintext_on_strict_port");
     expect(refused({ tls: true })[1]).toBe("tls_peer_no_certificate");
     expect(refused({ from: id("productpage", "evil.test") })).toEqual(["reset", "tls_peer_wrong_trust_domain", "mtls", "deny",
