@@ -36,7 +36,7 @@ describe("a line of the access log", () => {
     expect(http("inbound", { clusterName: "inbound|80||" })).toMatchObject({ request: { from: null, tls: false } });
   });
 
-  it.each([
+  it.each<[Partial<StreamInfo>, string]>([
     [{ details: "rbac_access_denied_matched_policy[none]", status: 403, clusterName: "inbound|80||" }, "deny"],
     [{ details: "direct_response", status: 418 }, "reply"],
     [{ details: "route_not_found", status: 404, flags: "NR" }, "reply"],
