@@ -44,9 +44,10 @@ class ReferenceCheck {
   }
 
   virtualService(resource: VirtualService): void {
-    const isForSidecars = (resource.spec.gateways ?? [MESH_GATEWAY]).includes(MESH_GATEWAY);
+    // What only gateways obey concerns no sidecar, and its services need not be known here.
+    if (!(resource.spec.gateways ?? [MESH_GATEWAY]).includes(MESH_GATEWAY)) return;
     hostsOf(resource).forEach((host, index) => {
-      if (!isForSidecars || this.#services.overlaps(host)) return;
+      if (this.#services.overlaps(host)) return;
       this.#problems.warning(resource, ["spec", "hosts", index],
         `no Service or ServiceEntry has the host ${host}: the rules have effect on port 80 only${this.#suggestions.of(host)}`, "unknown-host");
     });
@@ -57,7 +58,7 @@ class ReferenceCheck {
       });
     }
     resource.spec.http.forEach((rule, index) => this.#mirrors(resource, rule, ["spec", "http", index]));
-    if (isForSidecars) this.#tlsPorts(resource);
+    this.#tlsPorts(resource);
   }
 
   #mirrors(resource: VirtualService, rule: HttpRule, path: Path): void {
