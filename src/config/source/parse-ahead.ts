@@ -8,6 +8,15 @@ function threadFile(): string {
   return join(own, "..", `parse-thread${extname(own)}`);
 }
 
+/** Null where the system has no thread left. */
+function startThread(paths: readonly string[]): Worker | null {
+  try {
+    return new Worker(threadFile(), { workerData: { paths }, name: "parse" });
+  } catch {
+    return null;
+  }
+}
+
 /** Parses files on a thread of its own, one set at a time, so that a large change does not hold up probes and scrapes. */
 export class ParseAhead {
   #worker: Worker | null = null;
@@ -18,7 +27,8 @@ export class ParseAhead {
 
   /** Calls `done` once with what was parsed: nothing where the thread failed, for it only saves time. Not while busy. */
   parse(paths: readonly string[], done: (files: readonly ParsedAhead[]) => void): void {
-    const worker = new Worker(threadFile(), { workerData: { paths }, name: "parse" });
+    const worker = startThread(paths);
+    if (worker === null) return done([]);
     this.#worker = worker;
     const finish = (files: readonly ParsedAhead[]): void => {
       if (this.#worker !== worker) return;
