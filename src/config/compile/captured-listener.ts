@@ -64,7 +64,7 @@ function addPort(
   if (protocol === "http") return;
   if (entry.opaque === null) entry.opaque = { owner: service, clusters: tcpRoute(service, port.number, scope.rules, parts) };
   else if (protocol === "tcp") {
-    parts.problems.warning(service.resource, ["spec", "ports"], `${service.host} port ${port.number} is not reachable: opaque connections to any address on this port go to ${entry.opaque.owner.host}, which is older`);
+    parts.problems.warning(service.resource, ["spec", "ports"], `${service.host} port ${port.number} is not reachable: opaque connections to any address on this port go to ${entry.opaque.owner.host}, which is older`, "unreachable-port");
   }
 }
 

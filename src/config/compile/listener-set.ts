@@ -34,7 +34,7 @@ export class ListenerSet {
     if (rival !== undefined) {
       if (owner !== null && rival.owner !== owner) {
         const winner = rival.owner === null ? "a listener of the Sidecar resource" : rival.owner.host;
-        this.#problems.warning(owner.resource, ["spec", "ports"], `${owner.host} port ${listener.port} is not reachable: ${winner} has ${listener.name.replace("_", ":")} already`);
+        this.#problems.warning(owner.resource, ["spec", "ports"], `${owner.host} port ${listener.port} is not reachable: ${winner} has ${listener.name.replace("_", ":")} already`, "unreachable-port");
       }
       return;
     }

@@ -32,7 +32,7 @@ export function serviceRegistry(resources: readonly AnyResource[], pods: PodInde
       const key = `${owner.namespace}/${owner.host}`;
       const known = byKey.get(key) ?? owner;
       byKey.set(key, { ...known, subjectAltNames: [...new Set([...known.subjectAltNames, ...entry.subjectAltNames])] });
-      problems.warning(entry.resource, ["spec", "hosts"], `${owner.host} is Service ${owner.namespace}/${owner.ref.name} already: of this entry only subjectAltNames count, its ports and endpoints have no effect`);
+      problems.warning(entry.resource, ["spec", "hosts"], `${owner.host} is Service ${owner.namespace}/${owner.ref.name} already: of this entry only subjectAltNames count, its ports and endpoints have no effect`, "service-entry-overlap");
       continue;
     }
     const key = `${entry.namespace}/${entry.host}`;
@@ -46,7 +46,7 @@ export function serviceRegistry(resources: readonly AnyResource[], pods: PodInde
 function merge(older: Service, younger: Service, problems: ProblemList): Service {
   const added = younger.ports.filter((port) => !older.ports.some((own) => own.number === port.number));
   if (added.length < younger.ports.length) {
-    problems.warning(younger.resource, ["spec", "hosts"], `host ${older.host} is already defined by ${older.resource.metadata.name}; the ports both define are taken from there`);
+    problems.warning(younger.resource, ["spec", "hosts"], `host ${older.host} is already defined by ${older.resource.metadata.name}; the ports both define are taken from there`, "host-claimed-twice");
   }
   const addresses = [...new Set([...older.addresses, ...younger.addresses])];
   return { ...older, addresses, ports: [...older.ports, ...added], subjectAltNames: [...new Set([...older.subjectAltNames, ...younger.subjectAltNames])] };

@@ -56,7 +56,7 @@ export function sidecarScope(
     for (const rule of imported) used.add(rule);
     const own = services.filter((service) => hosts.importsService(service.namespace, service.host));
     if (own.length === 0 && !patterns.every((host) => host.startsWith("~"))) {
-      problems.warning(sidecar, ["spec", "egress", index, "hosts"], "no service of the configuration is imported by these hosts");
+      problems.warning(sidecar, ["spec", "egress", index, "hosts"], "no service of the configuration is imported by these hosts", "sidecar-imports-nothing");
     }
     egress.push({ entry, index, services: own, rules: new VirtualServiceIndex(imported, problems) });
   }

@@ -64,7 +64,7 @@ export class SniRouteSet {
         const rival = this.#claims.get(host);
         if (rival === undefined) this.#claims.set(host, { owner: service, route });
         else if (rival.owner !== service && !isOneResource(rival.route, route)) {
-          problems.warning(service.resource, ["spec", "ports"], `${service.host} port ${port} is not reachable by the server name ${host}: it is routed for ${rival.owner.host} already`);
+          problems.warning(service.resource, ["spec", "ports"], `${service.host} port ${port} is not reachable by the server name ${host}: it is routed for ${rival.owner.host} already`, "unreachable-port");
         }
       }
       if (free.length > 0) this.all.push({ ...route, sniHosts: free });

@@ -5,6 +5,7 @@ export const LINTS = [
   "unsupported-field",
   // The compiler says these, to the proxy too: they are of what cannot work.
   "unknown-host", "unknown-port", "unknown-subset", "empty-subset", "ambiguous-port", "tls-match-without-tls-port", "selects-nothing", "shadowed-object",
+  "unreachable-port", "service-entry-overlap", "sidecar-imports-nothing",
   "shadowed-route", "prefix-without-slash", "surprising-weight",
   "retry-repeats-post", "timeout-cuts-retries", "fault-never-fires",
   "bound-to-gateways-only", "hidden-by-sidecar", "rules-without-port",
