@@ -1,6 +1,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { TimerWheel } from "../../core/timer-wheel.ts";
 import type { Problem } from "../problem.ts";
+import { withoutCutOff } from "./cut-off.ts";
 import { describeSystemError, signatureOfWalk, walkFolders } from "./folder-walk.ts";
 import type { FoundFile, Walk } from "./folder-walk.ts";
 import { FolderWatch } from "./folder-watch.ts";
@@ -33,6 +34,8 @@ interface CachedFile {
   readonly signature: string;
   readonly digest: string;
   readonly content: FileContent;
+  /** What the file held when it could last be read; null: it never could. */
+  readonly whole: Uint8Array | null;
 }
 
 /**
@@ -141,8 +144,10 @@ export class FolderSource implements ConfigurationSource {
     const digest = digestOf(bytes);
     const previous = this.#cache.get(path);
     const known = previous?.digest === digest ? previous : this.#ahead.get(path);
-    const content = known?.digest === digest ? known.content : parseFile(path, bytes);
-    cache.set(path, { signature, digest, content });
+    const parsed = known?.digest === digest ? known.content : parseFile(path, bytes);
+    const whole = previous?.whole ?? null;
+    const content = whole === null ? parsed : withoutCutOff(parsed, whole, bytes);
+    cache.set(path, { signature, digest, content, whole: content.parsed.isReadable ? bytes : whole });
     return content;
   }
 }
