@@ -6,7 +6,7 @@ import { formatProblem } from "../config/problem.ts";
 import { describeExplanation } from "../explain/describe-explanation.ts";
 import { type ExplainRequest, InvalidExplainRequest, parseExplainLine } from "../explain/explain-request.ts";
 import { Explainer } from "../explain/explainer.ts";
-import { loadSnapshot } from "../explain/load-snapshot.ts";
+import { type LoadedSnapshot, loadSnapshot } from "../explain/load-snapshot.ts";
 import type { Direction } from "../message/stream-info.ts";
 import { describeFlags, type FlagValues, readFlags, UsageError } from "./command-flags.ts";
 import { directionOf, EXPLAIN_FLAGS, requestOf } from "./explain-flags.ts";
@@ -64,7 +64,7 @@ async function run(flags: FlagValues, environment: NodeJS.ProcessEnv, streams: E
     return format === "json" ? `${JSON.stringify(explanation)}\n` : describeExplanation(explanation, request);
   };
   const workload = workloadFromFlags(flags, environment);
-  if (flags.isGiven("replay")) return replay(flags, (paths) => explainerOf(paths, workload, streams), streams);
+  if (flags.isGiven("replay")) return replay(flags, (paths) => load(paths, workload, streams), streams);
   if (flags.isGiven("against")) throw new UsageError("--against goes with --replay");
   const requests = flags.text("requests");
   if (requests === "") {
@@ -108,12 +108,17 @@ async function explainLines(
   return hasFailed ? 2 : 0;
 }
 
+function explainerOf(paths: readonly string[], workload: WorkloadIdentity, streams: ExplainStreams): Explainer {
+  const { snapshot, names } = load(paths, workload, streams);
+  return new Explainer(snapshot, names);
+}
+
 /** Tells errors of the configuration as `check` does; what is not in error is obeyed, as a proxy would. */
-function explainerOf(paths: readonly string[], workload: WorkloadIdentity, { err }: ExplainStreams): Explainer {
+function load(paths: readonly string[], workload: WorkloadIdentity, { err }: ExplainStreams): LoadedSnapshot {
   for (const path of paths) statSync(path);
-  const { snapshot, names, problems } = loadSnapshot(paths, workload);
-  const errors = problems.filter(({ severity }) => severity === "error");
+  const loaded = loadSnapshot(paths, workload);
+  const errors = loaded.problems.filter(({ severity }) => severity === "error");
   for (const problem of errors) err(`${formatProblem(problem)}\n`);
   if (errors.length > 0) err(`outrider explain: ${errors.length} ${errors.length === 1 ? "error" : "errors"} in the configuration; the rest is in force\n`);
-  return new Explainer(snapshot, names);
+  return loaded;
 }

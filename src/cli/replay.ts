@@ -1,8 +1,11 @@
 import { createReadStream, statSync } from "node:fs";
 import type { Readable } from "node:stream";
+import { Explainer } from "../explain/explainer.ts";
+import type { LoadedSnapshot } from "../explain/load-snapshot.ts";
 import { replay as replayLog } from "../explain/replay.ts";
 import type { Decider } from "../explain/replay.ts";
 import { replayJson, replayText } from "../explain/replay-report.ts";
+import { unloggedDenials } from "../explain/unlogged-denials.ts";
 import { UsageError } from "./command-flags.ts";
 import type { FlagValues } from "./command-flags.ts";
 
@@ -17,22 +20,27 @@ export interface ReplayStreams {
 
 /**
  * `outrider explain --replay LOG --against PATH [--config PATH]`: resolves to the exit code, 0 when every request is
- * decided as before and 1 when some are not; rejects when the log cannot be read. `deciderOf` reads a configuration.
+ * decided as before and 1 when some are not; rejects when the log cannot be read. `load` reads a configuration.
  *
  * @throws UsageError
  */
-export async function replay(flags: FlagValues, deciderOf: (paths: readonly string[]) => Decider, { stdin, out }: ReplayStreams): Promise<number> {
+export async function replay(flags: FlagValues, load: (paths: readonly string[]) => LoadedSnapshot, { stdin, out }: ReplayStreams): Promise<number> {
   const log = flags.text("replay");
   const against = flags.list("against");
   if (against.length === 0) throw new UsageError("--replay needs --against, the configuration to decide by");
   const surplus = flags.positionals.length > 0 ? "a request" : ONE_REQUEST.filter((name) => flags.isGiven(name)).map((name) => `--${name}`)[0];
   if (surplus !== undefined) throw new UsageError(`--replay takes its requests from the log, not also ${surplus}`);
   if (log !== "-") statSync(log);
-  const before = flags.isGiven("config") ? deciderOf(flags.list("config")) : null;
-  const after = deciderOf(against);
+  const before = flags.isGiven("config") ? deciderOf(load(flags.list("config"))) : null;
+  const after = deciderOf(load(against));
   // Opened last: a stream that nobody reads yet would tell nobody of its error.
   const chunks: AsyncIterable<Uint8Array> = log === "-" ? stdin : createReadStream(log, { highWaterMark: READ_BYTES });
   const summary = await replayLog(chunks, after, before);
   out(flags.text("output") === "json" ? replayJson(summary) : replayText(summary));
   return summary.totals.changed === 0 ? 0 : 1;
+}
+
+function deciderOf({ snapshot, names }: LoadedSnapshot): Decider {
+  const explainer = new Explainer(snapshot, names);
+  return { explain: (request) => explainer.explain(request), unloggedDenials: unloggedDenials(snapshot) };
 }

@@ -4,9 +4,13 @@ import { logLines } from "./log-lines.ts";
 import { agreesWithLog, changesBetween, decisiveUnlogged, describeDecision, describeOutcome, unloggedCondition } from "./replay-comparison.ts";
 import { readLogLine } from "./replay-line.ts";
 import { ReplaySummary, responsibleRule } from "./replay-summary.ts";
+import { policyOfDetails } from "./unlogged-denials.ts";
 
 /** Whoever decides a logged request; may refuse it by throwing. */
-export type Decider = Pick<Explainer, "explain">;
+export interface Decider extends Pick<Explainer, "explain"> {
+  /** `unloggedDenials` of its configuration. */
+  readonly unloggedDenials?: ReadonlyMap<string, string>;
+}
 
 /**
  * Decides the requests of a JSON access log again, with `against`, and tells which are decided otherwise: than by
@@ -40,7 +44,8 @@ function replayLine(line: string, against: Decider, before: Decider | null, summ
   const isSame = agreesWithLog(logged.outcome, now);
   if (was === null) {
     if (isSame) return summary.same();
-    const decisive = decisiveUnlogged(logged.outcome, now);
+    const policy = policyOfDetails(logged.outcome.details);
+    const decisive = (policy === null ? null : against.unloggedDenials?.get(policy)) ?? decisiveUnlogged(logged.outcome, now);
     if (decisive !== null) return summary.skip(`it depends on ${decisive}, which the log does not hold`);
     return summary.changed(logged, { was: describeOutcome(logged.outcome), now: describeDecision(now), parts: [], assuming: null }, responsibleRule(now, null));
   }

@@ -22,6 +22,8 @@ const RULES: readonly Resource[] = [
   { name: "teapot", match: [{ uri: { prefix: "/teapot" } }], directResponse: { status: 418 } },
   { name: "stable", ...split(50, 50) },
 ];
+/** Of what it asks for, logs hold nothing. */
+const BY_HEADER = security("AuthorizationPolicy", "by-header", { action: "DENY", rules: [{ when: [{ key: "request.headers[x-role]", values: ["guest"] }] }] });
 const deny = (...paths: string[]): Resource => security("AuthorizationPolicy", "closed", { action: "DENY", rules: [{ to: [{ operation: { paths } }] }] });
 
 describe("replay", () => {
@@ -39,16 +41,17 @@ describe("replay", () => {
       ...service({ name: "reviews", endpoints: applications.map(({ name, port }) => ({ port, labels: { version: name } })) }),
       networking("DestinationRule", "reviews", { host: "reviews", subsets: ["v1", "v2"].map((version) => ({ name: version, labels: { version } })) }),
     ];
-    const yaml = yamlOf(services, httpRules("reviews", ...RULES), deny("/closed*"));
+    const yaml = yamlOf(services, httpRules("reviews", ...RULES), deny("/closed*"), BY_HEADER);
     writeFileSync(join(folder, "old.yaml"), yaml);
     proxy = await ProxyUnderTest.start({ yaml });
     for (const path of ["/a", "/b", "/c?d=e", "/new/1", "/new/2", "/teapot", "/x%2Fy//z"]) await ask(proxy.connectOutbound(VIP), { path });
     await ask(proxy.connectOutbound(VIP), { path: "/a", headers: { "x-group": "testers" } });
     for (const path of ["/open", "/closed/1", "/closed/2"]) await ask(proxy.connectInbound(applications[0]?.port ?? 0), { path });
+    await ask(proxy.connectInbound(applications[0]?.port ?? 0), { path: "/role", headers: { "x-role": "guest" } });
     await ask(meshClient(proxy.connectInbound(applications[0]?.port ?? 0)), { path: "/secret" });
     await exchange(proxy.connectOutbound({ address: "127.0.0.1", port: 1 }), "no HTTP at all, and nobody listens\n");
     await exchange(proxy.connectOutbound(VIP), "GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n");
-    await eventually(() => proxy.accessLog.length >= 14, "every request is in the log");
+    await eventually(() => proxy.accessLog.length >= 15, "every request is in the log");
     const written = proxy.accessLog.map((line) => JSON.stringify(line));
     lines = written.length + 2;
     log = join(folder, "access.log");
@@ -63,7 +66,7 @@ describe("replay", () => {
 
   const configuration = (name: string, ...resources: readonly Resource[]): string => {
     const file = join(folder, `${name}.yaml`);
-    writeFileSync(file, yamlOf(services, ...resources));
+    writeFileSync(file, yamlOf(services, ...resources, BY_HEADER));
     return file;
   };
   async function replay(...args: string[]): Promise<{ code: number; text: string; error: string }> {
@@ -92,10 +95,10 @@ describe("replay", () => {
   it("counts lines that cannot be replayed, with the reason", async () => {
     const { reasons, skipped } = await report("--against", join(folder, "old.yaml"));
     expect(new Map(reasons.map(({ reason, count }) => [reason, count]))).toEqual(new Map([
-      ["it depends on headers.x-group, which the log does not hold", 1], ["the request was malformed", 1],
+      ["it depends on headers.x-group, which the log does not hold", 1], ["it depends on request.headers[x-role], which the log does not hold", 1], ["the request was malformed", 1],
       ["it is not a line of an access log", 1], ["it is not JSON", 1],
     ]));
-    expect(skipped).toBe(4);
+    expect(skipped).toBe(5);
   });
 
   it("groups what is decided otherwise by the rule responsible", async () => {
