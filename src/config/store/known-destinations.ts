@@ -19,7 +19,7 @@ function destinationsOf(rule: VirtualService): Destination[] {
 }
 
 /**
- * Which hosts, ports and subsets a set of resources defines, so that what a route names can be looked up. Looks at
+ * Which hosts, ports, subsets and delegates a set of resources defines, so that what a route names can be looked up. Looks at
  * every object, whatever workload it is for, as the check of references does; endpoints do not matter here.
  */
 export class KnownDestinations {
@@ -28,12 +28,15 @@ export class KnownDestinations {
   readonly #subsets = new Map<string, Set<string>>();
   /** Hosts of `#subsets` that are wildcards. */
   readonly #wildcards: string[] = [];
+  /** `namespace/name` of the VirtualServices that others delegate to. */
+  readonly #delegates = new Set<string>();
 
   constructor(resources: readonly AnyResource[]) {
     for (const resource of resources) {
       if (resource.kind === "Service") this.#addService(resource);
       else if (resource.kind === "ServiceEntry") this.#addServiceEntry(resource);
       else if (resource.kind === "DestinationRule") this.addSubsets(resource);
+      else if (resource.kind === "VirtualService" && resource.spec.hosts.length === 0) this.#delegates.add(`${resource.metadata.namespace}/${resource.metadata.name}`);
     }
   }
 
@@ -86,6 +89,15 @@ export class KnownDestinations {
     });
   }
 
+  #missingDelegates({ spec, metadata }: VirtualService): string[] {
+    return spec.http.flatMap(({ delegate }) => {
+      if (delegate === undefined) return [];
+      const { name: own = "", namespace = "" } = delegate;
+      const name = `${namespace === "" ? metadata.namespace : namespace}/${own}`;
+      return this.#delegates.has(name) ? [] : [`delegate VirtualService ${name}`];
+    });
+  }
+
   /** What a VirtualService names and nothing defines, as people read it; sorted, each once. */
   missingFor(rule: VirtualService): Set<string> {
     const missing = this.namedBy(rule).flatMap(({ host, port, subset }) => {
@@ -94,6 +106,6 @@ export class KnownDestinations {
       if (ports === undefined) return [`host ${host}`, ...gaps];
       return port === null || ports.has(port) ? gaps : [`port ${port} of ${host}`, ...gaps];
     });
-    return new Set(missing.toSorted());
+    return new Set([...missing, ...this.#missingDelegates(rule)].toSorted());
   }
 }

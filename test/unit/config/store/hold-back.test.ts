@@ -71,6 +71,14 @@ describe("routes before what they name", () => {
     expect(routesOf(after(service("reviews") + route("host: reviews"), service("other") + route("host: later")))).toEqual(["later/"]);
   });
 
+  it("waits for a delegate", () => {
+    const root = `\n---\n{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: route}, spec: {hosts: [reviews], http: [{delegate: {name: part, namespace: shop}}]}}`;
+    const part = `\n---\n{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: part, namespace: shop}, spec: {http: [{directResponse: {status: 204}}]}}`;
+    const waiting = after(BASE, service("reviews") + rule("reviews", "v1") + root);
+    expect([routesOf(waiting), waiting.held[0]?.reason]).toEqual([["reviews/v1"], expect.stringContaining("waits for delegate VirtualService shop/part")]);
+    expect(after(BASE, service("reviews") + root, service("reviews") + root + part).held).toEqual([]);
+  });
+
   it("takes up a version that lacks less than the one in force", () => {
     const two = `\n---\n{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: route}, spec: {hosts: [reviews], http: [{match: [{uri: {prefix: /a}}], route: [{destination: {${v("v8")}}}]}, {route: [{destination: {${v("v9")}}}]}]}}`;
     expect(routesOf(after(service("reviews") + two, service("reviews") + route(v("v9"))))).toEqual(["reviews/v9"]);
