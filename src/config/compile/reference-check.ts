@@ -1,4 +1,5 @@
 import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
+import type { TrafficPolicy } from "../kinds/destination-rule.ts";
 import { didYouMean } from "../kinds/suggestion.ts";
 import type { Destination, HttpRule } from "../kinds/virtual-service.ts";
 import type { Path } from "../resource.ts";
@@ -12,7 +13,7 @@ import type { ProblemList } from "./problem-list.ts";
 import { oldestFirst } from "./resource-order.ts";
 import type { ServiceRegistry } from "./service-registry.ts";
 import { portOf } from "./service.ts";
-import type { Service, ServiceEndpoint } from "./service.ts";
+import type { Service, ServiceEndpoint, ServicePort } from "./service.ts";
 import { MESH_GATEWAY, hostsOf } from "./virtual-service-index.ts";
 import type { VirtualService } from "./virtual-service-index.ts";
 
@@ -47,9 +48,11 @@ class ReferenceCheck {
     // What only gateways obey concerns no sidecar, and its services need not be known here.
     if (!(resource.spec.gateways ?? [MESH_GATEWAY]).includes(MESH_GATEWAY)) return;
     hostsOf(resource).forEach((host, index) => {
-      if (this.#services.overlaps(host)) return;
+      if (this.#services.within(host).length > 0) return;
+      const [wide] = this.#services.covering(host);
+      const what = wide === undefined ? `no Service or ServiceEntry has the host ${host}` : `no Service or ServiceEntry has exactly the host ${host}, only the wildcard ${wide.host}`;
       this.#problems.warning(resource, ["spec", "hosts", index],
-        `no Service or ServiceEntry has the host ${host}: the rules have effect on port 80 only${this.#suggestions.of(host)}`, "unknown-host");
+        `${what}: the rules have effect on port 80 only${wide === undefined ? this.#suggestions.of(host) : "; give it a ServiceEntry of its own"}`, "unknown-host");
     });
     for (const kind of ["http", "tcp", "tls"] as const) {
       const outcome = kind === "http" ? "requests sent there are answered 503" : "connections sent there are refused";
@@ -87,11 +90,24 @@ class ReferenceCheck {
       this.#problems.warning(rule, ["spec", "host"], `no Service or ServiceEntry has the host ${hostOf(rule)}: the rule has no effect${this.#suggestions.of(hostOf(rule))}`, "unknown-host");
       return;
     }
-    const endpoints = services.flatMap((service) => service.ports).flatMap((port) => port.endpoints);
+    const ports = services.flatMap((service) => service.ports);
+    this.#portLevels(rule, rule.spec.trafficPolicy, ["spec", "trafficPolicy"], ports);
+    rule.spec.subsets.forEach((subset, index) => this.#portLevels(rule, subset.trafficPolicy, ["spec", "subsets", index, "trafficPolicy"], ports));
+    const endpoints = ports.flatMap((port) => port.endpoints);
     if (endpoints.length === 0) return;
     rule.spec.subsets.forEach((subset, index) => {
       if (endpoints.some((endpoint) => selects(subset.labels, endpoint.labels))) return;
       this.#problems.warning(rule, ["spec", "subsets", index, "labels"], `no endpoint of ${hostOf(rule)} has these labels: requests to subset ${subset.name} are answered 503${this.#similarLabel(subset.labels, endpoints)}`, "empty-subset");
+    });
+  }
+
+  /** Settings for a port that none of the rule's services has. */
+  #portLevels(rule: ResourceOf<"DestinationRule">, policy: TrafficPolicy | undefined, path: Path, ports: readonly ServicePort[]): void {
+    policy?.portLevelSettings.forEach(({ port }, index) => {
+      if (ports.some(({ number }) => number === port.number)) return;
+      const numbers = [...new Set(ports.map(({ number }) => number))].toSorted((a, b) => a - b);
+      this.#problems.warning(rule, [...path, "portLevelSettings", index, "port", "number"],
+        `${hostOf(rule)} has no port ${port.number}: these settings have no effect; its ports are ${numbers.join(", ")}`, "unknown-port");
     });
   }
 

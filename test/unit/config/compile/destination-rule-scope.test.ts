@@ -108,6 +108,21 @@ describe("spec/04 4.1 (4) several rules of one host", () => {
   });
 });
 
+test("spec/04 4.1 settings of a port that the service does not have are told", () => {
+  const levels = (port: number): string => `portLevelSettings: [{ port: { number: ${port} }, loadBalancer: { simple: RANDOM } }]`;
+  const text = `
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: d, namespace: default }
+spec: { host: reviews, trafficPolicy: { ${levels(80)} }, subsets: [{ name: v1, labels: { version: v1 }, trafficPolicy: { ${levels(9080)} } }, { name: v2, labels: { version: v2 }, trafficPolicy: { ${levels(81)} } }] }
+`;
+  expect(compileYaml(REVIEWS + text).problems).toEqual([
+    `warning: DestinationRule default/d: spec.trafficPolicy.portLevelSettings[0].port.number: ${HOST} has no port 80: these settings have no effect; its ports are 9080`,
+    `warning: DestinationRule default/d: spec.subsets[1].trafficPolicy.portLevelSettings[0].port.number: ${HOST} has no port 81: these settings have no effect; its ports are 9080`,
+  ]);
+});
+
 describe("spec/04 4.1 meshConfig.defaultTrafficPolicy", () => {
   const DEFAULTS = mesh("defaultTrafficPolicy: { connectionPool: { tcp: { maxConnections: 70 }, http: { http2MaxRequests: 71 } }, outlierDetection: { consecutive5xxErrors: 3 } }");
   const policy = (text: string): string => `

@@ -100,6 +100,22 @@ describe("spec/03 3.1 and spec/02 2.3 hosts of no registry", () => {
     expect(hostsOf(yaml, "9080")).not.toContain(host);
   });
 
+  test.each([
+    ["api.example.com", "exactly the host api.example.com, only the wildcard *.example.com"], ["'*.api.example.com'", "exactly the host *.api.example.com, only the wildcard *.example.com"],
+    ["'*.example.com'", null], ["'*.com'", null], ["other.com", "the host other.com:"],
+  ])("%s beside a ServiceEntry of *.example.com", (hosts, problem) => {
+    const entry = `
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: e, namespace: default }
+spec: { hosts: ["*.example.com"], ports: [{ number: 8080, name: http }] }
+`;
+    const { problems, snapshot } = compileYaml(WORLD + entry + rule({ name: "v", hosts }));
+    expect(problems).toEqual(problem === null ? [] : [expect.stringContaining(`no Service or ServiceEntry has ${problem}`)]);
+    expect(tableOf(snapshot, "8080").virtualHosts.some(({ routes }) => routes[0]?.name === "v")).toBe(problem === null);
+  });
+
   test("a rule that holds on no port leaves its host to the service", () => {
     expect(inForce([{ name: "v", hosts: NEAR, rule: "match: [{ port: 1 }], directResponse: { status: 201 }" }])).toBe("default");
     expect(inForce([{ name: "v", hosts: NEAR, rule: "match: [{ gateways: [g] }], directResponse: { status: 201 }" }])).toBe("default");
