@@ -141,7 +141,7 @@ describe("fields nobody obeys", () => {
     ["EnvoyFilter", "networking.istio.io/v1alpha3", "{configPatches: [{applyTo: CLUSTER, match: {context: GATEWAY}}]}", "gateways"],
     ["Gateway", "networking.istio.io/v1", "{servers: []}", "sidecar"],
     ["Telemetry", "telemetry.istio.io/v1", "{tracing: [{}]}", "spans"],
-    ["ProxyConfig", "networking.istio.io/v1beta1", "{concurrency: 2}", "--concurrency"],
+    ["ProxyConfig", "networking.istio.io/v1beta1", "{image: {imageType: distroless}}", "image"],
   ])("%s is named loudly", (kind, apiVersion, spec, word) => {
     const found = lines(`apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: {name: a}\nspec: ${spec}\n`);
     expect(found).toHaveLength(1);
