@@ -13,8 +13,9 @@ const MAX_ENDPOINTS = 5;
  * is sent. Ends with a line break.
  */
 export function describeExplanation(explanation: Explanation, request: ExplainRequest): string {
+  const isUnread = explanation.protocol === "tcp" && request.protocol === "http";
   const lines = [
-    outcome(explanation, subject(explanation, request)),
+    outcome(explanation, subject(explanation, request), isUnread ? " unread, as opaque bytes" : ""),
     ...clusterLines(explanation),
     ...limitLines(explanation),
     ...filterLines(explanation),
@@ -31,12 +32,12 @@ function subject({ destination, direction, mtls }: Explanation, request: Explain
   return `${what}${from} to ${destination}`;
 }
 
-function outcome(explanation: Explanation, what: string): string {
+function outcome(explanation: Explanation, what: string, how: string): string {
   const { verdict, status, flag, details, route, filters, protocol } = explanation;
   const code = flag === "-" ? "" : `, flag ${flag}`;
   switch (verdict) {
     case "route":
-      return `${what} is sent on${byRoute(explanation)}.`;
+      return `${what} is sent on${how}${byRoute(explanation)}.`;
     case "reply": {
       const gate = filters.find((filter) => filter.verdict === "reply");
       const by = gate === undefined ? (route === null ? "" : byRoute(explanation)) : ` by ${gate.name}${at(gate)}`;
@@ -44,8 +45,8 @@ function outcome(explanation: Explanation, what: string): string {
     }
     case "deny": {
       const gate = filters.find((filter) => filter.verdict === "deny");
-      const how = protocol === "tcp" ? "and the connection closed" : `with ${status}`;
-      return `${what} is denied ${how} (${details}). ${gate === undefined ? "" : denial(gate)}`.trimEnd();
+      const told = protocol === "tcp" ? "and the connection closed" : `with ${status}`;
+      return `${what} is denied ${told} (${details}). ${gate === undefined ? "" : denial(gate)}`.trimEnd();
     }
     case "reset": {
       const gate = filters.find((filter) => filter.verdict === "deny");

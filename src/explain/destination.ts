@@ -8,12 +8,17 @@ import { InvalidExplainRequest } from "./explain-request.ts";
 const LOOPBACK = "127.0.0.1";
 const ANY = new Set(["0.0.0.0", "::"]);
 
-/** `HOST:PORT` taken apart; an address without the brackets. Port null where there is none. */
-export function splitHostPort(text: string): { readonly host: string; readonly port: number | null } {
+/**
+ * `HOST:PORT` taken apart; an address without the brackets. Port null where there is none.
+ *
+ * @param field what a message calls it.
+ * @throws InvalidExplainRequest
+ */
+export function splitHostPort(text: string, field = "to"): { readonly host: string; readonly port: number | null } {
   const parts = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d{1,5}))?$/.exec(text);
   const port = parts?.[3] === undefined ? null : Number(parts[3]);
   if (parts === null || (port !== null && (port === 0 || port > 65_535))) {
-    throw new InvalidExplainRequest(`to: must be HOST:PORT, ADDRESS:PORT or [ADDRESS]:PORT, not ${JSON.stringify(text)}`);
+    throw new InvalidExplainRequest(`${field}: must be HOST:PORT, ADDRESS:PORT or [ADDRESS]:PORT, not ${JSON.stringify(text)}`);
   }
   return { host: (parts[1] ?? parts[2] ?? "").toLowerCase().replace(/\.$/, ""), port };
 }

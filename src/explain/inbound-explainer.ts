@@ -18,7 +18,7 @@ import { type ExplainRequest, InvalidExplainRequest } from "./explain-request.ts
 import type { Explanation } from "./explanation.ts";
 import { HttpDecisions } from "./http-decision.ts";
 import type { FilterAccounts } from "./recorded-filter.ts";
-import { authorityOf, type ReadRequest, readRequest } from "./request-head.ts";
+import { dialledBy, type ReadRequest, readRequest } from "./request-head.ts";
 import { writtenAt } from "./written-at.ts";
 
 /** What a sidecar of the mesh offers, by what it is about to speak. */
@@ -110,8 +110,8 @@ export class InboundExplainer {
       if (port === null) throw new InvalidExplainRequest("to: names no port");
       return { address: parseIpAddress(host) === null ? own : canonicalAddress(host), port };
     }
-    const authority = authorityOf(request);
-    const named = authority === null || authority === "" ? null : splitHostPort(authority).port;
+    const authority = dialledBy(request);
+    const named = authority === null || authority === "" ? null : splitHostPort(authority, "the host of the URL").port;
     const { ports } = this.#snapshot.inbound;
     if (named !== null && ports.some(({ port }) => port === named)) return { address: own, port: named };
     const [only] = ports;

@@ -12,7 +12,7 @@ import type { DryRun } from "./dry-run.ts";
 import { type ExplainRequest, InvalidExplainRequest } from "./explain-request.ts";
 import type { Explanation } from "./explanation.ts";
 import { HttpDecisions } from "./http-decision.ts";
-import { authorityOf, type ReadRequest, readRequest, targetParts } from "./request-head.ts";
+import { dialledBy, type ReadRequest, readRequest, targetParts } from "./request-head.ts";
 
 /** Decides what becomes of what the application opens. */
 export class OutboundExplainer {
@@ -76,9 +76,9 @@ export class OutboundExplainer {
   }
 
   #destination(request: ExplainRequest, isTls: boolean): string {
-    const named = request.to ?? authorityOf(request);
+    const named = request.to ?? dialledBy(request);
     if (named === null || named === "") throw new InvalidExplainRequest("to: is required where the URL names no host");
-    const { host, port } = splitHostPort(named);
+    const { host, port } = splitHostPort(named, request.to === null ? "the host of the URL" : "to");
     return port === null ? `${host.includes(":") ? `[${host}]` : host}:${isTls ? 443 : 80}` : named;
   }
 
@@ -92,6 +92,6 @@ function serverNameOf(request: ExplainRequest): string | null {
   if (request.sni !== null) return request.sni.toLowerCase().replace(/\.$/, "");
   const authority = request.url === null ? null : targetParts(request.url).authority;
   if (authority === null || authority === "") return null;
-  const { host } = splitHostPort(authority);
+  const { host } = splitHostPort(authority, "the host of the URL");
   return parseIpAddress(host) === null ? host : null;
 }

@@ -28,6 +28,12 @@ export function authorityOf(request: ExplainRequest): string | null {
   return host?.[1] ?? (request.url === null ? null : targetParts(request.url).authority);
 }
 
+/** What a request dials where `to` does not say it: the host of its URL, whatever its Host header says; else that. Null: nobody knows. */
+export function dialledBy(request: ExplainRequest): string | null {
+  const inUrl = request.url === null ? null : targetParts(request.url).authority;
+  return inUrl ?? authorityOf(request);
+}
+
 /** A request as a connection's codec hands it on. */
 export interface ReadRequest {
   readonly head: RequestHead;

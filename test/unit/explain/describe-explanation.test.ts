@@ -59,6 +59,10 @@ Sent as
     expect(told({ direction: "outbound", protocol: "tcp", to: "192.0.2.1:7" })).toBe("An opaque outbound connection to 192.0.2.1:7 is sent on.\nIt goes\n  to PassthroughCluster: 192.0.2.1:7\n");
   });
 
+  it("of HTTP that nobody looks for", () => {
+    expect(told({ direction: "outbound", url: "https://192.0.2.1/" })).toBe("GET https://192.0.2.1/ to 192.0.2.1:443 is sent on unread, as opaque bytes.\nIt goes\n  to PassthroughCluster: 192.0.2.1:443\n");
+  });
+
   it("is no more lines than it should be, whatever the request holds", () => {
     expect(told({ direction: "outbound", url: "http://reviews:9080/\u2028", to: "reviews:9080" }).split("\n").length).toBe(2);
   });

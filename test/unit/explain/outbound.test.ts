@@ -73,6 +73,7 @@ describe("an outbound request", () => {
   it("goes by Host where the URL is a path, and by `to` to its listener", () => {
     expect(ask("/reviews", { to: "10.96.0.10:9080", headers: [["Host", "reviews"]] })).toMatchObject({ route: { rule: 4 }, request: { authority: "reviews" } });
     expect(() => ask("/reviews")).toThrow("to: is required where the URL names no host");
+    expect(() => ask("http://reviews:99999/")).toThrow("the host of the URL: must be HOST:PORT");
   });
 
   it("goes nowhere unknown under REGISTRY_ONLY", () => {
@@ -84,6 +85,21 @@ describe("an outbound request", () => {
   it("draws nothing twice: the same request is explained the same, thousands of times", () => {
     const first = ask("http://reviews:9080/leaning");
     for (let count = 0; count < 3000; count++) expect(ask("http://reviews:9080/leaning")).toEqual(first);
+  });
+});
+
+describe("a listener with a socket of its own", () => {
+  const bound = meshOf([REVIEWS, networking("Sidecar", "local", {
+    egress: [{ captureMode: "NONE", bind: "127.0.0.1", port: { number: 19080, name: "http", protocol: "HTTP" }, hosts: ["./*"] }],
+  })]);
+
+  it("takes what is dialled there, by Host", () => {
+    expect(bound.explain({ direction: "outbound", url: "http://localhost:19080/", headers: [["Host", "reviews:9080"]] }))
+      .toMatchObject({ verdict: "route", destination: "localhost:19080 (127.0.0.1:19080)", listener: "127.0.0.1_19080", clusters: [{ endpoints: ["10.0.0.1:9080", "10.0.0.3:9080"] }] });
+  });
+
+  it("passes nothing on to where it came from", () => {
+    expect(bound.explain({ direction: "outbound", protocol: "tcp", to: "127.0.0.1:19080" })).toMatchObject({ verdict: "reset", flag: "UH", clusters: [{ name: "BlackHoleCluster" }] });
   });
 });
 
