@@ -1,6 +1,8 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { compile } from "../../../../src/config/compile/compile.ts";
 import { delegateWorld, mergedRoutes, root } from "./delegate-world.ts";
-import { resourcesOf, targetsOf } from "./compile-yaml.ts";
+import { PRODUCTPAGE, resourcesOf, targetsOf } from "./compile-yaml.ts";
 
 /* spec/03 3.11, row by row. */
 
@@ -45,6 +47,16 @@ describe("spec/03 3.11 delegate: what is merged", () => {
   test("a delegate without namespace is of the root's", () => {
     const { routes } = mergedRoutes(root("[{ delegate: { name: d } }]"), "[{ directResponse: { status: 210 } }]", "name: d, namespace: default");
     expect(routes[0]?.action).toMatchObject({ status: 210 });
+  });
+
+  test("the order of the files changes nothing, and nobody's object is changed", () => {
+    const yaml = delegateWorld(root("[{ match: [{ uri: { prefix: /a } }], timeout: 3s, delegate: { name: d, namespace: team } }]"), "[{ match: [{ uri: { prefix: /a/b } }], route: [{ destination: { host: cart } }] }, { directResponse: { status: 210 } }]", "name: d, namespace: team");
+    const { resources } = resourcesOf(yaml);
+    const before = structuredClone(resources);
+    const run = (order: typeof resources): string => JSON.stringify(compile({ resources: order, workload: PRODUCTPAGE, version: 1 }));
+    const expected = run(resources);
+    fc.assert(fc.property(fc.shuffledSubarray(resources, { minLength: resources.length }), (shuffled) => run(shuffled) === expected), { numRuns: 20 });
+    expect(resources).toEqual(before);
   });
 
   test("two rules of a root may delegate to the same", () => {

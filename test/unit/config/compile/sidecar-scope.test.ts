@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { EgressHosts } from "../../../../src/config/compile/egress-host.ts";
-import { compileYaml, listenerOf, tableOf } from "./compile-yaml.ts";
+import { REVIEWS, clusterOf, compileYaml, listenerOf, tableOf } from "./compile-yaml.ts";
 
 /* spec/00 0.5. The workload is in namespace `own`. */
 
@@ -132,5 +132,28 @@ spec: { hosts: [a], http: [{ route: [{ destination: { host: a } }], mirrors: [{ 
   test("hosts that import nothing are told", () => {
     const { problems } = compileYaml(WORLD + sidecar("name: s, namespace: own", "egress: [{ hosts: ['prod/*'] }]"), ME);
     expect(problems).toEqual(["warning: Sidecar own/s: spec.egress[0].hosts: no service of the configuration is imported by these hosts"]);
+  });
+});
+
+describe("spec/00 0.5 inbound connection pools: ingress over the Sidecar's over the rule's port over the rule, never merged", () => {
+  const pool = (max: number): string => `{ tcp: { maxConnections: ${max} } }`;
+  const rule = (spec: string): string => `
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: d, namespace: default }
+spec: { host: reviews, trafficPolicy: { ${spec} } }
+`;
+  const own = (spec: string): string => sidecar("name: s, namespace: default", spec);
+  const general = rule(`connectionPool: { http: { http2MaxRequests: 9 }, tcp: { maxConnections: 1 } }`);
+  const port = rule(`connectionPool: ${pool(1)}, portLevelSettings: [{ port: { number: 9080 }, connectionPool: ${pool(2)} }]`);
+  const all = `inboundConnectionPool: ${pool(3)}`;
+  const ingress = (more: string): string => `ingress: [{ port: { number: 9080, protocol: HTTP, name: http }, captureMode: IPTABLES${more} }]`;
+  test.each([
+    ["nothing", "", Infinity, Infinity], ["the rule", general, 1, 9], ["the rule's port", port, 2, Infinity], ["the Sidecar", general + own(all), 3, Infinity],
+    ["an ingress entry without one", port + own(`${ingress("")}, ${all}`), 3, Infinity], ["the ingress entry", port + own(`${ingress(`, connectionPool: ${pool(4)}`)}, ${all}`), 4, Infinity],
+  ])("%s", (_what, yaml, maxConnections, maxRequests) => {
+    const me = { podName: "reviews-v1-6b5d7c8f9-x7k2p", addresses: ["10.1.0.11"], labels: { app: "reviews", version: "v1" } };
+    expect(clusterOf(compileYaml(REVIEWS + yaml, me).snapshot, "inbound|9080||").limits).toMatchObject({ maxConnections, maxRequests });
   });
 });
