@@ -30,6 +30,11 @@ function unreadable(file: string, faults: readonly TextFault[]): FileContent {
   return { parsed: { file, isReadable: false, isMissing: false, isEmpty: false, objects: [], problems }, skipped: [] };
 }
 
+/** What is no YAML because it is a template is best told so. */
+function templateHint(text: string): string {
+  return /^[^#\n]*\{\{[-\s.$a-zA-Z]/m.test(text) ? "; it looks like a template: render it first, one of Helm with `helm template`" : "";
+}
+
 /** The text of a scalar field of a mapping node. */
 function fieldText(node: Node, field: string): string | null {
   const value = isMap(node) ? node.get(field, true) : undefined;
@@ -100,7 +105,7 @@ export function parseFile(file: string, bytes: Uint8Array): FileContent {
   const text = decodeText(bytes);
   if (typeof text !== "string") return unreadable(file, [text]);
   const stream = parseStream(text);
-  if (stream.faults.length > 0) return unreadable(file, stream.faults);
+  if (stream.faults.length > 0) return unreadable(file, stream.faults.map((fault) => ({ ...fault, message: fault.message + templateHint(text) })));
   const parser = new FileParser(file, text);
   for (const document of stream.documents) parser.take(document.contents as Node | null, document, stream.lines);
   return { parsed: { file, isReadable: true, isMissing: false, isEmpty: text.trim() === "", objects: parser.objects, problems: [] }, skipped: parser.skipped };

@@ -116,6 +116,12 @@ describe("a wrong object is refused at its place", () => {
     expect(parsed.objects.map((object) => [object.identity?.name, object.resource !== null])).toEqual([["reviews", false], ["other", true]]);
   });
 
+  it("a template is told to be one", () => {
+    const message = "Block collections are not allowed within flow collections; it looks like a template: render it first, one of Helm with `helm template`";
+    expect(lines("{{- if .Values.enabled }}\napiVersion: v1\nkind: Service\n{{- end }}\n")).toEqual([`f.yaml:1:3: error: ${message}`]);
+    expect(lines("a: [\n# {{ not a template }}\n")[0]).not.toContain("template");
+  });
+
   it("an object whose name cannot be read has no identity", () => {
     expect(only(VIRTUAL_SERVICE.replace("name: reviews", "nmae: reviews")).identity).toBeNull();
     expect(only(VIRTUAL_SERVICE.replace("kind: VirtualService", "kind: VirtualServce")).identity).toBeNull();
