@@ -1,4 +1,3 @@
-import type { RejectedPolicy } from "../config/compile/authorization.ts";
 import { compile } from "../config/compile/compile.ts";
 import type { NameTable } from "../config/compile/name-table.ts";
 import type { AnyResource } from "../config/kinds/kind-specs.ts";
@@ -11,7 +10,7 @@ import { ConfigurationStore, type StoreUpdate } from "../config/store/configurat
 import { type HeldObject, heldProblems, holdBack } from "../config/store/hold-back.ts";
 import { type DatedReport, ObjectHistory } from "../config/store/object-history.ts";
 import { isUnsupported, reportObjects } from "../config/store/object-report.ts";
-import { rejectedPolicies } from "../config/store/rejected-policies.ts";
+import { closedPolicies } from "../config/store/rejected-policies.ts";
 import type { Clock } from "../core/clock.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { ConfigFacts } from "../telemetry/config-metrics.ts";
@@ -182,7 +181,7 @@ export class ConfigurationControl {
     let compiled: ReturnType<typeof compile>;
     try {
       compiled = compile({
-        resources, workload: this.#workload, rejectedPolicies: this.#closedPolicies(update), version,
+        resources, workload: this.#workload, rejectedPolicies: closedPolicies(update, this.#workload.namespace), version,
         dnsCapture: this.#options.dnsCapture,
       });
       this.#hasFailed = false;
@@ -203,17 +202,6 @@ export class ConfigurationControl {
     this.#report(this.#compiledProblems(update));
     this.#onSnapshot(snapshot);
     this.#saved?.save(resources);
-  }
-
-  /**
-   * Policies that exist and cannot be obeyed, with nothing good to fall back on: access is closed where they would
-   * have ruled. A file that was never readable may hold one, and nobody knows for whom.
-   */
-  #closedPolicies(update: StoreUpdate): RejectedPolicy[] {
-    const { namespace } = this.#workload;
-    const unreadable = update.unreadable.filter(({ hasLastGood, isMissing }) => !hasLastGood && !isMissing)
-      .map(({ file }) => ({ kind: "AuthorizationPolicy" as const, namespace, name: "unreadable-file", selector: null, file, line: 1 }));
-    return [...rejectedPolicies(update, namespace), ...unreadable];
   }
 
   #compiledProblems(update: StoreUpdate): readonly Problem[] {
