@@ -93,11 +93,19 @@ function coversMap(outer: ReadonlyMap<string, TextCondition>, inner: ReadonlyMap
   return true;
 }
 
-/** Not to match something follows from not to match something that covers it. */
+/**
+ * Not to match something follows from not to match something that covers it. A header that is missing counts as empty,
+ * so that a condition which the empty text fulfils does not follow from its absence.
+ */
 function coversAbsence(outer: ReadonlyMap<string, TextCondition>, inner: ReadonlyMap<string, TextCondition>): boolean {
   for (const [name, condition] of outer) {
     const own = inner.get(name);
     if (own === undefined || !coversText(own, condition)) return false;
+    if (own.kind === "any" && condition.kind !== "any" && holdsForNothing(condition)) return false;
   }
   return true;
+}
+
+function holdsForNothing({ value, regex }: TextCondition): boolean {
+  return regex === null ? value === "" : regex.matches("");
 }
