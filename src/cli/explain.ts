@@ -11,6 +11,7 @@ import type { Direction } from "../message/stream-info.ts";
 import { describeFlags, type FlagValues, readFlags, UsageError } from "./command-flags.ts";
 import { directionOf, EXPLAIN_FLAGS, requestOf } from "./explain-flags.ts";
 import { replay } from "./replay.ts";
+import { PipeOutput } from "./pipe-output.ts";
 import { workloadFromFlags } from "./workload-flags.ts";
 
 const HELP = `Usage: outrider explain --direction inbound|outbound [options] [METHOD] URL
@@ -32,16 +33,22 @@ export interface ExplainStreams {
   readonly stdin: Readable;
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
+  /** Waits until what was written has room; false when nobody reads any more. Absent: there is always room. */
+  readonly hasReader?: () => Promise<boolean>;
 }
 
-const PROCESS: ExplainStreams = {
-  stdin: process.stdin,
-  out: (text) => process.stdout.write(text),
-  err: (text) => process.stderr.write(text),
-};
+function processStreams(): ExplainStreams {
+  const output = new PipeOutput(process.stdout);
+  return {
+    stdin: process.stdin,
+    out: (text) => output.write(text),
+    err: (text) => process.stderr.write(text),
+    hasReader: () => output.hasReader(),
+  };
+}
 
 /** `outrider explain`: resolves to the exit code. */
-export async function explain(args: readonly string[], environment: NodeJS.ProcessEnv, streams: ExplainStreams = PROCESS): Promise<number> {
+export async function explain(args: readonly string[], environment: NodeJS.ProcessEnv, streams: ExplainStreams = processStreams()): Promise<number> {
   try {
     const flags = readFlags(EXPLAIN_FLAGS, args, environment, true);
     if (flags === null) {
@@ -104,6 +111,8 @@ async function explainLines(
       shown = format === "json" ? `${JSON.stringify({ error: message })}\n` : `${message}\n`;
     }
     streams.out(format === "text" && number > 1 ? `\n${shown}` : shown);
+    // Whoever stops reading, as `head` does, has what it wanted.
+    if ((await streams.hasReader?.()) === false) break;
   }
   return hasFailed ? 2 : 0;
 }
