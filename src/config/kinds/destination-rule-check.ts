@@ -1,4 +1,4 @@
-import type { Path } from "../resource.ts";
+import type { Metadata, Path } from "../resource.ts";
 import type { ConnectionPool } from "./connection-pool.ts";
 import type { ClientTls, DestinationRuleSpec, LoadBalancer, OutlierDetection, PortTrafficPolicy, TrafficPolicy } from "./destination-rule.ts";
 import { checkExportTo } from "./export-to.ts";
@@ -81,8 +81,13 @@ function checkPolicy(policy: TrafficPolicy | undefined, path: Path, report: Repo
 }
 
 /** The rules over several fields of a DestinationRule (Istio's `ValidateDestinationRule`). */
-export function checkDestinationRule(spec: DestinationRuleSpec, report: Report): void {
+export function checkDestinationRule(spec: DestinationRuleSpec, report: Report, metadata: Metadata): void {
   checkExportTo(spec.exportTo, report, { allowsNone: false });
+  if (spec.workloadSelector !== undefined) {
+    spec.exportTo?.forEach((entry, index) => {
+      if (entry !== "." && entry !== metadata.namespace) report.error(["exportTo", index], "must be \".\" beside workloadSelector, which chooses workloads of this namespace alone");
+    });
+  }
   checkPolicy(spec.trafficPolicy, ["trafficPolicy"], report);
   const names = new Set<string>();
   spec.subsets.forEach((subset, index) => {

@@ -69,6 +69,7 @@ const DESTINATION_RULES: readonly BrokenCase[] = [
   ["a port with settings twice", policy("portLevelSettings: [{port: {number: 80}, tls: {mode: DISABLE}}, {port: {number: 80}, tls: {mode: DISABLE}}]"), `${DR}.trafficPolicy.portLevelSettings[1].port.number: port 80 has settings already`],
   ["a subset twice", destinationRule("{host: a, subsets: [{name: v1}, {name: v1}]}"), `${DR}.subsets[1].name: subset "v1" is there twice`],
   ["a subset name with a dot", destinationRule("{host: a, subsets: [{name: v1.0}]}"), `${DR}.subsets[0].name: "v1.0" is not a subset name (letters, digits and '-')`],
+  ["a rule for some workloads, exported", destinationRule("{host: a, workloadSelector: {matchLabels: {app: a}}, exportTo: ['*']}"), `${DR}.exportTo[0]: must be "." beside workloadSelector, which chooses workloads of this namespace alone`],
   ["a wildcard in a label", destinationRule("{host: a, subsets: [{name: v1, labels: {version: 'v*'}}]}"), `${DR}.subsets[0].labels: label names must not be empty and neither names nor values may contain '*'`],
 ];
 

@@ -16,7 +16,7 @@ interface Case {
   readonly test: string;
   readonly name: string | null;
   readonly line: number;
-  readonly expect: { readonly valid?: boolean };
+  readonly expect: { readonly valid?: boolean; readonly wantErr?: boolean };
   readonly input: Record<string, unknown>;
   readonly unresolved?: number;
 }
@@ -24,12 +24,22 @@ interface Case {
 const http = (rule: unknown) => ({ hosts: ["foo.baz"], http: [rule] });
 const routed = (fields: object) => http({ route: [{ destination: { host: "foo.baz" } }], ...fields });
 
+/** `specifier` is the table's own name for what a body holds. */
+function flattened(response: unknown): unknown {
+  const { body, ...fields } = (response ?? {}) as { readonly body?: { readonly specifier?: unknown } | null };
+  return body === undefined || body === null ? fields : { ...fields, body: body.specifier ?? body };
+}
+
 /** How the input of each table becomes the spec of an object. */
 const TABLES: Readonly<Record<string, readonly [string, (input: Record<string, unknown>) => unknown]>> = {
   TestValidateVirtualService: ["VirtualService", ({ in: spec }) => spec],
   TestValidateChainingVirtualService: ["VirtualService", ({ in: spec }) => spec],
   TestValidateHTTPRoute: ["VirtualService", ({ route }) => http(route)],
   TestValidateRootHTTPRoute: ["VirtualService", ({ route }) => http(route)],
+  TestValidateDelegateHTTPRoute: ["VirtualService", ({ route }) => ({ http: [route] })],
+  TestValidateHTTPDirectResponse: ["VirtualService", ({ directResponse }) => http({ directResponse: flattened(directResponse) })],
+  TestValidateUriRegexRewrite: ["VirtualService", ({ in: uriRegexRewrite }) => routed({ rewrite: { uriRegexRewrite } })],
+  TestValidateTelemetryFilter: ["Telemetry", ({ filter }) => ({ accessLogging: [{ filter }] })],
   TestValidateHTTPRetry: ["VirtualService", ({ in: retries }) => routed({ retries })],
   TestValidateHTTPRewrite: ["VirtualService", ({ in: rewrite }) => routed({ rewrite })],
   TestValidateHTTPRedirect: ["VirtualService", ({ redirect }) => http({ redirect })],
@@ -55,14 +65,15 @@ const DIFFERENCES: Readonly<Record<string, string>> = {
   "TestValidateHTTPRoute: nil match": NULL,
   "TestValidateHTTPRoute: valid mirror percentage": NULL,
   "TestValidateHTTPRoute: mirrors valid mirror percentage": NULL,
+  "TestValidateDelegateHTTPRoute: match with nil element": NULL,
   "TestValidateVirtualService: delegate with no hosts": NULL,
   "TestValidateServiceEntries: discovery type DYNAMIC_DNS, MESH_INTERNAL with waypoint (invalid)": "a rule for waypoints, which a sidecar is not",
 };
 
-function errorsOf(kind: string, spec: unknown, annotations: Record<string, string>): string[] {
+function errorsOf(kind: string, spec: unknown, annotations: Record<string, string>, namespace = "default"): string[] {
   const definition = findKind(kind);
   if (definition === null) throw new Error(`no kind ${kind}`);
-  const metadata = { name: "foo", namespace: "default", labels: {}, annotations, creationTimestampMs: null };
+  const metadata = { name: "foo", namespace, labels: {}, annotations, creationTimestampMs: null };
   const { problems } = validate({ definition, apiVersion: "v1", metadata, value: { spec }, file: "f.yaml", line: 1, positions: new Map() });
   return problems.filter((problem) => problem.severity === "error").map((problem) => `${problem.field}: ${problem.message}`);
 }
@@ -77,6 +88,18 @@ describe.skipIf(cases.length === 0)("Istio's validation tables (../shared/corpor
     const wanted = entry.expect.valid ?? false;
     const difference = DIFFERENCES[`${entry.test}: ${entry.name}`];
     expect(errors.length === 0, `${difference ?? "as Istio"}\n${errors.join("\n")}\n${JSON.stringify(entry.input)}`).toBe(difference === undefined ? wanted : !wanted);
+  });
+});
+
+const exports = all.filter((entry) => entry.test === "Test_validateExportTo" && !entry.unresolved);
+
+describe.skipIf(exports.length === 0)("Istio's validation table of exportTo", () => {
+  it.each(exports.map((entry) => [entry.name ?? "", entry] as const))("%s", (_title, { input, expect: { wantErr } }) => {
+    const { exportTo, namespace, isServiceEntry, isDestinationRuleWithSelector } = input;
+    const [kind, fields] = isServiceEntry === true ? ["ServiceEntry", { hosts: ["a.test"] }] as const
+      : ["DestinationRule", { host: "a", ...(isDestinationRuleWithSelector === true ? { workloadSelector: { matchLabels: { app: "a" } } } : {}) }] as const;
+    const errors = errorsOf(kind, { ...fields, exportTo }, {}, String(namespace));
+    expect(errors.length > 0, `${JSON.stringify(input)}\n${errors.join("\n")}`).toBe(wantErr ?? false);
   });
 });
 
