@@ -64,7 +64,8 @@ function byRoute({ route }: Explanation): string {
   if (route === null) return "";
   if (route.resource === null) return route.name === "" ? "" : ` by the ${JSON.stringify(route.name)} route, which no VirtualService wrote`;
   const name = route.name === "" ? "" : ` ${JSON.stringify(route.name)}`;
-  return ` by rule ${route.rule}${name} of ${route.resource}${at(route)}`;
+  const root = route.delegatedBy === undefined ? "" : `, to which ${route.delegatedBy} delegates`;
+  return ` by rule ${route.rule}${name} of ${route.resource}${at(route)}${root}`;
 }
 
 function at({ file, line }: Pick<WrittenAt, "file" | "line">): string {

@@ -22,6 +22,8 @@ export interface WrittenAt {
   readonly file: string | null;
   /** 1-based. */
   readonly line: number | null;
+  /** The VirtualService that delegated to this one; absent where none did. */
+  readonly delegatedBy?: string;
 }
 
 /** The route that took the request. */
