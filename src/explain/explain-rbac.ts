@@ -1,7 +1,8 @@
 import type { AnyOf, Provenance } from "../config/snapshot.ts";
-import type { Authorizer } from "../filter/rbac.ts";
+import type { Authorizer, AuthorizationVerdict } from "../filter/rbac.ts";
 import type { AuthorizationFacts } from "../filter/rbac-facts.ts";
 import { type FailedCondition, nearestMiss } from "../filter/rbac-near-miss.ts";
+import { type Clause, compileRule, holdsAll, toTcpRule } from "../filter/rbac-rule.ts";
 import { writtenAt } from "./written-at.ts";
 import type { FilterAccount } from "./recorded-filter.ts";
 
@@ -9,7 +10,7 @@ import type { FilterAccount } from "./recorded-filter.ts";
 export function accountOfVerdict(authorizer: Authorizer, facts: AuthorizationFacts): FilterAccount {
   const verdict = authorizer.check(facts);
   if (verdict.provenance !== null) {
-    const reason = verdict.isAllowed ? `rule ${verdict.ruleIndex} allows it` : `rule ${verdict.ruleIndex} denies it`;
+    const reason = `rule ${verdict.ruleIndex} ${verdict.isAllowed ? "allows" : "denies"} ${whatMatched(verdict, facts)}`;
     return { ...writtenAt(verdict.provenance), reason, nearMiss: null };
   }
   if (verdict.isAllowed) {
@@ -24,6 +25,22 @@ export function accountOfVerdict(authorizer: Authorizer, facts: AuthorizationFac
   const failed = miss.failed.map(({ condition, wanted, got }) => ({ condition, wanted: wanted.values, unwanted: wanted.notValues, got }));
   const reason = `no ALLOW rule matches; the nearest is rule ${miss.provenance.rule} of ${placeOf(miss.provenance)}: ${miss.failed.map(describeFailure).join("; ")}`;
   return { ...writtenAt(miss.provenance), reason, nearMiss: { ...writtenAt(miss.provenance), failed } };
+}
+
+/** What of the request met the rule that decided: `it: to.operation.paths is "/admin"`; `everything` for a rule without conditions. */
+function whatMatched({ policy, ruleIndex, isAllowed }: AuthorizationVerdict, facts: AuthorizationFacts): string {
+  if (policy === null || ruleIndex === null) return "it";
+  const written = compileRule(policy, ruleIndex, !isAllowed);
+  const rule = facts.request === null ? toTcpRule(written, !isAllowed) : written;
+  if (rule === null) return "it";
+  const first = (clauses: readonly Clause[]): Clause => clauses.find((clause) => holdsAll(clause, facts)) ?? [];
+  const conditions = [...first(rule.from), ...first(rule.to), ...rule.when];
+  if (conditions.length === 0) return "everything";
+  return `it: ${conditions.map((condition) => `${condition.name} is ${quoted(condition.valueIn(facts))}`).join("; ")}`;
+}
+
+function quoted(value: string | null): string {
+  return value === null ? "absent" : JSON.stringify(value);
 }
 
 /** `AuthorizationPolicy ns/name (file:line)`. */

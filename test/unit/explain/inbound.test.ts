@@ -74,7 +74,7 @@ describe("an inbound request", () => {
     expect(ask("http://reviews:9080/reviews/1")).toMatchObject({
       verdict: "route", status: null, listener: "0.0.0.0_9080", mtls: { mode: "STRICT", isTls: true, peer: PRODUCTPAGE },
       clusters: [{ name: "inbound|9080||", endpoints: ["10.0.0.1:9080"] }],
-      filters: [{ name: "rbac", verdict: "pass", resource: "AuthorizationPolicy default/callers", rule: 0, file: "mesh.yaml", reason: "rule 0 allows it", nearMiss: null }],
+      filters: [{ name: "rbac", verdict: "pass", resource: "AuthorizationPolicy default/callers", rule: 0, file: "mesh.yaml", reason: 'rule 0 allows it: from.source.principals is "cluster.local/ns/default/sa/productpage"; to.operation.methods is "GET"; to.operation.paths is "/reviews/1"', nearMiss: null }],
       request: { path: "/reviews/1", headers: [["x-forwarded-proto", "https"], ["x-request-id", "(generated)"], ["X-Forwarded-Client-Cert", expect.stringContaining(`URI=${PRODUCTPAGE}`)]] },
     });
   });
@@ -82,7 +82,7 @@ describe("an inbound request", () => {
   it("is denied by the rule that says so, on the path that would be sent on", () => {
     expect(ask("http://reviews:9080/reviews/..//admin/x")).toMatchObject({
       verdict: "deny", status: 403, details: "rbac_access_denied_matched_policy[ns[default]-policy[closed]-rule[0]]", request: null, clusters: [],
-      filters: [{ name: "rbac", verdict: "deny", resource: "AuthorizationPolicy default/closed", rule: 0, reason: "rule 0 denies it" }],
+      filters: [{ name: "rbac", verdict: "deny", resource: "AuthorizationPolicy default/closed", rule: 0, reason: 'rule 0 denies it: to.operation.paths is "/admin/x"' }],
       reply: { body: "RBAC: access denied" },
     });
   });
