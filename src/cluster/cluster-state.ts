@@ -1,7 +1,8 @@
 import type { ClusterSpec } from "../config/snapshot.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { NO_CLUSTER_METRICS } from "./cluster-metrics.ts";
+import { Endpoint } from "./endpoint.ts";
 import type { HttpPool } from "./http-pool.ts";
-import type { Limits } from "./limits.ts";
+import { Limits } from "./limits.ts";
 
 /** A count and what it may reach; `max` null is no limit. */
 export interface CountState {
@@ -79,6 +80,26 @@ export function clusterState(view: ClusterView): ClusterState {
     },
     endpoints: view.endpoints.map((endpoint) => endpointState(endpoint, view)),
   };
+}
+
+/** The state of a cluster that nothing was ever sent to. */
+export function unusedClusterState(spec: ClusterSpec): ClusterState {
+  const byName = new Map<string, Endpoint>();
+  for (const each of spec.kind === "endpoints" ? spec.endpoints : []) {
+    const endpoint = new Endpoint(each, 0);
+    if (!byName.has(endpoint.name)) byName.set(endpoint.name, endpoint);
+  }
+  const endpoints = [...byName.values()];
+  const healthy = endpoints.filter((endpoint) => endpoint.spec.isHealthy).length;
+  return clusterState({
+    spec,
+    limits: new Limits(spec.limits, NO_CLUSTER_METRICS),
+    endpoints,
+    isPanicking: endpoints.length > 0 && 100 * healthy < (spec.outlierDetection?.minHealthPercent ?? 0) * endpoints.length,
+    pools: new Map(),
+    tcp: new Map(),
+    ejectedForMs: () => null,
+  });
 }
 
 function endpointState(endpoint: Endpoint, view: ClusterView): EndpointState {

@@ -5,6 +5,18 @@ import { RequestLease } from "../../../src/cluster/request-lease.ts";
 import { clusterSpec, endpointSpec, FakeMesh, FakeRequest, NO_LIMITS, NOTHING_LEFT } from "./fakes.ts";
 import { seededRandom } from "../../contract/load-balancer.ts";
 
+describe("a cluster that nothing is sent to", () => {
+  it("is not made: it has no series and no sweeps, and an operator sees it all the same", () => {
+    const mesh = new FakeMesh(clusterSpec(["10.0.0.1", "10.0.0.2", "10.0.0.1"]));
+    expect(mesh.count("membership")).toBe(0);
+    const [unused] = mesh.clusters.state();
+    expect(mesh.count("membership")).toBe(0);
+    expect(mesh.cluster.state()).toEqual(unused);
+    expect(mesh.count("membership")).toBe(1);
+    expect(unused?.endpoints.map(({ address }) => address)).toEqual(["10.0.0.1:9080", "10.0.0.2:9080"]);
+  });
+});
+
 describe("a new snapshot", () => {
   it("leaves a cluster with an equal spec alone", () => {
     const mesh = new FakeMesh(clusterSpec(["10.0.0.1"]));

@@ -153,6 +153,8 @@ describe("how many may be ejected", () => {
 describe("restoration", () => {
   it("happens at the first sweep after the time is over, not before", () => {
     const mesh = new Watched(3);
+    // Made by the first request.
+    mesh.picked();
     mesh.time.pass(3_000);
     mesh.fail(0);
     // Ejected at 3 s for 30 s; sweeps are at 10, 20, 30 and 40 s after the cluster was made.
