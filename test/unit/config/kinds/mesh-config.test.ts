@@ -1,0 +1,45 @@
+import { expect, it } from "vitest";
+import { formatProblem } from "../../../../src/config/problem.ts";
+import { parseFile } from "../../../../src/config/source/parse-file.ts";
+
+/* The mesh's configuration as installations have it: every field is known, and what is not obeyed says so. */
+
+const MESH = `
+accessLogFile: /dev/stdout
+defaultConfig:
+  discoveryAddress: istiod.istio-system.svc:15012
+  image: {imageType: distroless}
+  proxyMetadata: {A: b}
+  tracing: {zipkin: {address: zipkin.istio-system:9411}, sampling: 10}
+  holdApplicationUntilProxyStarts: true
+defaultProviders: {metrics: [prometheus]}
+enablePrometheusMerge: true
+extensionProviders:
+- name: otel
+  envoyOtelAls: {service: opentelemetry-collector.observability.svc.cluster.local, port: 4317, logFormat: {labels: {pod: "%ENVIRONMENT(POD_NAME)%"}}}
+- name: jaeger
+  opentelemetry: {service: jaeger-collector.istio-system.svc.cluster.local, port: 4317, resourceDetectors: {environment: {}}}
+- name: authz
+  envoyExtAuthzHttp: {service: ext-authz.foo.svc.cluster.local, port: 8000, timeout: 0.5s, includeRequestHeadersInCheck: [x-ext-authz], includeRequestBodyInCheck: {maxRequestBytes: 4096}}
+meshMTLS: {minProtocolVersion: TLSV1_3}
+rootNamespace: istio-system
+trustDomain: cluster.local
+`;
+
+const read = (text: string) => parseFile("mesh.yaml", new TextEncoder().encode(text)).parsed.objects[0];
+
+it("is read whole", () => {
+  const object = read(MESH);
+  expect(object?.problems.filter(({ severity }) => severity === "error").map(formatProblem)).toEqual([]);
+  const resource = object?.resource;
+  if (resource?.kind !== "MeshConfig") throw new Error("no MeshConfig");
+  expect(resource.spec.extensionProviders.map(({ name }) => name)).toEqual(["otel", "jaeger", "authz"]);
+  expect(resource.spec.extensionProviders[2]?.envoyExtAuthzHttp).toMatchObject({ timeout: 500, failOpen: false, includeRequestHeadersInCheck: ["x-ext-authz"], headersToUpstreamOnAllow: [] });
+  expect(resource.spec.defaultConfig?.tracing?.sampling).toBe(10);
+});
+
+it("says of a field that is not obeyed what happens instead, at its place", () => {
+  expect(read("trustDomain: a.test\nserviceSettings: [{settings: {clusterLocal: true}, hosts: ['*.a.test']}]\n")?.problems.map(formatProblem)).toEqual([
+    "mesh.yaml:2:1: warning: MeshConfig istio-system/istio: serviceSettings: unsupported: endpoints of all clusters are used",
+  ]);
+});
