@@ -32,8 +32,14 @@ const match = fc.record({
 }).map(defined).filter((conditions) => Object.keys(conditions).some((key) => key !== "ignoreUriCase"));
 
 const destination = fc.constantFrom<Resource>({ host: "reviews", subset: "v1" }, { host: "reviews", subset: "v2" }, { host: "reviews" }, { host: "reviews", subset: "v3" });
+const headerOperations = fc.record({
+  set: maybe(fc.constant({ "x-a": "set" })), add: maybe(fc.constant({ "x-b": "added", "x-c": "more" })), remove: maybe(fc.constant(["x-b", "user-agent"])),
+}).map(defined).map((request) => ({ headers: { request } }));
+const rewrite = fc.constantFrom<Resource>({ uri: "/new" }, { uri: "/new/", authority: "renamed.test" }, { authority: "renamed.test" }).map((changes) => ({ rewrite: changes }));
+const change = fc.oneof({ weight: 2, arbitrary: fc.constant({}) }, headerOperations, rewrite, fc.tuple(headerOperations, rewrite).map(([headers, target]) => ({ ...headers, ...target })));
 const action = fc.oneof(
-  destination.map((to) => ({ route: [{ destination: to }] })),
+  fc.tuple(destination, change).map(([to, changes]) => ({ route: [{ destination: to }], ...changes })),
+  fc.tuple(destination, headerOperations).map(([to, changes]) => ({ route: [{ destination: to, ...changes }] })),
   fc.tuple(fc.integer({ min: 1, max: 99 }), fc.constantFrom("v1", "v2")).map(([weight, subset]) => ({
     route: [{ destination: { host: "reviews", subset }, weight }, { destination: { host: "reviews", subset: subset === "v1" ? "v2" : "v1" }, weight: 100 - weight }],
   })),
