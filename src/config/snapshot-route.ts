@@ -5,41 +5,40 @@ import type { StringMatchSpec } from "../core/string-match.ts";
  * data. Whatever is absent or null is not done, and costs nothing.
  */
 
-/** `remove`, then `set`, then `add`, each in the order of the lists (`spec/03` 3.3 "headers"). Names are in lower case. */
+/** First what is removed, then the values in their order (`spec/03` 3.3 "headers"). */
 export interface HeaderOperationsSpec {
+  /** Names in lower case. */
   readonly remove: readonly string[];
-  /** Overwrites every line of that name, or adds one. */
-  readonly set: readonly HeaderValueSpec[];
-  /** Adds one more line. */
-  readonly add: readonly HeaderValueSpec[];
+  readonly values: readonly HeaderValueSpec[];
 }
 
 export interface HeaderValueSpec {
   readonly name: string;
   /** As written: may hold `%VARIABLES%`; `%%` is a percent sign. */
   readonly value: string;
+  /** True adds one more line; false replaces those there are. */
+  readonly isAppended: boolean;
 }
 
-/** Of a rule, or of one of its destinations. */
-export interface HeaderRulesSpec {
+/** How a request and its response are changed on the way, by a rule or by one of several destinations. */
+export interface ChangesSpec {
   readonly request: HeaderOperationsSpec | null;
   readonly response: HeaderOperationsSpec | null;
-}
-
-/** How path and authority are changed before a request is sent on; the query stays. */
-export interface RewriteSpec {
-  /**
-   * - `prefix`: the first `length` characters of the path, those the match consumed, become `value`.
-   * - `whole`: the path becomes `value`.
-   * - `regex`: every match of the RE2 expression becomes `value`, in which `\1` is the first group.
-   */
-  readonly path:
-    | { readonly kind: "prefix"; readonly length: number; readonly value: string }
-    | { readonly kind: "whole"; readonly value: string }
-    | { readonly kind: "regex"; readonly regex: string; readonly value: string }
-    | null;
+  /** Of a rule only. */
+  readonly path: PathRewriteSpec | null;
   readonly authority: string | null;
 }
+
+/**
+ * How the path of a request is changed; its query stays.
+ * - `prefix`: the first `length` characters of the path, those the match consumed, become `value`.
+ * - `whole`: the path becomes `value`.
+ * - `regex`: every match of the RE2 expression becomes `value`, in which `\1` is the first group.
+ */
+export type PathRewriteSpec =
+  | { readonly kind: "prefix"; readonly length: number; readonly value: string }
+  | { readonly kind: "whole"; readonly value: string }
+  | { readonly kind: "regex"; readonly regex: string; readonly value: string };
 
 /** An answer of ours that sends the client elsewhere; its body is empty. */
 export interface RedirectSpec {
@@ -50,7 +49,7 @@ export interface RedirectSpec {
   /** A number; or none, as the protocol has it; or that of the listener; null: as in the authority of the request. */
   readonly port: number | "FROM_PROTOCOL_DEFAULT" | "FROM_REQUEST_PORT" | null;
   /** As for a rewrite; a `whole` value that holds a query replaces that of the request. Null: the path of the request. */
-  readonly path: RewriteSpec["path"];
+  readonly path: PathRewriteSpec | null;
 }
 
 /** Faults that are injected before the router: `spec/03` 3.8. Chances are in millionths, drawn one by one. */

@@ -2,7 +2,7 @@ import type { StringMatchSpec } from "../core/string-match.ts";
 import type { ServiceRef } from "../message/stream-info.ts";
 import type { WorkloadLabels } from "../message/workload-labels.ts";
 import type { DnsSpec, HashSpec, HealthCheckSpec, LoadBalancerName, LocalitySpec, OriginatedTlsSpec, RetryBudgetSpec, TunnelSpec, WarmupSpec } from "./snapshot-cluster.ts";
-import type { CorsSpec, FaultSpec, HeaderRulesSpec, MirrorSpec, RateLimitSpec, RedirectSpec, RewriteSpec } from "./snapshot-route.ts";
+import type { ChangesSpec, CorsSpec, FaultSpec, MirrorSpec, RateLimitSpec, RedirectSpec } from "./snapshot-route.ts";
 
 /*
  * What the data path obeys: the whole of the user's configuration compiled for this workload. Plain data, made by
@@ -125,7 +125,7 @@ export interface RouteSpec {
   readonly fault?: FaultSpec;
   readonly cors?: CorsSpec;
   /** Of the response of whatever the route does, and of the request where it is forwarded. */
-  readonly headers?: HeaderRulesSpec;
+  readonly changes?: ChangesSpec;
   readonly rateLimits?: readonly RateLimitSpec[];
 }
 
@@ -159,7 +159,6 @@ export interface ForwardSpec {
   readonly retry: RetrySpec | null;
   /** A gRPC status in the trailers of an answer without messages counts as one in its head; absent: it does not. */
   readonly readsGrpcTrailers?: boolean;
-  readonly rewrite?: RewriteSpec;
   readonly mirrors?: readonly MirrorSpec[];
 }
 
@@ -174,10 +173,8 @@ export interface DirectResponseSpec {
 export interface WeightedClusterSpec {
   readonly name: string;
   readonly weight: number;
-  /** Applied before those of the route. */
-  readonly headers?: HeaderRulesSpec;
-  /** What the request's authority becomes, unless the route rewrites it. */
-  readonly authority?: string;
+  /** Made before those of the route, whose authority goes first. */
+  readonly changes?: ChangesSpec;
 }
 
 /** `spec/03` 3.5 to 3.7. */

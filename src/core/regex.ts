@@ -22,6 +22,12 @@ function loadEngine(): Engine {
   return (loaded as { RE2JS: Engine }).RE2JS;
 }
 
+/** A compiled RE2 expression and what stands in place of its matches. */
+export interface Replacement {
+  /** `value` with every match replaced; time linear in its length. */
+  replaceAll(value: string): string;
+}
+
 class Re2Regex implements Regex {
   readonly #compiled: RE2JS;
 
@@ -43,6 +49,43 @@ class Re2Regex implements Regex {
 export function compileRegex(source: string, ignoreCase = false): Regex {
   if (source.length > MAX_REGEX_LENGTH) throw new Error(`regex is longer than ${MAX_REGEX_LENGTH} characters`);
   return new Re2Regex(source, ignoreCase);
+}
+
+class Re2Replacement implements Replacement {
+  readonly #compiled: RE2JS;
+  /** Text, and numbers of groups. */
+  readonly #parts: readonly (string | number)[];
+
+  constructor(source: string, template: string) {
+    engine ??= loadEngine();
+    this.#compiled = engine.compile(source);
+    this.#parts = parseReplacement(template, this.#compiled.groupCount());
+  }
+
+  replaceAll(value: string): string {
+    return this.#compiled.matcher(value).replaceAll((...groups: (string | undefined)[]) =>
+      this.#parts.map((part) => (typeof part === "string" ? part : (groups[part] ?? ""))).join(""));
+  }
+}
+
+function parseReplacement(template: string, groups: number): (string | number)[] {
+  return template.split(/(\\.?)/s).filter((part) => part !== "").map((part) => {
+    if (!part.startsWith("\\")) return part;
+    if (part === "\\\\") return "\\";
+    if (!/^\\\d$/.test(part)) throw new Error(`"${part}" in a replacement is neither \\0 to \\9 nor \\\\`);
+    const group = Number(part.slice(1));
+    if (group > groups) throw new Error(`"${part}" in a replacement names a group that the regex does not have`);
+    return group;
+  });
+}
+
+/**
+ * Compiles an RE2 expression and the text for its matches, in which `\1` is the first group and `\0` the whole match.
+ * @throws Error that says what is wrong with either.
+ */
+export function compileReplacement(source: string, template: string): Replacement {
+  if (source.length > MAX_REGEX_LENGTH) throw new Error(`regex is longer than ${MAX_REGEX_LENGTH} characters`);
+  return new Re2Replacement(source, template);
 }
 
 /** What is wrong with a regex, in words for the operator; null when it compiles. */

@@ -1,4 +1,4 @@
-import type { RouteSpec, Snapshot } from "../config/snapshot.ts";
+import type { ForwardSpec, RouteSpec, Snapshot } from "../config/snapshot.ts";
 import type { Clock } from "../core/clock.ts";
 import type { FilterChain } from "../filter/filter-chain.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
@@ -10,6 +10,7 @@ import { ProxyError } from "../message/proxy-error.ts";
 import type { DownstreamStream, RequestReceiver } from "../message/stream.ts";
 import { type Direction, type ServiceRef, StreamInfo } from "../message/stream-info.ts";
 import type { Exchange } from "../router/exchange.ts";
+import { redirectReply } from "../router/redirect.ts";
 import type { RoutedStream } from "../router/routed-stream.ts";
 import type { Router } from "../router/router.ts";
 import type { OwnPeerMetadata } from "../telemetry/peer-metadata.ts";
@@ -17,6 +18,7 @@ import type { ForwardedClientCert } from "./forwarded-client-cert.ts";
 import { addPeerMetadata, hasPeerMetadata, takePeerMetadata } from "./metadata-exchange.ts";
 import { normalizePath } from "./path-normalization.ts";
 import { sanitizeRequest, sanitizeResponse } from "./request-hygiene.ts";
+import { RouteChanges } from "./route-changes.ts";
 
 /** What the streams of one connection have in common. */
 export interface StreamRouting {
@@ -64,6 +66,8 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   readonly #policy: StreamPolicy;
   #phase: Phase = "deciding";
   #exchange: Exchange | null = null;
+  /** What its route changes of it; null: nothing, or no route was taken yet. */
+  #changes: RouteChanges | null = null;
   #requestEnded: boolean;
   #heldBody: Buffer[] | null = null;
   #heldTrailers: HeaderList | null = null;
@@ -118,6 +122,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   /** Told before the filters are asked, so that what they refuse is logged with its route. */
   #describeRoute({ name, action }: RouteSpec): void {
     this.info.routeName = name;
+    if (action.kind === "redirect") return;
     if (action.kind === "direct-response") this.info.clusterName = action.clusterName;
     // Of several, one is drawn when the request is forwarded.
     else if (action.clusters.length === 1) this.info.clusterName = action.clusters[0]?.name ?? null;
@@ -157,16 +162,25 @@ export class HttpStream implements RequestReceiver, RoutedStream {
       return;
     }
     const { action } = route;
-    if (action.kind === "direct-response") {
-      this.#answer({ status: action.status, headers: [], body: action.body, flag: "-", details: "direct_response" });
+    if (action.kind === "forward") {
+      this.#forward(route, action);
       return;
     }
-    this.#forward(action);
+    this.#changes = RouteChanges.of(route, null);
+    this.#answer(action.kind === "redirect" ? redirectReply(action, this.head, this.connection)
+      : { status: action.status, headers: [], body: action.body, flag: "-", details: "direct_response" });
   }
 
-  #forward(action: RouteSpec["action"] & { kind: "forward" }): void {
+  #forward(route: RouteSpec, action: ForwardSpec): void {
+    const { router } = this.#owner;
+    const cluster = router.choose(action);
+    this.#changes = RouteChanges.of(route, cluster);
+    if (this.#changes !== null && !this.#changes.changeRequest(this, this.#policy.pathNormalization, this.#owner.clock.wallMs())) {
+      this.fail(new ProxyError("rewrite", this.head.path), false);
+      return;
+    }
     this.#phase = "forwarding";
-    const exchange = this.#owner.router.forward(this, action, this.#requestEnded && this.#heldBody === null);
+    const exchange = router.forward(this, action, cluster.name, this.#requestEnded && this.#heldBody === null);
     if (exchange === null) return;
     this.#exchange = exchange;
     exchange.start();
@@ -238,6 +252,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     info.responseWireBytes = head.wireBytes;
     if (info.isGrpc) this.#grpcHead(head, end);
     this.#exchangeResponseMetadata(head.headers);
+    if (this.#changes !== null) this.#changes.changeResponse(head, this, this.#owner.clock.wallMs());
     sanitizeResponse(head, info, this.#owner.direction, this.#owner.clock);
     this.#downstream.respond(head, end);
     if (end) this.#finish();

@@ -1,5 +1,5 @@
 import type { Cluster } from "../cluster/cluster.ts";
-import type { ForwardSpec } from "../config/snapshot.ts";
+import type { ForwardSpec, WeightedClusterSpec } from "../config/snapshot.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import { Exchange } from "./exchange.ts";
 import { chooseCluster } from "./route-match.ts";
@@ -16,12 +16,16 @@ export class Router {
     this.#parts = parts;
   }
 
+  /** Draws the cluster a request goes to, once for all its attempts. */
+  choose(action: ForwardSpec): WeightedClusterSpec {
+    return chooseCluster(action.clusters, this.#parts.random);
+  }
+
   /**
-   * Makes the exchange of a request that its route forwards. `requestEnded`: it has no body. Null when the route
+   * Makes the exchange of a request that its route forwards to the cluster called `name`. `requestEnded`: it has no body. Null when the route
    * names a cluster that does not exist; the stream has then been failed with `cluster_not_found`.
    */
-  forward(stream: RoutedStream, action: ForwardSpec, requestEnded: boolean): Exchange | null {
-    const name = chooseCluster(action.clusters, this.#parts.random).name;
+  forward(stream: RoutedStream, action: ForwardSpec, name: string, requestEnded: boolean): Exchange | null {
     const cluster = this.#cluster(name);
     stream.info.clusterName = name;
     if (cluster === undefined) {

@@ -5,7 +5,8 @@ import type { MeshSettings } from "./mesh-settings.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { compileRetry } from "./retry-policy.ts";
 import { MATCH_ALL, compileMatch, isUnconditional } from "./route-match.ts";
-import { ruleOrigin, ruleProvenance } from "./rule-origin.ts";
+import { destinationChanges, redirectOf, routeChanges } from "./route-changes.ts";
+import { type RuleOrigin, ruleOrigin, ruleProvenance } from "./rule-origin.ts";
 import { holdsForHttp } from "./static-condition.ts";
 import type { VirtualService } from "./virtual-service-index.ts";
 import { compileDestinations } from "./weighted-destination.ts";
@@ -38,13 +39,16 @@ export function defaultRoute(port: number, host: string, mesh: MeshSettings): Ro
 export function compileRoutes(resource: VirtualService, port: number, parts: RouteParts): RouteSpec[] {
   const routes: RouteSpec[] = [];
   for (const [index, rule] of resource.spec.http.entries()) {
-    for (const { match, suffix, isStatic } of blocksOf(rule, parts.workload, port)) {
+    const origin = ruleOrigin(resource, index);
+    for (const { block, match, suffix, isStatic } of blocksOf(rule, parts.workload, port)) {
       if (!isStatic) continue;
+      const changes = routeChanges(rule, block, origin, parts.problems);
       routes.push({
         name: suffix === "" ? rule.name ?? "" : `${rule.name ?? ""}.${suffix}`,
         match,
-        action: compileAction(resource, rule, index, port, parts),
+        action: rule.redirect === undefined ? compileAction(resource, rule, origin, port, parts) : redirectOf(rule.redirect, block),
         provenance: ruleProvenance(resource, index),
+        ...(changes === undefined ? {} : { changes }),
       });
       if (isUnconditional(match)) return routes;
     }
@@ -53,23 +57,19 @@ export function compileRoutes(resource: VirtualService, port: number, parts: Rou
 }
 
 function blocksOf(rule: HttpRule, workload: WorkloadIdentity, port: number) {
-  if (rule.match.length === 0) return [{ match: MATCH_ALL, suffix: "", isStatic: true }];
+  if (rule.match.length === 0) return [{ block: null, match: MATCH_ALL, suffix: "", isStatic: true }];
   return rule.match.map((block) => ({
+    block,
     match: compileMatch(block),
     suffix: block.name ?? "",
     isStatic: holdsForHttp(block, workload, port),
   }));
 }
 
-function compileAction(resource: VirtualService, rule: HttpRule, index: number, port: number, parts: RouteParts): RouteActionSpec {
-  const origin = ruleOrigin(resource, index);
-  const refused = unsupportedAction(rule);
-  if (refused !== null) {
-    parts.problems.error(origin.resource, ["spec", "http", origin.index, refused], `${refused} is not supported: requests that match this rule are answered 501`);
-    return reply(501, `${refused} is not supported\n`);
-  }
+function compileAction(resource: VirtualService, rule: HttpRule, origin: RuleOrigin, port: number, parts: RouteParts): RouteActionSpec {
   if (rule.directResponse !== undefined) return reply(rule.directResponse.status, bodyOf(rule.directResponse));
-  const clusters = compileDestinations(rule.route, origin.resource.metadata.namespace, port, parts.lookup);
+  const clusters = compileDestinations(rule.route, origin.resource.metadata.namespace, port, parts.lookup,
+    rule.route.length === 1 ? undefined : (destination) => destinationChanges(rule, destination, origin, parts.problems));
   if (clusters.length === 0) {
     parts.problems.error(origin.resource, ["spec", "http", origin.index, "route"], "every destination has weight 0: requests that match this rule are answered 503");
     return reply(503, "");
@@ -87,15 +87,6 @@ function readsGrpcTrailers(resource: VirtualService, problems: ProblemList): boo
     problems.warning(resource, ["metadata", "annotations", GRPC_TRAILERS_ANNOTATION], `${JSON.stringify(value)} is neither "on" nor "off": taken for "off"`);
   }
   return value === "on";
-}
-
-/**
- * What would send a request elsewhere, or as something else, than its author meant: better answered than done wrong.
- * Fault, mirror, CORS and header changes leave the route as it is; the schema of the kind warns of them.
- */
-function unsupportedAction(rule: HttpRule): "redirect" | "rewrite" | null {
-  if (rule.redirect !== undefined) return "redirect";
-  return rule.rewrite === undefined ? null : "rewrite";
 }
 
 function reply(status: number, body: string): RouteActionSpec {

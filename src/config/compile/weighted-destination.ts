@@ -1,5 +1,6 @@
 import type { Destination } from "../kinds/virtual-service.ts";
 import type { WeightedClusterSpec } from "../snapshot.ts";
+import type { ChangesSpec } from "../snapshot-route.ts";
 import { outboundClusterName } from "./cluster-name.ts";
 import { qualifyHost } from "./host-name.ts";
 import type { Service } from "./service.ts";
@@ -18,17 +19,23 @@ export interface DestinationLookup {
  *
  * @param namespace of the rule, which completes short host names.
  * @param port that the request arrived on, for destinations of several ports that name none.
+ * @param changesOf what a destination changes of its requests, by its place in the list.
  */
 export function compileDestinations(
   route: readonly { readonly destination: Destination; readonly weight: number }[],
   namespace: string,
   port: number,
   lookup: DestinationLookup,
+  changesOf: (destination: number) => ChangesSpec | undefined = () => undefined,
 ): WeightedClusterSpec[] {
-  const parts = route.map(({ destination, weight }) => ({
-    name: destinationCluster(destination, namespace, port, lookup),
-    weight: route.length === 1 ? 1 : weight,
-  }));
+  const parts = route.map(({ destination, weight }, index) => {
+    const changes = changesOf(index);
+    return {
+      name: destinationCluster(destination, namespace, port, lookup),
+      weight: route.length === 1 ? 1 : weight,
+      ...(changes === undefined ? {} : { changes }),
+    };
+  });
   return parts.filter((part) => part.weight > 0);
 }
 

@@ -163,8 +163,6 @@ export type WeightedDestination = v.InferOutput<typeof weightedDestination>;
 
 /** Accepted, and not obeyed yet. */
 export const VIRTUAL_SERVICE_UNSUPPORTED: readonly UnsupportedField[] = [
-  { path: "http[].redirect", consequence: "requests of this rule are not redirected" },
-  { path: "http[].rewrite", consequence: "path and authority are sent as they came" },
   { path: "http[].fault", consequence: "no delay and no abort is injected" },
   { path: "http[].mirror", consequence: "no copy of the request is sent" },
   { path: "http[].mirrorPercent", consequence: "no copy of the request is sent" },
@@ -172,8 +170,6 @@ export const VIRTUAL_SERVICE_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "http[].mirrorPercentage", consequence: "no copy of the request is sent" },
   { path: "http[].mirrors", consequence: "no copies of the request are sent" },
   { path: "http[].corsPolicy", consequence: "preflight requests go to the service and no CORS headers are added" },
-  { path: "http[].headers", consequence: "headers are neither set, added nor removed" },
-  { path: "http[].route[].headers", consequence: "headers are neither set, added nor removed" },
   { path: "http[].match[].statPrefix", consequence: "no statistics are kept under that name" },
   { path: "http[].retries.retryRemoteLocalities", when: (value) => value === true, consequence: "retries choose among all endpoints as first attempts do" },
   { path: "http[].retries.retryIgnorePreviousHosts", when: (value) => value === false, consequence: "retries still prefer endpoints that were not tried yet" },

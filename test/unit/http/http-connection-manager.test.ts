@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { RouteSpec } from "../../../src/config/snapshot.ts";
+import type { ForwardSpec, RouteSpec } from "../../../src/config/snapshot.ts";
 import { FilterChain, type Filter } from "../../../src/filter/filter-chain.ts";
 import { HttpConnectionManager } from "../../../src/http/http-connection-manager.ts";
 import { ResponseHead } from "../../../src/message/head.ts";
@@ -40,6 +40,7 @@ beforeEach(async () => {
   onObserved = () => undefined;
   time = new ManualTime();
   const router = {
+    choose: ({ clusters }: ForwardSpec) => clusters[0],
     forward: (stream: RoutedStream) => ({
       start: () => forwarded.push(stream), requestData: () => undefined, requestEnd: () => undefined, abort: () => undefined, downstreamDrained: () => undefined,
     }) as unknown as Exchange,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { RouteActionSpec, RouteSpec } from "../../../src/config/snapshot.ts";
+import type { ForwardSpec, RouteActionSpec, RouteSpec } from "../../../src/config/snapshot.ts";
 import { type Filter, FilterChain, type Verdict } from "../../../src/filter/filter-chain.ts";
 import { HttpStream, type StreamOwner, type StreamPolicy } from "../../../src/http/http-stream.ts";
 import { RequestHead, ResponseHead } from "../../../src/message/head.ts";
@@ -114,7 +114,8 @@ class StreamBench {
     const match = { uri: null, method: null, authority: null, scheme: null, headers: [], withoutHeaders: [], queryParams: [] };
     this.#route = action === null ? null : { name: "reviews-route", match, action, provenance: null };
     const router = {
-      forward: (stream: RoutedStream, _action: unknown, isEnded: boolean) => {
+      choose: ({ clusters }: ForwardSpec) => clusters[0],
+      forward: (stream: RoutedStream, _action: unknown, _cluster: string, isEnded: boolean) => {
         this.exchange.stream = stream;
         this.exchange.isEnded = isEnded;
         return this.exchange as unknown as Exchange;

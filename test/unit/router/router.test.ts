@@ -25,22 +25,24 @@ const stream = (): FakeStream => new FakeStream(new RequestHead("GET", "reviews"
 describe("Router", () => {
   it("draws the cluster once and says which", () => {
     const first = stream();
-    expect(routerOver({ a: SERVICE, b: OTHER_SERVICE }, 0.1).forward(first, to("a", "b"), true)).toBeInstanceOf(Exchange);
+    const router = routerOver({ a: SERVICE, b: OTHER_SERVICE }, 0.1);
+    expect(router.forward(first, to("a", "b"), router.choose(to("a", "b")).name, true)).toBeInstanceOf(Exchange);
     const second = stream();
-    routerOver({ a: SERVICE, b: OTHER_SERVICE }, 0.9).forward(second, to("a", "b"), true);
+    const other = routerOver({ a: SERVICE, b: OTHER_SERVICE }, 0.9);
+    other.forward(second, to("a", "b"), other.choose(to("a", "b")).name, true);
     expect([first.info, second.info]).toMatchObject([{ clusterName: "a", service: SERVICE }, { clusterName: "b", service: OTHER_SERVICE }]);
   });
 
   it("keeps what the connection knows of the service where the cluster has none", () => {
     const inbound = stream();
     inbound.info.service = SERVICE;
-    routerOver({ a: null }).forward(inbound, to("a"), true);
+    routerOver({ a: null }).forward(inbound, to("a"), "a", true);
     expect(inbound.info.service).toBe(SERVICE);
   });
 
   it("fails a request to a cluster that does not exist", () => {
     const lost = stream();
-    expect(routerOver({}).forward(lost, to("gone"), true)).toBeNull();
+    expect(routerOver({}).forward(lost, to("gone"), "gone", true)).toBeNull();
     expect([lost.events, lost.info.clusterName, lost.error?.reason]).toEqual([["fail cluster_not_found"], "gone", "gone"]);
   });
 });
