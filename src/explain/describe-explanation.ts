@@ -21,6 +21,7 @@ export function describeExplanation(explanation: Explanation, request: ExplainRe
     ...filterLines(explanation),
     ...triedLines(explanation),
     ...sentLines(explanation.request),
+    ...answerLines(explanation),
   ];
   // A value of the input is never a line of its own.
   return lines.map((line) => `${line.replaceAll(/[\r\n]+/g, " ")}\n`).join("");
@@ -131,9 +132,21 @@ function nameOf(route: TriedRoute): string {
 function sentLines(request: SentRequest | null): string[] {
   if (request === null) return [];
   const told = request.headers.filter(([name]) => !PEER_METADATA.has(name));
-  const headers = told.map(([name, value]) => `  ${name}: ${value.length > MAX_VALUE_LENGTH ? `${value.slice(0, MAX_VALUE_LENGTH)}...` : value}`);
+  const headers = told.map(([name, value]) => `  ${name}: ${shortened(value)}`);
   const metadata = told.length < request.headers.length ? [`  and ${[...PEER_METADATA].join(", ")}: who sends it, for metrics`] : [];
   return ["Sent as", `  ${request.method} ${request.path}`, `  Host: ${request.authority}`, ...headers, ...metadata];
+}
+
+/** What the proxy says by itself, as far as a reader wants to know. */
+function answerLines({ verdict, reply }: Explanation): string[] {
+  if (verdict !== "reply" || reply === null) return [];
+  const location = reply.headers.find(([name]) => name.toLowerCase() === "location")?.[1];
+  const lines = location === undefined ? [] : [`It sends the client to ${location}`];
+  return reply.body === "" ? lines : [...lines, `It says ${shortened(JSON.stringify(reply.body))}`];
+}
+
+function shortened(value: string): string {
+  return value.length > MAX_VALUE_LENGTH ? `${value.slice(0, MAX_VALUE_LENGTH)}...` : value;
 }
 
 function capitalised(sentence: string): string {

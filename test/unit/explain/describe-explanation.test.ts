@@ -8,7 +8,7 @@ const mesh = meshOf([
   service({ name: "reviews", endpoints: [{ port: 9080, address: "10.0.0.1", labels: { version: "v1" }, isMesh: true }, { port: 9080, address: "10.0.0.2", labels: { version: "v2" }, isReady: false }] }),
   networking("DestinationRule", "reviews", { host: "reviews", subsets: [{ name: "v1", labels: { version: "v1" } }, { name: "v2", labels: { version: "v2" } }] }),
   httpRules("reviews",
-    { name: "admins", match: [{ headers: { "x-user": { exact: "anna" } } }], directResponse: { status: 418 } },
+    { name: "admins", match: [{ headers: { "x-user": { exact: "anna" } } }], directResponse: { status: 418, body: { string: "short and stout" } } },
     { match: [{ uri: { prefix: "/reviews" } }], timeout: "3s", retries: { attempts: 0 }, route: [{ destination: { host: "reviews", subset: "v1" }, weight: 75 }, { destination: { host: "reviews", subset: "v2" }, weight: 25 }] }),
   security("PeerAuthentication", "default", { mtls: { mode: "STRICT" } }),
   security("AuthorizationPolicy", "callers", { rules: [{ from: [{ source: { principals: ["cluster.local/ns/default/sa/productpage"] } }] }] }),
@@ -41,7 +41,7 @@ Sent as
 
   it("of the proxy's own answer", () => {
     expect(told({ direction: "outbound", url: "http://reviews:9080/", headers: [["x-user", "anna"]] }))
-      .toBe('GET http://reviews:9080/ to reviews:9080 (10.96.0.10:9080) is answered by the proxy itself with 418 by rule 0 "admins" of VirtualService default/reviews (mesh.yaml:13) (direct_response).\n');
+      .toBe('GET http://reviews:9080/ to reviews:9080 (10.96.0.10:9080) is answered by the proxy itself with 418 by rule 0 "admins" of VirtualService default/reviews (mesh.yaml:13) (direct_response).\nIt says "short and stout"\n');
   });
 
   it("of a denial", () => {
@@ -64,6 +64,6 @@ Sent as
   });
 
   it("is no more lines than it should be, whatever the request holds", () => {
-    expect(told({ direction: "outbound", url: "http://reviews:9080/\u2028", to: "reviews:9080" }).split("\n").length).toBe(2);
+    expect(told({ direction: "outbound", url: "http://reviews:9080/\u2028", to: "reviews:9080" }).split("\n").slice(1)).toEqual(['It says "Bad Request"', ""]);
   });
 });
