@@ -12,11 +12,15 @@ import { type DatedReport, ObjectHistory } from "../config/store/object-history.
 import { isUnsupported, reportObjects } from "../config/store/object-report.ts";
 import { closedPolicies } from "../config/store/rejected-policies.ts";
 import type { Clock } from "../core/clock.ts";
+import { collectGarbage } from "../core/collect-garbage.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { ConfigFacts } from "../telemetry/config-metrics.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { type ConfigurationStatus, statusObject } from "./configuration-status.ts";
 import { SavedConfiguration } from "./saved-configuration.ts";
+
+/** After the start, when whoever waited for readiness has it. */
+const SETTLED_MS = 2000;
 
 export interface ConfigurationControlOptions {
   /** Folders and files. */
@@ -133,6 +137,8 @@ export class ConfigurationControl {
     if (version > this.#appliedVersion) {
       this.#earlierListenerProblems = this.#listenerProblems;
       this.#listenerProblems = [];
+      // What the start left behind, syntax trees most of all, would stay a part of the heap for good.
+      if (this.#appliedVersion === 0) this.#options.timers.schedule(SETTLED_MS, collectGarbage);
       this.#appliedVersion = version;
       this.#appliedAtMs = this.#options.clock.monotonicMs();
       this.#options.log.info("configuration in force", { generation: version, objects: this.#update?.resources.length ?? 0 });
