@@ -7,7 +7,7 @@ import type { InboundRefusal } from "./connection/inbound-refusal.ts";
 import { TcpProxy } from "./connection/tcp-proxy.ts";
 import { terminateTls } from "./connection/tls-server.ts";
 import { TunnelSocket } from "./connection/tunnel-socket.ts";
-import type { InboundSpec } from "./config/snapshot.ts";
+import type { AuthorizationSpec, InboundSpec } from "./config/snapshot.ts";
 import { inboundFilters } from "./filter/direction-filters.ts";
 import { FilterChain } from "./filter/filter-chain.ts";
 import { Authorizer } from "./filter/rbac.ts";
@@ -72,7 +72,8 @@ export function inbound(parts: Parts): TunnelledDirection {
   const tunnelled = new InboundConnections({ ...next, refused: (refusal, socket) => refuseTunnel(refusal, socket, parts) }, parts);
 
   // What was checked is what is sent: the filters see the request after hygiene, the router sends that same one.
-  let authorizer = new Authorizer({ deny: [], allow: [] });
+  let policies: AuthorizationSpec = { deny: [], allow: [] };
+  let authorizer = new Authorizer(policies);
   const filters = new FilterChain(inboundFilters({ authorizer: () => authorizer }));
   const router = new Router((name) => clusters.get(name), parts);
   const http = new HttpConnectionManager("inbound", filters, router, { ...parts, observers: parts.streamObservers });
@@ -92,7 +93,10 @@ export function inbound(parts: Parts): TunnelledDirection {
   return {
     async apply(snapshot) {
       clusters.apply(snapshot.clusters.filter((cluster) => isInboundCluster(cluster.name)));
-      authorizer = new Authorizer(snapshot.inbound.authorization);
+      const { authorization } = snapshot.inbound;
+      // The same object as before means the same policies: see `shareUnchanged`.
+      if (authorization !== policies) authorizer = new Authorizer(authorization);
+      policies = authorization;
       http.apply({ pathNormalization: snapshot.pathNormalization, ownMetadata: ownPeerMetadata(snapshot.workload) });
       connections.apply(snapshot.inbound);
       tunnelled.apply(withoutMtls(snapshot.inbound));
