@@ -1,4 +1,5 @@
 import type { ClusterState } from "./cluster/cluster-state.ts";
+import { DnsNames } from "./cluster/dns-names.ts";
 import { loadHash64 } from "./cluster/hash64.ts";
 import type { InboundRefusal } from "./connection/inbound-refusal.ts";
 import type { Snapshot } from "./config/snapshot.ts";
@@ -21,6 +22,7 @@ import type { Logger, LogSink } from "./telemetry/log.ts";
 import { RequestMetrics } from "./telemetry/request-metrics.ts";
 import type { SeriesWriter } from "./telemetry/series-writer.ts";
 import { TcpMetrics } from "./telemetry/tcp-metrics.ts";
+import { type AddressLookup, addressLookup } from "./upstream/address-lookup.ts";
 
 /** How often metric series that stand still are looked for. */
 const SWEEP_MS = 60_000;
@@ -35,6 +37,8 @@ export interface DataPlaneOptions {
   readonly accessLog: LogSink;
   readonly series: SeriesWriter;
   readonly listen: ListenOptions;
+  /** How names are looked up, and how long an answer is used at least; absent: as the host does. */
+  readonly names?: { readonly lookup: AddressLookup; readonly minTtlMs: number };
 }
 
 /** Clusters and endpoints of both directions as they are now. */
@@ -135,6 +139,12 @@ export class DataPlane {
     const defects = new DefectReports(options.series, options.log);
     return {
       ...options,
+      names: new DnsNames({
+        ...(options.names ?? { lookup: addressLookup() }),
+        timers: options.timers,
+        random: options.random,
+        failed: (name, reason, keeps) => options.log.limited("warn", "name not resolved", { name, reason, keeps: keeps.join(",") }),
+      }),
       identity: this.#identity,
       trustDomains: () => this.#snapshot.trustDomains,
       streamObservers: [this.#requestMetrics, this.#accessLog],

@@ -1,5 +1,6 @@
 import type { ClusterMetrics } from "./cluster/cluster-metrics.ts";
 import type { ClusterState } from "./cluster/cluster-state.ts";
+import type { DnsNames } from "./cluster/dns-names.ts";
 import type { OutlierObserver } from "./cluster/outlier-detector.ts";
 import type { DetectionObserver } from "./connection/detection.ts";
 import type { InboundRefusal } from "./connection/inbound-refusal.ts";
@@ -45,6 +46,8 @@ export interface Parts {
   readonly streamObservers: readonly StreamObserver[];
   readonly tcpObservers: readonly TcpObserver[];
   readonly listenerObserver: ListenerObserver;
+  /** Addresses of endpoints that are names, for both directions. */
+  readonly names: DnsNames;
   readonly clusterMetrics: (cluster: string) => ClusterMetrics;
   readonly outlierObserver: OutlierObserver;
   /** Logs and counts a connection that was accepted and then refused. */

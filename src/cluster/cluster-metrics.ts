@@ -5,7 +5,7 @@ export type LimitName = "cx" | "rq_pending" | "rq" | "rq_retry";
 export type ConnectionKind = "http1" | "http2" | "tcp";
 
 /** Why outlier detection acted, by the part of Envoy's counter name that says so. */
-export type EjectionCause = "consecutive_5xx" | "consecutive_gateway_failure";
+export type EjectionCause = "consecutive_5xx" | "consecutive_gateway_failure" | "consecutive_local_origin_failure";
 
 /**
  * Counts of one cluster. One object per cluster, so that a series is looked up once; every name is Envoy's behind
@@ -57,6 +57,8 @@ export interface ClusterMetrics {
 
   /** `membership_total`, `membership_healthy`, `outlier_detection_ejections_active`; `membership_change` when `hasChanged`. */
   membership(total: number, healthy: number, ejected: number, hasChanged: boolean): void;
+  /** `update_attempt` and `update_success`, `update_empty` or `update_failure`: a name of the cluster was looked up. */
+  nameLookedUp?(outcome: "success" | "empty" | "failure"): void;
   /** `outlier_detection_ejections_detected_<cause>`. */
   ejectionDetected(cause: EjectionCause): void;
   /** `outlier_detection_ejections_enforced_total`, `outlier_detection_ejections_enforced_<cause>`. */

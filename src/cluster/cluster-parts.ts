@@ -2,8 +2,10 @@ import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { ClusterMetrics } from "./cluster-metrics.ts";
+import type { DnsNames } from "./dns-names.ts";
 import type { Dial, OpenClient, OpenMultiplexed } from "./dial.ts";
 import type { OutlierObserver } from "./outlier-detector.ts";
+import type { SharedCounts } from "./shared-counts.ts";
 import type { SharingLimits } from "./shared-connections.ts";
 
 /** What all clusters share; made once by the composition root. */
@@ -12,6 +14,8 @@ export interface ClusterParts {
   readonly timers: TimerWheel;
   readonly random: Random;
   readonly dial: Dial;
+  /** Addresses of endpoints that are names; absent: those have none. */
+  readonly names?: DnsNames;
   readonly openClient: OpenClient;
   /** Absent: everything is HTTP/1, whatever a cluster declares. */
   readonly openMultiplexed?: OpenMultiplexed;
@@ -25,4 +29,6 @@ export interface ClusterParts {
   /** The counts of the cluster called so; asked once per cluster. */
   readonly metrics: (cluster: string) => ClusterMetrics;
   readonly outliers: OutlierObserver;
+  /** What all data threads have under way of the cluster called so; null or absent: this thread is alone, or nothing is limited. */
+  readonly sharedCounts?: (cluster: string) => SharedCounts | null;
 }

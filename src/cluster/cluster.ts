@@ -3,19 +3,25 @@ import type { ClusterSpec, UpstreamTlsSpec } from "../config/snapshot.ts";
 import type { SocketAddress } from "../message/connection-facts.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { ClusterMetrics, ConnectionKind } from "./cluster-metrics.ts";
+import { type TransportTls, isMeshTls } from "../upstream/transport-tls.ts";
+import { type Acquisition, afterFirstAnswer } from "./awaited.ts";
 import type { ClusterParts } from "./cluster-parts.ts";
 import { clusterState, type ClusterState } from "./cluster-state.ts";
 import { Dialler } from "./dialler.ts";
+import { DnsEndpoints } from "./dns-endpoints.ts";
+import type { LookupOutcome } from "./dns-names.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { EndpointPools } from "./endpoint-pools.ts";
 import { EndpointSet } from "./endpoint-set.ts";
-import { HOP_OFFER, HTTP1_OFFER, HTTP2_OFFER, type HttpOffer } from "./http-offer.ts";
+import { HOP_OFFER, HTTP1_OFFER, HTTP2_OFFER, type HttpOffer, ORIGINATED_HTTP1_OFFER, ORIGINATED_HTTP2_OFFER } from "./http-offer.ts";
 import { Limits } from "./limits.ts";
 import { OriginalDestinations } from "./original-destinations.ts";
+import { OriginatedNames } from "./originated-names.ts";
 import { OutlierDetector } from "./outlier-detector.ts";
 import type { PoolOwner } from "./pool-owner.ts";
 import { RequestHasher } from "./request-hash.ts";
 import { RequestLease, type LeaseReceiver } from "./request-lease.ts";
+import type { SharedCounts } from "./shared-counts.ts";
 import { TcpDial, type TcpReceiver } from "./tcp-dial.ts";
 import { TcpLease } from "./tcp-lease.ts";
 
@@ -27,6 +33,8 @@ interface EndpointRequest {
   readonly excludedEndpoints?: ReadonlySet<Endpoint> | null;
   /** What a balancer that hashes goes by; null or absent: nothing. */
   readonly hash?: bigint | null;
+  /** The request's host, where `wantsHost` says so: what TLS is verified against. */
+  readonly host?: string | null;
 }
 
 /** What an opaque connection wants of a cluster. */
@@ -45,10 +53,7 @@ export interface AcquireRequest extends EndpointRequest {
   readonly needsFreshConnection?: boolean;
 }
 
-/** A wait that can be given up. After the receiver was told, `cancel` does nothing harmful and need not be called. */
-export interface Acquisition {
-  cancel(): void;
-}
+export type { Acquisition } from "./awaited.ts";
 
 const kindOfTcp = (): ConnectionKind => "tcp";
 const NOTHING_UNDER_WAY: Acquisition = { cancel: () => {} };
@@ -65,6 +70,12 @@ export class Cluster implements PoolOwner {
   #spec: ClusterSpec;
   /** The TLS spec in force; the same object for as long as it is equal. */
   #tls: UpstreamTlsSpec | null;
+  /** TLS to servers outside of the mesh; `#tls` is null then. */
+  #originated: OriginatedNames | null = null;
+  /** Null where every endpoint is an address. */
+  #dns: DnsEndpoints | null = null;
+  /** What the names came to when the endpoints were last made of them. */
+  #resolved: ClusterSpec["endpoints"] = [];
   readonly #endpoints: EndpointSet;
   readonly #originals: OriginalDestinations;
   readonly #outliers: OutlierDetector;
@@ -80,7 +91,7 @@ export class Cluster implements PoolOwner {
     this.#hasher = hasherOf(spec);
     this.parts = parts;
     this.metrics = parts.metrics(spec.name);
-    this.limits = new Limits(spec.limits, this.metrics);
+    this.limits = new Limits(spec.limits, this.metrics, sharedCountsOf(spec, parts));
     this.#endpoints = new EndpointSet(parts, this.metrics);
     this.#pools = new EndpointPools(this);
     this.#originals = new OriginalDestinations(parts.timers, (endpoint) => this.#pools.retire(endpoint));
@@ -88,8 +99,9 @@ export class Cluster implements PoolOwner {
     this.dialler = new Dialler(this.limits, this.metrics, (endpoint, error) => {
       this.report(endpoint, error.code === "connect_timeout" ? 504 : 503);
     }, parts);
-    this.#endpoints.apply(spec);
-    this.#originals.apply(spec.endpoints, spec.tls !== null);
+    this.#useTls(spec);
+    this.#useNames(spec);
+    this.#applyEndpoints();
   }
 
   /** As the newest snapshot says. */
@@ -107,6 +119,11 @@ export class Cluster implements PoolOwner {
     return this.#hasher;
   }
 
+  /** The host of a request is part of what TLS says and verifies. */
+  get wantsHost(): boolean {
+    return this.#originated !== null && this.#originated.dependsOnHost;
+  }
+
   /** The endpoints known now. */
   get endpoints(): readonly Endpoint[] {
     return this.#spec.kind === "endpoints" ? this.#endpoints.endpoints : this.#originals.endpoints;
@@ -121,11 +138,12 @@ export class Cluster implements PoolOwner {
     this.#spec = spec;
     if (!isDeepStrictEqual(this.#tls, spec.tls)) this.#tls = spec.tls;
     this.#hasher = hasherOf(spec);
-    this.limits.apply(spec.limits);
-    for (const endpoint of this.#endpoints.apply(spec)) this.#pools.retire(endpoint);
-    this.#originals.apply(spec.endpoints, spec.tls !== null);
+    this.limits.apply(spec.limits, sharedCountsOf(spec, this.parts));
+    this.#useTls(spec);
+    this.#useNames(spec);
+    this.#applyEndpoints();
     if (old.fromLoopbackSource !== spec.fromLoopbackSource || old.protocol !== spec.protocol || old.hop !== spec.hop) this.#pools.retireAll();
-    for (const endpoint of this.endpoints) this.#pools.retire(endpoint, this.#tlsOf(endpoint));
+    if (this.#originated === null) for (const endpoint of this.endpoints) this.#pools.retire(endpoint, this.#meshTlsOf(endpoint));
     this.#outliers.apply(spec.outlierDetection);
   }
 
@@ -136,10 +154,11 @@ export class Cluster implements PoolOwner {
   acquire(request: AcquireRequest, receiver: LeaseReceiver): Acquisition {
     const endpoint = this.#pick(request, request.excludedEndpoints ?? null);
     if (endpoint === null) {
-      receiver.failed(this.#nothingToPick(), null);
-      return NOTHING_UNDER_WAY;
+      const waiting = afterFirstAnswer(this.#dns, () => this.acquire(request, receiver));
+      if (waiting === null) receiver.failed(this.#nothingToPick(), null);
+      return waiting ?? NOTHING_UNDER_WAY;
     }
-    const tls = this.#tlsOf(endpoint);
+    const tls = this.#tlsOf(endpoint, request.host ?? null);
     const pool = this.#pools.of(endpoint, tls, this.#offerFor(request, tls));
     const lease = new RequestLease(pool, endpoint, receiver, request.needsFreshConnection ?? false);
     pool.acquire(lease);
@@ -153,12 +172,19 @@ export class Cluster implements PoolOwner {
    * Errors as for `acquire`.
    */
   connectTcp(request: TcpAcquireRequest, receiver: TcpReceiver): Acquisition {
+    return afterFirstAnswer(this.#dns, () => this.#dialTcp(request, receiver)) ?? this.#dialTcp(request, receiver);
+  }
+
+  #dialTcp(request: TcpAcquireRequest, receiver: TcpReceiver): Acquisition {
     const dial = new TcpDial({
       maxAttempts: this.#spec.kind === "endpoints" ? 3 : 1,
       pick: (excluded) => this.#pick(request, excluded),
       nothingToPick: () => this.#nothingToPick(),
-      isOverLimit: () => this.limits.connections.isReached,
-      connect: (endpoint, done) => this.dialler.connect(endpoint, this.#spec, this.#tlsOf(endpoint), request.alpn, kindOfTcp, done),
+      reserve: () => this.limits.connections.tryAdd(),
+      connect: (endpoint, done) => {
+        const tls = this.#tlsOf(endpoint, null);
+        return this.dialler.connect(endpoint, this.#spec, tls, isMeshTls(tls) ? request.alpn : [], kindOfTcp, done);
+      },
       connected: (endpoint, socket, facts) => {
         const lease = new TcpLease(endpoint, socket, facts, this.parts.clock.monotonicMs(), (over, isByPeer) => this.#tcpEnded(over, isByPeer));
         this.#tcp.add(lease);
@@ -177,12 +203,9 @@ export class Cluster implements PoolOwner {
 
   /** True when one more retry may run (`maxRetries`); `endRetry` must follow. */
   tryBeginRetry(): boolean {
-    if (this.limits.retries.isReached) {
-      this.metrics.retryOverflow();
-      return false;
-    }
-    this.limits.retries.add();
-    return true;
+    if (this.limits.retries.tryAdd()) return true;
+    this.metrics.retryOverflow();
+    return false;
   }
 
   endRetry(): void {
@@ -203,10 +226,17 @@ export class Cluster implements PoolOwner {
   /** Closes idle connections, and the others as they become idle. Requests are still served, on new connections. */
   drain(): void {
     this.#isDraining = true;
+    this.#dns?.stop();
     this.#originals.clear();
     this.#pools.retireAll();
     this.#outliers.stop();
     this.#endpoints.stop();
+  }
+
+  /** Another cluster may take over the name: drained, and counted for itself from now on. */
+  leave(): void {
+    this.limits.apply(this.#spec.limits, null);
+    this.drain();
   }
 
   /** Cuts every connection. Whoever waits or asks from now on is refused. */
@@ -245,14 +275,66 @@ export class Cluster implements PoolOwner {
     this.metrics.noneHealthy();
     const { length } = this.endpoints;
     if (this.#isClosed) return new ProxyError("no_healthy_upstream", `${this.#spec.name} is closed`);
+    const unresolved = this.#dns?.problem ?? "";
+    if (unresolved !== "") return new ProxyError("no_healthy_upstream", `${this.#spec.name} has no address: ${unresolved}`);
     return new ProxyError("no_healthy_upstream", `${this.#spec.name} has ${length} endpoints, none of them healthy`);
   }
 
-  #tlsOf(endpoint: Endpoint): UpstreamTlsSpec | null {
+  #applyEndpoints(): void {
+    const dns = this.#dns;
+    const endpoints = dns === null ? this.#spec.endpoints : dns.endpoints;
+    for (const endpoint of this.#endpoints.apply(dns === null ? this.#spec : { ...this.#spec, endpoints })) this.#pools.retire(endpoint);
+    this.#originals.apply(endpoints, this.#spec.tls !== null);
+    this.#resolved = endpoints;
+    if (dns !== null) this.#redirectDials(dns);
+  }
+
+  #onLookup(outcome: LookupOutcome): void {
+    const dns = this.#dns;
+    this.metrics.nameLookedUp?.(outcome);
+    if (dns === null) return;
+    // A picker is not cheap to make, and most answers are those of before.
+    if (dns.endpoints === this.#resolved) this.#redirectDials(dns);
+    else this.#applyEndpoints();
+  }
+
+  #redirectDials(dns: DnsEndpoints): void {
+    for (const endpoint of this.#endpoints.endpoints) endpoint.dialAddress = dns.addressOf(endpoint.address);
+  }
+
+  #useTls({ originatedTls }: ClusterSpec): void {
+    if (originatedTls === undefined) {
+      this.#originated?.clear();
+      this.#originated = null;
+    } else if (this.#originated === null) {
+      this.#pools.retireAll();
+      this.#originated = new OriginatedNames(originatedTls, (tls) => this.#pools.retireTls(tls));
+    } else {
+      this.#originated.apply(originatedTls);
+    }
+  }
+
+  #useNames({ dns, endpoints }: ClusterSpec): void {
+    const { names } = this.parts;
+    if (dns === undefined || names === undefined) {
+      this.#dns?.stop();
+      this.#dns = null;
+      return;
+    }
+    this.#dns ??= new DnsEndpoints(dns, names, this.parts.timers, (outcome) => this.#onLookup(outcome));
+    this.#dns.apply(dns, endpoints);
+  }
+
+  #tlsOf(endpoint: Endpoint, host: string | null): TransportTls | null {
+    return this.#originated === null ? this.#meshTlsOf(endpoint) : this.#originated.of(host);
+  }
+
+  #meshTlsOf(endpoint: Endpoint): UpstreamTlsSpec | null {
     return endpoint.spec.isMeshTls ? this.#tls : null;
   }
 
-  #offerFor(request: AcquireRequest, tls: UpstreamTlsSpec | null): HttpOffer {
+  #offerFor(request: AcquireRequest, tls: TransportTls | null): HttpOffer {
+    if (this.#originated !== null) return request.protocol === "http2" && this.parts.openMultiplexed !== undefined ? ORIGINATED_HTTP2_OFFER : ORIGINATED_HTTP1_OFFER;
     if (this.parts.openMultiplexed === undefined) return HTTP1_OFFER;
     if (request.protocol === "http2") return HTTP2_OFFER;
     return tls !== null && this.#spec.hop && request.isUpgrade !== true ? HOP_OFFER : HTTP1_OFFER;
@@ -267,4 +349,8 @@ export class Cluster implements PoolOwner {
 
 function hasherOf({ hash }: ClusterSpec): RequestHasher | null {
   return hash === undefined ? null : new RequestHasher(hash.key);
+}
+
+function sharedCountsOf(spec: ClusterSpec, { sharedCounts }: ClusterParts): SharedCounts | null {
+  return sharedCounts === undefined ? null : sharedCounts(spec.name);
 }

@@ -1,7 +1,8 @@
 import type { Clock } from "../core/clock.ts";
-import type { ClusterSpec, UpstreamTlsSpec } from "../config/snapshot.ts";
+import type { ClusterSpec } from "../config/snapshot.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { ConnectDone, Dialing, UpstreamFacts } from "../upstream/connector.ts";
+import type { TransportTls } from "../upstream/transport-tls.ts";
 import type { ClusterMetrics, ConnectionKind } from "./cluster-metrics.ts";
 import type { Dial } from "./dial.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -13,8 +14,8 @@ interface DiallerParts {
 }
 
 /**
- * Dials the endpoints of one cluster and counts: a connection counts against `maxConnections` from the moment it is
- * dialled until its owner says `closed`.
+ * Dials the endpoints of one cluster and counts: a connection, which whoever dials has added to `Limits.connections`,
+ * counts until its dial fails or is given up, or until its owner says `closed`.
  */
 export class Dialler {
   readonly #parts: DiallerParts;
@@ -35,7 +36,7 @@ export class Dialler {
   connect(
     endpoint: Endpoint,
     spec: ClusterSpec,
-    tls: UpstreamTlsSpec | null,
+    tls: TransportTls | null,
     alpn: readonly string[],
     kindOf: (facts: UpstreamFacts) => ConnectionKind,
     done: ConnectDone,
@@ -53,9 +54,8 @@ export class Dialler {
       },
     };
     this.#underWay.set(attempt, done);
-    this.#limits.connections.add();
     const target = {
-      address: endpoint.address,
+      address: endpoint.dialAddress ?? endpoint.address,
       port: endpoint.port,
       fromLoopbackSource: spec.fromLoopbackSource,
       connectTimeoutMs: spec.limits.connectTimeoutMs,

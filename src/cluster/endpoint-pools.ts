@@ -1,5 +1,5 @@
-import type { UpstreamTlsSpec } from "../config/snapshot.ts";
 import type { ProxyError } from "../message/proxy-error.ts";
+import type { TransportTls } from "../upstream/transport-tls.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { HttpOffer } from "./http-offer.ts";
 import { HttpPool } from "./http-pool.ts";
@@ -20,7 +20,7 @@ export class EndpointPools {
   }
 
   /** The pool to acquire from. */
-  of(endpoint: Endpoint, tls: UpstreamTlsSpec | null, offer: HttpOffer): HttpPool {
+  of(endpoint: Endpoint, tls: TransportTls | null, offer: HttpOffer): HttpPool {
     let pools = this.#current.get(endpoint);
     if (pools === undefined) {
       pools = [];
@@ -40,7 +40,7 @@ export class EndpointPools {
   }
 
   /** Retires the pools of an endpoint that do not speak `tls`; all of them when `tls` is undefined. */
-  retire(endpoint: Endpoint, tls?: UpstreamTlsSpec | null): void {
+  retire(endpoint: Endpoint, tls?: TransportTls | null): void {
     const pools = this.#current.get(endpoint) ?? [];
     const kept = pools.filter((pool) => tls !== undefined && pool.tls === tls);
     if (kept.length === pools.length) return;
@@ -53,6 +53,13 @@ export class EndpointPools {
     }
   }
 
+  /** Retires the pools of every endpoint that speak `tls`. */
+  retireTls(tls: TransportTls): void {
+    for (const [endpoint, pools] of this.#current) {
+      for (const pool of pools.filter((candidate) => candidate.tls === tls)) this.#drop(endpoint, pool);
+    }
+  }
+
   retireAll(): void {
     for (const endpoint of this.#current.keys()) this.retire(endpoint);
   }
@@ -62,6 +69,14 @@ export class EndpointPools {
     const pools = this.all();
     this.retireAll();
     for (const pool of pools) pool.closeAll(error);
+  }
+
+  #drop(endpoint: Endpoint, pool: HttpPool): void {
+    const kept = (this.#current.get(endpoint) ?? []).filter((other) => other !== pool);
+    if (kept.length > 0) this.#current.set(endpoint, kept);
+    else this.#current.delete(endpoint);
+    this.#retired.add(pool);
+    pool.retire();
   }
 
   /** Closes the idle connections that were made under an older identity or trust. */

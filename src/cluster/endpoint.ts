@@ -1,19 +1,8 @@
 import type { EndpointSpec } from "../config/snapshot.ts";
 import { IdleLimit } from "./idle-limit.ts";
+import { OutlierState } from "./outlier-state.ts";
 import type { LatencyCandidate, PeakLatency } from "./peak-ewma.ts";
 import type { SlowStart } from "./slow-start.ts";
-
-/** What outlier detection remembers of an endpoint (`spec/04` 4.5). Only `OutlierDetector` writes to it. */
-export class OutlierState {
-  consecutive5xx = 0;
-  consecutiveGatewayErrors = 0;
-  /** `Clock.monotonicMs` of the ejection, or null. */
-  ejectedAtMs: number | null = null;
-  /** Multiplies the ejection time: grows with every ejection, shrinks with every sweep without one. */
-  ejections = 0;
-  /** When it was last reported that the endpoint was not ejected although it failed. */
-  keptAtMs = Number.NEGATIVE_INFINITY;
-}
 
 /**
  * One address of a cluster and what lives with it. It survives new snapshots for as long as the cluster has an endpoint
@@ -25,6 +14,8 @@ export class Endpoint implements LatencyCandidate {
   readonly address: string;
   readonly port: number;
   spec: EndpointSpec;
+  /** Where to dial, of an endpoint whose address is a name; null: at its address. */
+  dialAddress: string | null = null;
   /** Requests and opaque connections that were given to it and are not over, those that wait for a connection too. */
   activeRequests = 0;
   /** Since it is known; for `/clusters`. */
@@ -57,6 +48,16 @@ export class Endpoint implements LatencyCandidate {
 
   get hashKey(): string {
     return this.name;
+  }
+
+  /** 0 is the first choice; the others take what it cannot (`spec/04` 4.6). */
+  get priority(): number {
+    return this.spec.priority ?? 0;
+  }
+
+  /** `region/zone/subzone`; empty where it is not known. */
+  get locality(): string {
+    return this.spec.locality ?? "";
   }
 
   get isEjected(): boolean {

@@ -15,6 +15,9 @@ export const HTTP1_OFFER: HttpOffer = { protocol: "http1", hop: false, alpn: ["i
 /** Requests are HTTP/1.1 for any peer but an Outrider. */
 export const HOP_OFFER: HttpOffer = { protocol: "http1", hop: true, alpn: [HOP_ALPN, ...HTTP1_OFFER.alpn] };
 export const HTTP2_OFFER: HttpOffer = { protocol: "http2", hop: false, alpn: ["istio-h2", "istio", "h2"] };
+/** To servers outside of the mesh nothing is offered but what is needed (`spec/04` 4.7). */
+export const ORIGINATED_HTTP1_OFFER: HttpOffer = { protocol: "http1", hop: false, alpn: [] };
+export const ORIGINATED_HTTP2_OFFER: HttpOffer = { protocol: "http2", hop: false, alpn: ["h2"] };
 
 /** True when a connection with this ALPN result is a hop. */
 export function isHop(alpn: string | null): boolean {

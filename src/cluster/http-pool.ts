@@ -1,9 +1,10 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../core/clock.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
-import type { LimitsSpec, UpstreamTlsSpec } from "../config/snapshot.ts";
+import type { LimitsSpec } from "../config/snapshot.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { UpstreamFacts } from "../upstream/connector.ts";
+import { isMeshTls, type TransportTls } from "../upstream/transport-tls.ts";
 import type { ClusterMetrics } from "./cluster-metrics.ts";
 import type { OpenMultiplexed } from "./dial.ts";
 import type { Dialler } from "./dialler.ts";
@@ -30,7 +31,7 @@ import { refuse, tooManyRequests, WaitingRequests } from "./waiting-requests.ts"
  */
 export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
   readonly endpoint: Endpoint;
-  readonly tls: UpstreamTlsSpec | null;
+  readonly tls: TransportTls | null;
   readonly offer: HttpOffer;
   readonly clock: Clock;
   readonly timers: TimerWheel;
@@ -48,7 +49,7 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
   readonly #patience: EarliestTimer;
 
   /** `emptied` is told when a retired pool has closed its last connection. */
-  constructor(endpoint: Endpoint, tls: UpstreamTlsSpec | null, offer: HttpOffer, owner: PoolOwner, emptied: (pool: HttpPool) => void) {
+  constructor(endpoint: Endpoint, tls: TransportTls | null, offer: HttpOffer, owner: PoolOwner, emptied: (pool: HttpPool) => void) {
     this.endpoint = endpoint;
     this.tls = tls;
     this.offer = offer;
@@ -56,7 +57,7 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
     this.timers = owner.parts.timers;
     this.metrics = owner.metrics;
     this.dialler = owner.dialler;
-    this.isMeshPeer = tls !== null;
+    this.isMeshPeer = isMeshTls(tls);
     this.#owner = owner;
     this.#emptied = emptied;
     this.#http1 = new Http1Connections(this);
@@ -89,21 +90,17 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
   /** Serves `lease` now, or queues it, or fails it with `overflow`. */
   acquire(lease: RequestLease): void {
     this.endpoint.activeRequests++;
-    const { metrics } = this;
-    const { limits } = this.#owner;
-    if (limits.requests.isReached) {
-      metrics.activeOverflow();
-      refuse(lease, tooManyRequests());
+    if (this.#owner.limits.requests.isReached) {
+      this.#refuseActive(lease);
       return;
     }
     if (this.#serveNow(lease)) return;
-    if (limits.pending.isReached) {
-      metrics.pendingOverflow();
-      refuse(lease, new ProxyError("overflow", "too many requests wait for a connection"));
+    if (this.#waiting.add(lease)) {
+      this.#dialAsNeeded();
       return;
     }
-    this.#waiting.add(lease);
-    this.#dialAsNeeded();
+    this.metrics.pendingOverflow();
+    refuse(lease, new ProxyError("overflow", "too many requests wait for a connection"));
   }
 
   /**
@@ -188,19 +185,24 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
     return this.endpoint.idleLimit;
   }
 
-  /** True for a TLS connection that was made under another generation of identity and trust. */
+  /** True for a connection of the mesh that was made under another generation of identity and trust. */
   isStale(facts: UpstreamFacts): boolean {
-    return this.tls !== null && facts.generation !== this.#owner.parts.tlsGeneration();
+    return this.isMeshPeer && facts.generation !== this.#owner.parts.tlsGeneration();
   }
 
   nextWaiting(isFresh: boolean): RequestLease | null {
     if (this.#waiting.size === 0) return null;
-    if (this.#owner.limits.requests.isReached) this.#waiting.refuseAll();
-    return this.#waiting.next(isFresh);
+    const { requests } = this.#owner.limits;
+    if (!requests.tryAdd()) {
+      this.#waiting.refuseAll();
+      return null;
+    }
+    const lease = this.#waiting.next(isFresh);
+    if (lease === null) requests.remove();
+    return lease;
   }
 
   requestStarted(): void {
-    this.#owner.limits.requests.add();
     this.metrics.requestStarted();
     this.endpoint.totalRequests++;
   }
@@ -238,13 +240,25 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
     if (this.#shared.servingCount > 0) {
       const shared = this.#shared.take(lease.needsFresh);
       if (shared !== null) {
-        this.#serveShared(lease, shared);
+        if (this.#owner.limits.requests.tryAdd()) this.#serveShared(lease, shared);
+        else this.#refuseActive(lease);
         return true;
       }
     }
     const connection = lease.needsFresh ? null : this.#http1.take();
-    if (connection !== null) this.#http1.serve(lease, connection);
-    return connection !== null;
+    if (connection === null) return false;
+    if (this.#owner.limits.requests.tryAdd()) {
+      this.#http1.serve(lease, connection);
+    } else {
+      this.#http1.putBack(connection);
+      this.#refuseActive(lease);
+    }
+    return true;
+  }
+
+  #refuseActive(lease: RequestLease): void {
+    this.metrics.activeOverflow();
+    refuse(lease, tooManyRequests());
   }
 
   #serveShared(lease: RequestLease, connection: SharedConnection): void {
@@ -266,12 +280,12 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
     for (let lease = this.#waiting.first(); lease !== null; lease = this.#waiting.first()) {
       const connection = this.#shared.take(lease.needsFresh);
       if (connection === null) return;
-      if (this.#owner.limits.requests.isReached) {
+      // Taking may have closed a connection, and that have told the one who waited.
+      if (!this.#waiting.has(lease)) continue;
+      if (!this.#owner.limits.requests.tryAdd()) {
         this.#waiting.refuseAll();
         return;
       }
-      // Taking may have closed a connection, and that have told the one who waited.
-      if (!this.#waiting.has(lease)) continue;
       this.#waiting.leave(lease);
       this.#serveShared(lease, connection);
     }
@@ -296,10 +310,15 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
     }
   }
 
-  /** Whether one more connection is allowed; closes one that is in its way if need be. */
+  /** Whether one more connection is allowed, which is counted already then; closes one that is in its way if need be. */
   #makeRoom(): boolean {
-    // An endpoint without a connection may always have one, or its requests would wait for ever (`spec/04` 4.9).
-    while (this.#owner.limits.connections.isReached && this.#http1.count + this.#shared.count + this.#dials.count > 0) {
+    const { connections } = this.#owner.limits;
+    while (!connections.tryAdd()) {
+      // An endpoint without a connection may always have one, or its requests would wait for ever (`spec/04` 4.9).
+      if (this.#http1.count + this.#shared.count + this.#dials.count === 0) {
+        connections.add();
+        return true;
+      }
       // Not what the request wants (idle for too long to be trusted), but in the way of a new one.
       if (this.#http1.closeOldestIdle() || this.#shared.retireOneIdle()) continue;
       this.metrics.connectionOverflow();
@@ -323,8 +342,8 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
 
   /** All connections are busy: another one is opened before somebody has to wait for it. */
   #grow(): void {
-    if (this.#dials.count > 0 || this.isRetired || this.#owner.limits.connections.isReached || this.#dials.isPaused) return;
-    this.#dials.start();
+    if (this.#dials.count > 0 || this.isRetired || this.#dials.isPaused) return;
+    if (this.#owner.limits.connections.tryAdd()) this.#dials.start();
   }
 
   connected(socket: Socket, facts: UpstreamFacts): void {

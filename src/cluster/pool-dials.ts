@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
-import type { UpstreamTlsSpec } from "../config/snapshot.ts";
 import type { ProxyError } from "../message/proxy-error.ts";
 import type { Dialing, UpstreamFacts } from "../upstream/connector.ts";
+import type { TransportTls } from "../upstream/transport-tls.ts";
 import type { ConnectionKind } from "./cluster-metrics.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { type HttpOffer, isMultiplexed } from "./http-offer.ts";
@@ -13,7 +13,7 @@ const PAUSE_MS = 1_000;
 /** The pool, as its dials know it. Each dial ends with one of the two calls, unless it is cancelled. */
 export interface DialHost {
   readonly endpoint: Endpoint;
-  readonly tls: UpstreamTlsSpec | null;
+  readonly tls: TransportTls | null;
   readonly offer: HttpOffer;
   connected(socket: Socket, facts: UpstreamFacts): void;
   dialFailed(error: ProxyError): void;

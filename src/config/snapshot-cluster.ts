@@ -55,9 +55,13 @@ export interface RetryBudgetSpec {
 /** Endpoints are names: `STRICT_DNS` takes every address, `LOGICAL_DNS` the first for each new connection. */
 export interface DnsSpec {
   readonly mode: "STRICT_DNS" | "LOGICAL_DNS";
-  /** How long to wait after a failed lookup, and the least time an answer is used. */
+  readonly family: DnsFamily;
+  /** The longest wait after a failed lookup; answers are used for their time to live. */
   readonly refreshMs: number;
 }
+
+/** The addresses that are asked for: those the workload itself has. */
+export type DnsFamily = "v4" | "v6" | "all";
 
 /** Probes of our own: annotation `outrider.io/health-check` of a DestinationRule. */
 export interface HealthCheckSpec {
@@ -72,19 +76,25 @@ export interface HealthCheckSpec {
   readonly expectedStatuses: readonly { readonly from: number; readonly to: number }[];
 }
 
-/** TLS to servers outside of the mesh: `spec/04` 4.7, modes SIMPLE and MUTUAL. */
+/**
+ * TLS to servers outside of the mesh: `spec/04` 4.7, modes SIMPLE and MUTUAL. Files are named, not held: whoever makes the
+ * connections reads them, so that no key is part of a snapshot.
+ */
 export interface OriginatedTlsSpec {
   readonly mode: "SIMPLE" | "MUTUAL";
-  /** Null: the request's host for HTTP, none for TCP. */
+  /** Null: the request's host for HTTP, `fallbackName` for what has none. */
   readonly serverName: string | null;
-  /** Exact names, one of which the certificate must have; empty: the server name, or the request's host. */
+  /** Names one of which the certificate must have; empty: the server name. */
   readonly subjectAltNames: readonly string[];
-  /** PEM as text, read when the configuration was compiled; null: the system's authorities. */
-  readonly caCertificates: string | null;
-  readonly crl: string | null;
-  readonly clientCertificate: string | null;
-  /** Path of the private key: the key itself is no part of a snapshot. */
+  /** The service's host; null where it is a wildcard. */
+  readonly fallbackName: string | null;
+  /** Null: the system's authorities. */
+  readonly caCertificatesPath: string | null;
+  readonly crlPath: string | null;
+  readonly clientCertificatePath: string | null;
   readonly privateKeyPath: string | null;
+  /** Changes with the content of any of these files. */
+  readonly filesDigest: string;
   readonly insecureSkipVerify: boolean;
 }
 

@@ -20,6 +20,8 @@ export type PeerRefusal =
   | "tls_peer_ca_expired"
   | "tls_peer_name_constraints"
   | "tls_peer_unknown_ca"
+  | "tls_peer_revoked"
+  | "tls_peer_untrusted"
   // Whether we want to talk to it.
   | "tls_peer_wrong_trust_domain"
   | "tls_peer_identity_mismatch"

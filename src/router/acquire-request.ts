@@ -1,5 +1,6 @@
 import type { AcquireRequest, Cluster } from "../cluster/cluster.ts";
 import type { Endpoint } from "../cluster/endpoint.ts";
+import { normalizeAuthority } from "../message/authority.ts";
 import { requestProtocol } from "./request-protocol.ts";
 import type { RoutedStream } from "./routed-stream.ts";
 
@@ -12,5 +13,12 @@ export function acquireRequest({ connection, head }: RoutedStream, cluster: Clus
     excludedEndpoints: tried,
     needsFreshConnection: needsFresh,
     hash,
+    host: cluster.wantsHost ? hostOf(head.authority) : null,
   };
+}
+
+/** The host that is asked for, an IPv6 address without brackets; null for what is none. */
+function hostOf(authority: string): string | null {
+  const host = normalizeAuthority(authority)?.host ?? null;
+  return host !== null && host.startsWith("[") ? host.slice(1, -1) : host;
 }

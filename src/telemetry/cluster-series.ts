@@ -1,6 +1,8 @@
 import type { Counter, Gauge, Histogram } from "./series.ts";
 import type { SeriesWriter } from "./series-writer.ts";
 
+type EjectionCause = "consecutive_5xx" | "consecutive_gateway_failure" | "consecutive_local_origin_failure";
+
 /** The counts of one cluster under Envoy's names (`spec/06` 6.3); made once per cluster, added to from the request path. */
 export class OneClusterSeries {
   readonly #counter: (name: string) => Counter;
@@ -146,11 +148,16 @@ export class OneClusterSeries {
     if (hasChanged) this.#counter("membership_change").add(1);
   }
 
-  ejectionDetected(cause: "consecutive_5xx" | "consecutive_gateway_failure"): void {
+  nameLookedUp(outcome: "success" | "empty" | "failure"): void {
+    this.#counter("update_attempt").add(1);
+    this.#counter(`update_${outcome}`).add(1);
+  }
+
+  ejectionDetected(cause: EjectionCause): void {
     this.#counter(`outlier_detection_ejections_detected_${cause}`).add(1);
   }
 
-  ejected(cause: "consecutive_5xx" | "consecutive_gateway_failure"): void {
+  ejected(cause: EjectionCause): void {
     this.#counter("outlier_detection_ejections_enforced_total").add(1);
     this.#counter(`outlier_detection_ejections_enforced_${cause}`).add(1);
   }

@@ -2,7 +2,6 @@ import { connect, isIPv6 } from "node:net";
 import type { Socket, TcpNetConnectOpts } from "node:net";
 import type { TLSSocket } from "node:tls";
 
-import type { UpstreamTlsSpec } from "../config/snapshot.ts";
 import { KEEP_ALIVE_PROBE_MS } from "../core/keep-alive.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import { PeerRefused } from "../identity/peer-refused.ts";
@@ -10,11 +9,14 @@ import type { TlsIdentity } from "../identity/tls-identity.ts";
 import type { SocketAddress } from "../message/connection-facts.ts";
 import { fromNodeError } from "../message/node-error.ts";
 import { ProxyError } from "../message/proxy-error.ts";
+import { originateToServer, verifyOriginated } from "./originated-client.ts";
+import { OriginatedContexts } from "./originated-contexts.ts";
 import { originateTls, tlsConnectError, tlsFailure, verifyUpstream } from "./tls-client.ts";
+import { isMeshTls, type TransportTls } from "./transport-tls.ts";
 
 /** Where to connect and what to verify there. */
 export interface ConnectTarget {
-  /** IP address, or a host name to look up. */
+  /** IP address: names were looked up by whoever asks. */
   readonly address: string;
   readonly port: number;
   /** Dial from 127.0.0.6 or ::6, which the capture rules let through to the application (`spec/02` 2.8). */
@@ -22,7 +24,7 @@ export interface ConnectTarget {
   /** TCP and TLS handshake together; 0: no limit. */
   readonly connectTimeoutMs: number;
   /** Null: plaintext. */
-  readonly tls: UpstreamTlsSpec | null;
+  readonly tls: TransportTls | null;
   /** ALPN names to offer, best first; only with TLS. */
   readonly alpn: readonly string[];
 }
@@ -56,11 +58,12 @@ export interface ConnectorParts {
 }
 
 /**
- * Dials upstreams, in plaintext or with mesh mTLS, and hands out sockets only once their peer is verified. There is
- * no fallback from TLS to plaintext, whatever fails.
+ * Dials upstreams, in plaintext, with mesh mTLS or with TLS to servers outside of the mesh, and hands out sockets only once
+ * their peer is verified. There is no fallback from TLS to plaintext, whatever fails.
  */
 export class Connector {
   readonly #parts: ConnectorParts;
+  readonly #contexts = new OriginatedContexts();
 
   constructor(parts: ConnectorParts) {
     this.#parts = parts;
@@ -68,7 +71,7 @@ export class Connector {
 
   /** Connects to `target`. `done` is called once, never from within this call, unless the dial is cancelled. */
   connect(target: ConnectTarget, done: ConnectDone): Dialing {
-    const dial = new Dial(target, this.#parts, done);
+    const dial = new Dial(target, this.#parts, this.#contexts, done);
     dial.begin();
     return dial;
   }
@@ -81,6 +84,7 @@ function ignore(): void {
 class Dial implements Dialing {
   readonly #target: ConnectTarget;
   readonly #parts: ConnectorParts;
+  readonly #contexts: OriginatedContexts;
   readonly #done: ConnectDone;
   readonly #peerName: string;
   readonly #generation: number;
@@ -91,9 +95,10 @@ class Dial implements Dialing {
   #isTcpConnected = false;
   #isOver = false;
 
-  constructor(target: ConnectTarget, parts: ConnectorParts, done: ConnectDone) {
+  constructor(target: ConnectTarget, parts: ConnectorParts, contexts: OriginatedContexts, done: ConnectDone) {
     this.#target = target;
     this.#parts = parts;
+    this.#contexts = contexts;
     this.#done = done;
     this.#peerName = target.address.includes(":") ? `[${target.address}]:${target.port}` : `${target.address}:${target.port}`;
     this.#generation = parts.identity.generation;
@@ -101,7 +106,7 @@ class Dial implements Dialing {
 
   begin(): void {
     const { connectTimeoutMs, tls } = this.#target;
-    if (tls !== null && this.#parts.identity.clientContext === null) {
+    if (isMeshTls(tls) && this.#parts.identity.clientContext === null) {
       this.#failSoon(tlsFailure(this.#withoutCertificate()));
       return;
     }
@@ -146,11 +151,12 @@ class Dial implements Dialing {
       this.#finish(tcp, null, null);
       return;
     }
-    this.#tls = originateTls(tcp, this.#parts.identity, tls, alpn);
-    if (this.#tls === null) {
-      this.#fail(tlsFailure(this.#withoutCertificate()));
+    const socket = this.#originate(tcp, tls, alpn);
+    if (socket instanceof PeerRefused) {
+      this.#fail(tlsFailure(socket));
       return;
     }
+    this.#tls = socket;
     this.#tls.on("error", this.#onError);
     this.#tls.on("close", this.#onClose);
     this.#tls.on("end", this.#onClose);
@@ -161,9 +167,16 @@ class Dial implements Dialing {
     const { tls } = this.#target;
     const socket = this.#tls;
     if (tls === null || socket === null || this.#isOver) return;
-    const verdict = verifyUpstream(socket, this.#parts.identity, tls, this.#parts.trustDomains(), this.#peerName);
-    if (verdict instanceof ProxyError) this.#fail(verdict);
-    else this.#finish(socket, verdict.spiffeId, typeof socket.alpnProtocol === "string" && socket.alpnProtocol !== "" ? socket.alpnProtocol : null);
+    const alpn = typeof socket.alpnProtocol === "string" && socket.alpnProtocol !== "" ? socket.alpnProtocol : null;
+    if (isMeshTls(tls)) {
+      const verdict = verifyUpstream(socket, this.#parts.identity, tls, this.#parts.trustDomains(), this.#peerName);
+      if (verdict instanceof ProxyError) this.#fail(verdict);
+      else this.#finish(socket, verdict.spiffeId, alpn);
+      return;
+    }
+    const refused = verifyOriginated(socket, tls, this.#peerName);
+    if (refused === null) this.#finish(socket, null, alpn);
+    else this.#fail(tlsFailure(refused));
   };
 
   readonly #onError = (error: Error): void => {
@@ -178,6 +191,12 @@ class Dial implements Dialing {
       this.#fail(new ProxyError("connect_failure", `${this.#peerName}: closed before it was connected`));
     }
   };
+
+  #originate(tcp: Socket, tls: TransportTls, alpn: readonly string[]): TLSSocket | PeerRefused {
+    if (isMeshTls(tls)) return originateTls(tcp, this.#parts.identity, tls, alpn) ?? this.#withoutCertificate();
+    const context = this.#contexts.of(tls.spec, this.#peerName);
+    return context instanceof PeerRefused ? context : originateToServer(tcp, tls, context, alpn);
+  }
 
   #onTimeout(): void {
     const what = this.#isTcpConnected ? "TLS handshake not finished" : "not connected";

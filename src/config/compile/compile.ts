@@ -6,6 +6,7 @@ import { compileAuthorization } from "./authorization.ts";
 import type { RejectedPolicy } from "./authorization.ts";
 import { withAutoAddresses } from "./auto-address.ts";
 import { mergeDelegates } from "./delegate-merge.ts";
+import { dnsFamily } from "./dns-cluster.ts";
 import { DestinationRules } from "./destination-rule-index.ts";
 import { effectiveProxyConfig } from "./effective-proxy-config.ts";
 import { effectiveTelemetry } from "./effective-telemetry.ts";
@@ -17,6 +18,7 @@ import { nameTable } from "./name-table.ts";
 import type { NameTable } from "./name-table.ts";
 import { outboundClusters } from "./outbound-cluster.ts";
 import type { ClusterParts } from "./outbound-cluster.ts";
+import type { FileDigest } from "./originated-tls.ts";
 import { compileOutbound } from "./outbound.ts";
 import { PeerAuthentications } from "./peer-authentication.ts";
 import { PodIndex } from "./pod-index.ts";
@@ -45,6 +47,8 @@ export interface CompileInput {
   readonly dnsCapture?: boolean;
   /** The table of names is wanted also without DNS capture: whoever asks dials by name. */
   readonly namesServices?: boolean;
+  /** Reads the files that TLS origination names; absent where they are not at hand, and taken to be good. */
+  readonly fileDigest?: FileDigest;
 }
 
 /** What came of a compilation; problems never keep the snapshot from being applied. */
@@ -87,7 +91,7 @@ export function compile(input: CompileInput): CompileOutput {
     workload,
     outbound,
     inbound: inbound.inbound,
-    clusters: allClusters(scope, { mesh, rules, policies, problems }, inbound.clusters),
+    clusters: allClusters(scope, { mesh, rules, policies, problems, dnsFamily: dnsFamily(identity.addresses), fileDigest: input.fileDigest ?? null }, inbound.clusters),
     pathNormalization: mesh.pathNormalization,
     trustDomains: mesh.trustDomains,
     accessLog: compileAccessLog(effectiveTelemetry(resources, identity, problems), mesh, problems),

@@ -16,6 +16,8 @@ export interface MeshSettings {
   readonly inboundMode: "PASSTHROUGH" | "LOCALHOST";
   readonly hasAutoMtls: boolean;
   readonly connectTimeoutMs: number;
+  /** The longest wait before a name that could not be resolved is looked up again. */
+  readonly dnsRefreshMs: number;
   /** Null where the mesh says nothing. */
   readonly h2UpgradePolicy: "DO_NOT_UPGRADE" | "UPGRADE" | null;
   readonly pathNormalization: Snapshot["pathNormalization"];
@@ -50,6 +52,7 @@ export function meshSettings(resources: readonly AnyResource[], ownTrustDomain: 
     inboundMode: spec?.inboundTrafficPolicy.mode ?? "PASSTHROUGH",
     hasAutoMtls: spec?.enableAutoMtls ?? true,
     connectTimeoutMs: spec?.connectTimeout ?? 10_000,
+    dnsRefreshMs: spec?.dnsRefreshRate ?? 60_000,
     h2UpgradePolicy: spec?.h2UpgradePolicy ?? null,
     // `DEFAULT` written out is Istio's own word for BASE.
     pathNormalization: normalization === "DEFAULT" ? "BASE" : normalization,

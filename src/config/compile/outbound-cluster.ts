@@ -1,6 +1,8 @@
 import type { ClusterSpec, EndpointSpec } from "../snapshot.ts";
+import type { DnsFamily } from "../snapshot-cluster.ts";
 import { outboundClusterName } from "./cluster-name.ts";
 import type { DestinationRule, DestinationRules, OwnedSubset } from "./destination-rule-index.ts";
+import { dnsOf } from "./dns-cluster.ts";
 import { effectivePolicy } from "./effective-policy.ts";
 import type { EffectivePolicy } from "./effective-policy.ts";
 import { selects } from "./export-to.ts";
@@ -8,6 +10,7 @@ import { compileLimits } from "./limits.ts";
 import { compileLoadBalancer } from "./load-balancer.ts";
 import { withMeshDefaults } from "./mesh-default-policy.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
+import type { FileDigest } from "./originated-tls.ts";
 import { compileOutlierDetection } from "./outlier-detection.ts";
 import type { PeerAuthentications } from "./peer-authentication.ts";
 import type { ProblemList } from "./problem-list.ts";
@@ -22,6 +25,10 @@ export interface ClusterParts {
   readonly rules: DestinationRules;
   readonly policies: PeerAuthentications;
   readonly problems: ProblemList;
+  /** Of the addresses that names are resolved to. */
+  readonly dnsFamily: DnsFamily;
+  /** Null where the files that TLS needs are not at hand. */
+  readonly fileDigest: FileDigest | null;
 }
 
 /** The clusters of a service: one for each port, and one for each port and subset. */
@@ -42,13 +49,14 @@ function compileCluster(
 ): ClusterSpec {
   const subset = owned?.subset.name ?? "";
   const members = owned === null ? port.endpoints : port.endpoints.filter((endpoint) => selects(owned.subset.labels, endpoint.labels));
-  const decision = decideTls(service, port, subset, policy, parts.mesh, parts.problems);
+  const decision = decideTls(service, port, subset, policy, parts.mesh, parts.fileDigest, parts.problems);
   const isPassthrough = service.resolution === "none" || policy.loadBalancer?.value.simple === "PASSTHROUGH";
   // An original-destination cluster dials whatever address the application chose: it could not be kept from dialling.
   const kind = isPassthrough && decision.kind !== "refused" ? "original-destination" : "endpoints";
   const endpoints = decision.kind === "refused" ? [] : members.map((endpoint) => compileEndpoint(endpoint, decision, parts.policies));
   const tls = tlsOf(decision, kind, endpoints);
   const pool = policy.connectionPool?.value;
+  const dns = kind === "endpoints" ? dnsOf(service, endpoints, parts.dnsFamily, parts.mesh) : null;
   return {
     name: outboundClusterName(port.number, subset, service.host),
     kind,
@@ -58,6 +66,8 @@ function compileCluster(
     limits: compileLimits(pool, parts.mesh.connectTimeoutMs),
     outlierDetection: policy.outlierDetection === null ? null : compileOutlierDetection(policy.outlierDetection.value),
     tls,
+    ...(decision.kind === "originate" ? { originatedTls: decision.tls } : {}),
+    ...(dns === null ? {} : { dns }),
     fromLoopbackSource: false,
     protocol: outboundUpstreamProtocol(port.protocol, pool, parts.mesh),
     hop: offersHop(port.protocol, tls, pool, [service.resource, rule, owned?.resource ?? null], parts.mesh, parts.problems),
@@ -78,7 +88,7 @@ function compileEndpoint(endpoint: ServiceEndpoint, decision: TlsDecision, polic
 
 /** With auto-mTLS, TLS where some endpoint takes it; where the address is the application's choice, only if all do. */
 function tlsOf(decision: TlsDecision, kind: ClusterSpec["kind"], endpoints: readonly EndpointSpec[]): ClusterSpec["tls"] {
-  if (decision.kind === "plain" || decision.kind === "refused") return null;
+  if (decision.kind === "plain" || decision.kind === "refused" || decision.kind === "originate") return null;
   if (decision.kind === "mesh") return decision.tls;
   const takers = endpoints.filter((endpoint) => endpoint.isMeshTls).length;
   const isMutual = kind === "endpoints" ? takers > 0 : takers > 0 && takers === endpoints.length;

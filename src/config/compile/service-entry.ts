@@ -60,7 +60,8 @@ function compileHost(
 
 function resolutionOf(resolution: ServiceEntrySpec["resolution"]): Resolution {
   if (resolution === "NONE") return "none";
-  return resolution === "DNS" || resolution === "DNS_ROUND_ROBIN" ? "dns" : "static";
+  if (resolution === "DNS_ROUND_ROBIN") return "dns-round-robin";
+  return resolution === "DNS" ? "dns" : "static";
 }
 
 /** The entry's virtual IPs. Blocks of several addresses have no listener of their own yet. */
@@ -90,7 +91,7 @@ function endpointsOf(
     else found.push(endpoint);
   });
   if (spec.workloadSelector !== undefined) found.push(...selectedEndpoints(resource, port, workloads, pods));
-  const resolvesItself = resolutionOf(spec.resolution) === "dns" && spec.endpoints.length === 0 && spec.workloadSelector === undefined;
+  const resolvesItself = spec.resolution.startsWith("DNS") && spec.endpoints.length === 0 && spec.workloadSelector === undefined;
   if (resolvesItself) {
     const self = endpointOfWorkload({ address: host, labels: {} }, port, metadata.namespace, null);
     if (self !== null) found.push(self);

@@ -32,10 +32,11 @@ export interface ServicePort {
 }
 
 /**
- * How the endpoints are found: `static` are those listed, `dns` are host names to resolve, `none` is wherever the
- * application connected to (headless services, ServiceEntry resolution NONE).
+ * How the endpoints are found: `static` are those listed, `dns` are all addresses of host names, `dns-round-robin` is one host
+ * name whose first address counts, `none` is wherever the application connected to (headless services, ServiceEntry
+ * resolution NONE).
  */
-export type Resolution = "static" | "dns" | "none";
+export type Resolution = "static" | "dns" | "dns-round-robin" | "none";
 
 /** One host of the registry (spec/00 0.3), from a Kubernetes Service or a ServiceEntry. */
 export interface Service {

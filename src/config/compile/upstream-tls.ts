@@ -1,18 +1,22 @@
 import type { UpstreamTlsSpec } from "../snapshot.ts";
+import type { OriginatedTlsSpec } from "../snapshot-cluster.ts";
 import type { EffectivePolicy } from "./effective-policy.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
+import { originatedTls } from "./originated-tls.ts";
+import type { FileDigest } from "./originated-tls.ts";
 import type { PeerAuthentications } from "./peer-authentication.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { compareText } from "./resource-order.ts";
 import type { Service, ServiceEndpoint, ServicePort } from "./service.ts";
 
 /**
- * What a cluster does about TLS. `auto`: each endpoint as it can; `mesh`: mesh mTLS to all; `plain`: to none;
- * `refused`: TLS of a kind we cannot speak, so nothing may be sent at all.
+ * What a cluster does about TLS. `auto`: each endpoint as it can; `mesh`: mesh mTLS to all; `originate`: TLS to servers outside
+ * of the mesh; `plain`: to none; `refused`: TLS of a kind we cannot speak, so nothing may be sent at all.
  */
 export type TlsDecision =
   | { readonly kind: "auto"; readonly tls: UpstreamTlsSpec }
   | { readonly kind: "mesh"; readonly tls: UpstreamTlsSpec }
+  | { readonly kind: "originate"; readonly tls: OriginatedTlsSpec }
   | { readonly kind: "plain" }
   | { readonly kind: "refused" };
 
@@ -23,6 +27,7 @@ export function decideTls(
   subset: string,
   policy: EffectivePolicy,
   mesh: MeshSettings,
+  fileDigest: FileDigest | null,
   problems: ProblemList,
 ): TlsDecision {
   const serverName = `outbound_.${port.number}_.${subset}_.${service.host}`;
@@ -34,8 +39,8 @@ export function decideTls(
   const { mode, sni, subjectAltNames } = block.value;
   if (mode === "DISABLE") return { kind: "plain" };
   if (mode !== "ISTIO_MUTUAL") {
-    problems.error(block.resource, [...block.path, "mode"], `unsupported: TLS origination (${mode}); connections to ${service.host} port ${port.number} are refused, never sent in plain text`);
-    return { kind: "refused" };
+    const originated = originatedTls(service, port, block, mode, fileDigest, problems);
+    return originated === null ? { kind: "refused" } : { kind: "originate", tls: originated };
   }
   const expectedIdentities = subjectAltNames.length > 0 ? [...subjectAltNames] : identitiesOf(service, mesh);
   return { kind: "mesh", tls: { mode, serverName: sni === undefined || sni === "" ? serverName : sni, expectedIdentities } };

@@ -126,9 +126,7 @@ const POLICY_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "outlierDetection.consecutiveLocalOriginFailures", consequence: "failures to connect count as 5xx errors" },
   { path: "outlierDetection.consecutiveErrors", consequence: "use consecutive5xxErrors or consecutiveGatewayErrors" },
   { path: "outlierDetection.outlierDetectionHttpErrorCodes", consequence: "every status from 500 on counts as an error" },
-  { path: "tls.mode", when: (value) => value === "SIMPLE" || value === "MUTUAL", consequence: "SECURITY: TLS of mode SIMPLE and MUTUAL is not originated" },
-  { path: "tls.insecureSkipVerify", consequence: "the peer's certificate is always verified" },
-  { path: "tls.caCrl", consequence: "SECURITY: certificates are not checked against the revocation list" },
+  { path: "tls.credentialName", consequence: "SECURITY: secrets are not read; connections are refused, never sent in plain text. Mount the files and name them" },
 ];
 
 const atEvery = (fields: readonly UnsupportedField[], ...prefixes: string[]): UnsupportedField[] =>

@@ -26,7 +26,6 @@ export const MESH_CONFIG_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "proxyInboundListenPort", consequence: "use --inbound-port" },
   { path: "proxyHttpPort", consequence: "there is no listener for HTTP proxy requests" },
   { path: "tcpKeepalive", consequence: "connections keep the operating system's keepalive settings" },
-  { path: "dnsRefreshRate", consequence: "names are looked up again as their time to live says" },
   { path: "inboundClusterStatName", consequence: "metrics have the usual cluster names" },
   { path: "outboundClusterStatName", consequence: "metrics have the usual cluster names" },
   { path: "serviceSettings", consequence: "endpoints of all clusters are used" },

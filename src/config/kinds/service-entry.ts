@@ -33,7 +33,6 @@ export type ServiceEntrySpec = v.InferOutput<typeof serviceEntry>;
 
 /** Accepted, and not obeyed yet. */
 export const SERVICE_ENTRY_UNSUPPORTED: readonly UnsupportedField[] = [
-  { path: "resolution", when: (value) => value === "DNS_ROUND_ROBIN", consequence: "names are resolved as with resolution DNS" },
   { path: "resolution", when: (value) => value === "DYNAMIC_DNS", consequence: "names are not resolved per request; this service has no endpoints" },
   ...WORKLOAD_ENTRY_UNSUPPORTED.map((field) => ({ ...field, path: `endpoints[].${field.path}` })),
 ];

@@ -156,12 +156,24 @@ describe("TLS", () => {
     });
   });
 
-  test.each(["{ mode: SIMPLE }", "{ mode: MUTUAL, clientCertificate: /c, privateKey: /k }"])("%s sends nothing rather than plain text", (block) => {
+  test.each(["{ mode: SIMPLE, credentialName: c }", "{ mode: MUTUAL, credentialName: c }"])("%s sends nothing rather than plain text", (block) => {
     const { snapshot, problems } = compileYaml(REVIEWS + tls(block));
     expect(clusterOf(snapshot, `outbound|9080||${HOST}`)).toMatchObject({ kind: "endpoints", tls: null, endpoints: [] });
-    expect(problems.join("\n")).toContain("error: DestinationRule default/reviews: spec.trafficPolicy.tls.mode: unsupported: TLS origination");
+    expect(problems.join("\n")).not.toContain("internal");
     const passthrough = REVIEWS.replace("clusterIP: 10.0.0.9", "clusterIP: None") + tls(block);
     expect(clusterOf(compileYaml(passthrough).snapshot, `outbound|9080||${HOST}`)).toMatchObject({ kind: "endpoints", endpoints: [] });
+  });
+
+  test("spec/04 4.7: SIMPLE and MUTUAL originate TLS to every endpoint, and never mesh TLS", () => {
+    const originated = (block: string) => clusterOf(compileYaml(REVIEWS + tls(block)).snapshot, `outbound|9080||${HOST}`);
+    expect(originated("{ mode: SIMPLE, clientCertificate: /c }")).toMatchObject({
+      tls: null, hop: false, endpoints: [{ isMeshTls: false }, { isMeshTls: false }],
+      originatedTls: { mode: "SIMPLE", serverName: null, subjectAltNames: [], fallbackName: HOST, caCertificatesPath: null, clientCertificatePath: null, insecureSkipVerify: false },
+    });
+    expect(originated("{ mode: MUTUAL, clientCertificate: /c, privateKey: /k, caCertificates: /ca, caCrl: /crl, sni: API.example.com, subjectAltNames: [a.test] }").originatedTls).toEqual({
+      mode: "MUTUAL", serverName: "api.example.com", subjectAltNames: ["a.test"], fallbackName: HOST, filesDigest: "", insecureSkipVerify: false,
+      caCertificatesPath: "/ca", crlPath: "/crl", clientCertificatePath: "/c", privateKeyPath: "/k",
+    });
   });
 
   test("trust domain aliases widen whom the destination may be", () => {
