@@ -15,6 +15,7 @@ import { systemClock } from "../core/clock.ts";
 import { TimerWheel } from "../core/timer-wheel.ts";
 import { describeFlags, readFlags, UsageError } from "./command-flags.ts";
 import type { Flag, FlagValues } from "./command-flags.ts";
+import { PipeOutput } from "./pipe-output.ts";
 
 const FLAGS: readonly Flag[] = [
   { name: "output", short: "o", kind: "text", environment: null, fallback: "text", value: "FORMAT", help: "text, a line per problem; or json, a list of them" },
@@ -62,7 +63,7 @@ export async function check(
 }
 
 function writeOut(text: string): void {
-  process.stdout.write(text);
+  new PipeOutput(process.stdout).write(text);
 }
 
 function writeError(text: string): void {

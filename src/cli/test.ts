@@ -5,6 +5,7 @@ import { runTests } from "../meshtest/test-run.ts";
 import { textReport } from "../meshtest/text-report.ts";
 import { describeFlags, readFlags, UsageError } from "./command-flags.ts";
 import type { Flag } from "./command-flags.ts";
+import { PipeOutput } from "./pipe-output.ts";
 
 const FLAGS: readonly Flag[] = [
   { name: "output", short: "o", kind: "text", environment: null, fallback: "text", value: "FORMAT", help: "text, a line per case and what differs; json; or junit, for CI systems" },
@@ -43,5 +44,5 @@ export async function test(args: readonly string[], environment: NodeJS.ProcessE
 }
 
 function writeOut(text: string): void {
-  process.stdout.write(text);
+  new PipeOutput(process.stdout).write(text);
 }

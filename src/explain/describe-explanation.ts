@@ -16,6 +16,7 @@ export function describeExplanation(explanation: Explanation, request: ExplainRe
   const isUnread = explanation.protocol === "tcp" && request.protocol === "http";
   const lines = [
     outcome(explanation, subject(explanation, request), isUnread ? " unread, as opaque bytes" : ""),
+    ...unknownLines(explanation),
     ...clusterLines(explanation),
     ...limitLines(explanation),
     ...filterLines(explanation),
@@ -54,6 +55,12 @@ function outcome(explanation: Explanation, what: string, how: string): string {
       return `${what} ends without an answer: ${gate?.reason ?? details}${gate === undefined ? "" : source(gate)}${code}.`;
     }
   }
+}
+
+/** Whoever sees this had most likely a service in mind. */
+function unknownLines({ direction, route, protocol }: Explanation): string[] {
+  const isCatchAll = direction === "outbound" && protocol === "http" && route?.resource === null && (route.name === "allow_any" || route.name === "block_all");
+  return isCatchAll ? ["No service that this workload sees has this host on this port; --namespace, --labels and the Sidecar resource say what it sees."] : [];
 }
 
 function denial({ name, reason, nearMiss, ...place }: ExplainedFilter): string {
