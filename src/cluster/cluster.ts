@@ -97,7 +97,7 @@ export class Cluster implements PoolOwner {
     this.#originals = new OriginalDestinations(parts.timers, (endpoint) => this.#pools.retire(endpoint));
     this.#outliers = new OutlierDetector(spec.name, spec.outlierDetection, this.#endpoints, this.metrics, parts);
     this.dialler = new Dialler(this.limits, this.metrics, (endpoint, error) => {
-      this.report(endpoint, error.code === "connect_timeout" ? 504 : 503);
+      this.reportFailure(endpoint, error.code === "connect_timeout");
     }, parts);
     this.#useTls(spec);
     this.#useNames(spec);
@@ -189,7 +189,7 @@ export class Cluster implements PoolOwner {
         const lease = new TcpLease(endpoint, socket, facts, this.parts.clock.monotonicMs(), (over, isByPeer) => this.#tcpEnded(over, isByPeer));
         this.#tcp.add(lease);
         endpoint.totalRequests++;
-        this.report(endpoint, 200);
+        if (this.#spec.kind === "endpoints") this.#outliers.reportConnected(endpoint);
         return lease;
       },
       overflow: () => {
@@ -212,10 +212,15 @@ export class Cluster implements PoolOwner {
     this.limits.retries.remove();
   }
 
-  /** A result of `endpoint` towards outlier detection. */
+  /** An answer of `endpoint` towards outlier detection. */
   report(endpoint: Endpoint, status: number): void {
     // An original destination has no other endpoint to fall back on: it is the last healthy one, never ejected.
     if (this.#spec.kind === "endpoints") this.#outliers.report(endpoint, status);
+  }
+
+  /** `endpoint` could not be connected to, or did not answer, towards outlier detection. */
+  reportFailure(endpoint: Endpoint, isTimeout: boolean): void {
+    if (this.#spec.kind === "endpoints") this.#outliers.reportFailure(endpoint, isTimeout);
   }
 
   /** Closes idle connections made under an older identity or trust; those with a request close after it. */

@@ -1,14 +1,17 @@
 import type { ClusterSpec } from "../config/snapshot.ts";
-import type { WarmupSpec } from "../config/snapshot-cluster.ts";
+import type { LocalitySpec, WarmupSpec } from "../config/snapshot-cluster.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import type { ClusterMetrics } from "./cluster-metrics.ts";
 import { Endpoint, endpointName } from "./endpoint.ts";
 import { type Balancing, createPicker } from "./load-balancer.ts";
+import { levelPicker } from "./locality-picker.ts";
 import type { OutlierSubject } from "./outlier-detector.ts";
 import { PeakLatency } from "./peak-ewma.ts";
 import type { Picker } from "./picker.ts";
+import { type PriorityLevel, priorityLevels } from "./priority-levels.ts";
+import { PriorityPicker } from "./priority-picker.ts";
 import { SlowStart } from "./slow-start.ts";
 
 /** How often the balancer is asked for another endpoint than those excluded (Istio's `retryIgnorePreviousHosts`). */
@@ -35,8 +38,15 @@ export class EndpointSet implements OutlierSubject {
   /** Set while endpoints start slowly, for the moment the next of them is done. */
   #warmupTimer: Timer | null = null;
   #minHealthPercent = 0;
+  #localities: LocalitySpec | null = null;
+  #levels: readonly PriorityLevel<Endpoint>[] = [];
+  /** By priority; what replaces one goes on where it stood. */
+  #levelPickers = new Map<number, Picker<Endpoint>>();
   #picker: Picker<Endpoint>;
-  #isPanicking = false;
+  /** Priorities in a panic that get requests; null: none, as nearly always. */
+  #panicking: ReadonlySet<number> | null = null;
+  /** Ejected endpoints to which the next requests go, one to each; null: none, as nearly always. */
+  #probes: Endpoint[] | null = null;
 
   constructor(parts: EndpointSetParts, metrics: ClusterMetrics) {
     this.#parts = parts;
@@ -52,7 +62,7 @@ export class EndpointSet implements OutlierSubject {
 
   /** True when too few endpoints are healthy and all of them are picked from (`minHealthPercent`). */
   get isPanicking(): boolean {
-    return this.#isPanicking;
+    return this.#panicking !== null;
   }
 
   /** Takes the endpoints of `spec`; of two with the same address the first counts. Returns those that have left. */
@@ -76,12 +86,19 @@ export class EndpointSet implements OutlierSubject {
     for (const endpoint of this.#endpoints) endpoint.latency = loadBalancer === "PEAK_EWMA" ? (endpoint.latency ?? new PeakLatency()) : null;
     this.#warmup = spec.warmup ?? null;
     this.#minHealthPercent = spec.outlierDetection?.minHealthPercent ?? 0;
+    this.#localities = spec.locality ?? null;
     this.#rebuild(hasChanged || gone.length > 0);
     return gone;
   }
 
   healthChanged(): void {
     this.#rebuild(false);
+  }
+
+  wantProbe(endpoint: Endpoint): void {
+    endpoint.outlier.probe = "wanted";
+    this.#probes ??= [];
+    if (!this.#probes.includes(endpoint)) this.#probes.push(endpoint);
   }
 
   /** Nothing is going to be picked any more. */
@@ -91,12 +108,20 @@ export class EndpointSet implements OutlierSubject {
   }
 
   /**
-   * Picks an endpoint that is not in `excluded`; when the balancer does not come up with one, any that is pickable;
-   * when all are excluded, one of them. Null when there is nothing to pick. A request with a hash belongs to one
-   * endpoint, also when it is tried again (`spec/03` 3.6).
+   * Picks an endpoint that is not in `excluded`; when the balancer does not come up with one, any that is pickable, of the
+   * priorities in their order; when all are excluded, one of them. Null when there is nothing to pick. A request with a hash
+   * belongs to one endpoint, also when it is tried again (`spec/03` 3.6). An ejected endpoint that is to be probed comes
+   * first, for a request that has not failed before.
    */
   pick(excluded: ReadonlySet<Endpoint> | null, hash: bigint | null): Endpoint | null {
-    if (this.#isPanicking) this.#metrics.panicPick();
+    const probed = this.#probes === null || excluded !== null ? null : this.#takeProbe();
+    if (probed !== null) return probed;
+    const endpoint = this.#pickAvoiding(excluded, hash);
+    if (this.#panicking !== null && endpoint !== null && this.#panicking.has(endpoint.priority)) this.#metrics.panicPick();
+    return endpoint;
+  }
+
+  #pickAvoiding(excluded: ReadonlySet<Endpoint> | null, hash: bigint | null): Endpoint | null {
     let endpoint = this.#picker.pick(this.#random, hash);
     if (excluded === null || endpoint === null || hash !== null) return endpoint;
     for (let again = 0; again < MAX_RESELECTIONS && excluded.has(endpoint); again++) {
@@ -110,24 +135,53 @@ export class EndpointSet implements OutlierSubject {
    * through the others once finds the one that works.
    */
   #findOther(excluded: ReadonlySet<Endpoint>): Endpoint | null {
-    const count = this.#endpoints.length;
-    const start = Math.floor(this.#random() * count);
-    for (let step = 0; step < count; step++) {
-      const endpoint = this.#endpoints[(start + step) % count] as Endpoint;
-      if ((this.#isPanicking || endpoint.isPickable) && !excluded.has(endpoint)) return endpoint;
+    for (const { usable } of this.#levels) {
+      const start = Math.floor(this.#random() * usable.length);
+      for (let step = 0; step < usable.length; step++) {
+        const endpoint = usable[(start + step) % usable.length] as Endpoint;
+        if (!excluded.has(endpoint)) return endpoint;
+      }
     }
     return null;
   }
 
-  #rebuild(hasMembershipChanged: boolean): void {
-    const total = this.#endpoints.length;
-    const pickable = this.#endpoints.filter((endpoint) => endpoint.isPickable);
-    this.#startSlowly();
-    this.#isPanicking = total > 0 && 100 * pickable.length < this.#minHealthPercent * total;
-    this.#picker = createPicker(this.#balancing, this.#isPanicking ? this.#endpoints : pickable, this.#picker, this.#random);
-    const ejected = this.#endpoints.filter((endpoint) => endpoint.isEjected).length;
-    this.#metrics.membership(total, pickable.length, ejected, hasMembershipChanged);
+  /** The first that is still to be probed; it may have left, or be used again, since. */
+  #takeProbe(): Endpoint | null {
+    const probes = this.#probes ?? [];
+    for (let endpoint = probes.shift(); endpoint !== undefined; endpoint = probes.shift()) {
+      if (endpoint.outlier.probe !== "wanted" || this.#byName.get(endpoint.name) !== endpoint || !endpoint.spec.isHealthy) continue;
+      endpoint.outlier.probe = "out";
+      return endpoint;
+    }
+    this.#probes = null;
+    return null;
   }
+
+  #rebuild(hasMembershipChanged: boolean): void {
+    this.#startSlowly();
+    this.#levels = priorityLevels(this.#endpoints, this.#minHealthPercent);
+    const panicking = this.#levels.filter(({ isPanicking, load }) => isPanicking && load > 0).map(({ priority }) => priority);
+    this.#panicking = panicking.length === 0 ? null : new Set(panicking);
+    this.#picker = this.#createPicker();
+    const healthy = this.#endpoints.filter((endpoint) => endpoint.isPickable).length;
+    const ejected = this.#endpoints.filter((endpoint) => endpoint.isEjected).length;
+    this.#metrics.membership(this.#endpoints.length, healthy, ejected, hasMembershipChanged);
+  }
+
+  /** Most clusters have one priority, whose picker is that of the cluster. */
+  #createPicker(): Picker<Endpoint> {
+    const pickers = new Map<number, Picker<Endpoint>>();
+    const used = this.#levels.filter(({ load }) => load > 0);
+    for (const level of used) {
+      const previous = this.#levelPickers.get(level.priority) ?? null;
+      pickers.set(level.priority, levelPicker(this.#balancing, level, this.#localities, previous, this.#random));
+    }
+    this.#levelPickers = pickers;
+    const shares = used.map(({ load, priority }) => ({ load, picker: pickers.get(priority) as Picker<Endpoint> }));
+    if (shares.length > 1) return new PriorityPicker(shares);
+    return shares[0]?.picker ?? createPicker(this.#balancing, [], null, this.#random);
+  }
+
   /** Who has not been there for long gets less than its share, until then. */
   #startSlowly(): void {
     const warmup = this.#warmup;

@@ -167,8 +167,8 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
   reportReset(lease: RequestLease, error: ProxyError): void {
     // An endpoint that goes away says which requests it will not look at: that is good manners, not a failure.
     if (error.code === "refused_stream" && lease.shared?.state !== "serving") return;
-    if (error.code === "response_timeout" || error.code === "per_try_timeout") this.#owner.report(this.endpoint, 504);
-    else if (error.attributes.source === "upstream") this.#owner.report(this.endpoint, 503);
+    const isTimeout = error.code === "response_timeout" || error.code === "per_try_timeout";
+    if (isTimeout || error.attributes.source === "upstream") this.#owner.reportFailure(this.endpoint, isTimeout);
     // The keep-alive race: the peer was about to close what it took for idle.
     if (error.code === "upstream_disconnect" && lease.isReused && !lease.hasResponse) {
       this.idleLimit.peerClosed(lease.idleMs, this.clock.monotonicMs());
@@ -205,6 +205,7 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
   requestStarted(): void {
     this.metrics.requestStarted();
     this.endpoint.totalRequests++;
+    this.endpoint.outlier.connected();
   }
 
   requestEnded(): void {
@@ -388,7 +389,7 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
   /** A connection that came about served nobody: the same as a failed dial to its endpoint. */
   #reportUseless(error: ProxyError): void {
     this.endpoint.connectFailures++;
-    this.#owner.report(this.endpoint, error.code === "connect_timeout" ? 504 : 503);
+    this.#owner.reportFailure(this.endpoint, error.code === "connect_timeout");
   }
 
   // === The end ===

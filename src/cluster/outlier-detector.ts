@@ -34,12 +34,14 @@ interface OutlierParts {
 export interface OutlierSubject {
   readonly endpoints: readonly Endpoint[];
   healthChanged(): void;
+  /** The next request is to go to `endpoint`, ejected as it is. */
+  wantProbe(endpoint: Endpoint): void;
 }
 
 /**
  * Outlier detection of one cluster, `spec/04` 4.4 and 4.5: counts consecutive errors of each endpoint, ejects it when
- * they reach the threshold, restores it at a later sweep. It knows nothing of balancing: it marks endpoints and tells
- * its subject, which builds a new picker.
+ * they reach the threshold, restores it at a later sweep, or when one request that was let through then was answered well
+ * (`readmitsByProbe`). It knows nothing of balancing: it marks endpoints and tells its subject, which builds a new picker.
  *
  * One rule is ours: the last endpoint that can be picked is never ejected, whatever `maxEjectionPercent` allows. With
  * nothing left to pick every request would fail at once, which is never better than trying.
@@ -89,30 +91,58 @@ export class OutlierDetector {
     this.#sweepTimer = null;
   }
 
-  /**
-   * An endpoint answered with `status`, or failed in a way that counts as one: 503 for a failed connect or a reset, 504
-   * for a time-out.
-   */
+  /** An endpoint answered with `status`. */
   report(endpoint: Endpoint, status: number): void {
     const spec = this.#spec;
     if (spec === null) return;
-    const state = endpoint.outlier;
-    if (status >= 500) {
-      state.consecutive5xx++;
-      if (spec.consecutive5xx > 0 && state.consecutive5xx >= spec.consecutive5xx) {
-        this.#detected(endpoint, spec, "consecutive_5xx", `${state.consecutive5xx} consecutive 5xx`);
-        state.consecutive5xx = 0;
-      }
+    const isError = spec.errorStatuses === undefined ? status >= 500 : spec.errorStatuses.includes(status);
+    const isGatewayError = status >= 502 && status <= 504;
+    if (endpoint.outlier.probe === "out") {
+      this.#probed(endpoint, spec, !isError && !(isGatewayError && spec.consecutiveGatewayErrors > 0), `was answered ${status}`);
     } else {
+      this.#answered(endpoint, spec, isError, isGatewayError);
+    }
+  }
+
+  /**
+   * A connection to an endpoint failed, or a request on it ended without an answer. Counts as a 503, or for a time-out
+   * as a 504, whatever the list of error statuses; apart from answers where the spec says so.
+   */
+  reportFailure(endpoint: Endpoint, isTimeout: boolean): void {
+    const spec = this.#spec;
+    if (spec === null) return;
+    const state = endpoint.outlier;
+    if (state.probe === "out") {
+      this.#probed(endpoint, spec, false, isTimeout ? "timed out" : "could not be sent or was reset");
+    } else if (spec.consecutiveLocalOriginFailures === undefined) {
+      this.#answered(endpoint, spec, true, true);
+    } else {
+      state.consecutiveLocalFailures++;
+      if (!reaches(state.consecutiveLocalFailures, spec.consecutiveLocalOriginFailures) || endpoint.isEjected) return;
+      this.#detected(endpoint, spec, "consecutive_local_origin_failure", `${state.consecutiveLocalFailures} consecutive failures to connect`);
+      state.consecutiveLocalFailures = 0;
+    }
+  }
+
+  /** An opaque connection to an endpoint is established, which is all that is known of its success. */
+  reportConnected(endpoint: Endpoint): void {
+    const spec = this.#spec;
+    if (spec === null) return;
+    endpoint.outlier.connected();
+    if (endpoint.outlier.probe === "out") this.#probed(endpoint, spec, true, "was connected");
+    else if (spec.consecutiveLocalOriginFailures === undefined) this.#answered(endpoint, spec, false, false);
+  }
+
+  #answered(endpoint: Endpoint, spec: OutlierSpec, isError: boolean, isGatewayError: boolean): void {
+    const state = endpoint.outlier;
+    state.consecutive5xx = isError ? state.consecutive5xx + 1 : 0;
+    if (reaches(state.consecutive5xx, spec.consecutive5xx) && !endpoint.isEjected) {
+      this.#detected(endpoint, spec, "consecutive_5xx", `${state.consecutive5xx} consecutive ${spec.errorStatuses === undefined ? "5xx" : "errors"}`);
       state.consecutive5xx = 0;
     }
-    if (status >= 502 && status <= 504) {
-      state.consecutiveGatewayErrors++;
-      if (spec.consecutiveGatewayErrors > 0 && state.consecutiveGatewayErrors >= spec.consecutiveGatewayErrors) {
-        this.#detected(endpoint, spec, "consecutive_gateway_failure", `${state.consecutiveGatewayErrors} consecutive gateway errors`);
-        state.consecutiveGatewayErrors = 0;
-      }
-    } else {
+    state.consecutiveGatewayErrors = isGatewayError ? state.consecutiveGatewayErrors + 1 : 0;
+    if (reaches(state.consecutiveGatewayErrors, spec.consecutiveGatewayErrors) && !endpoint.isEjected) {
+      this.#detected(endpoint, spec, "consecutive_gateway_failure", `${state.consecutiveGatewayErrors} consecutive gateway errors`);
       state.consecutiveGatewayErrors = 0;
     }
   }
@@ -123,12 +153,12 @@ export class OutlierDetector {
     return ejectedAtMs === null || this.#spec === null ? null : ejectedAtMs + ejectionMs(this.#spec, ejections);
   }
 
+  /** An endpoint that is not ejected has reached a threshold. */
   #detected(endpoint: Endpoint, spec: OutlierSpec, cause: EjectionCause, what: string): void {
-    this.#metrics.ejectionDetected(cause);
-    if (endpoint.isEjected) return;
     const endpoints = this.#subject.endpoints;
     // The endpoint may have left the cluster while its last requests run.
     if (!endpoints.includes(endpoint)) return;
+    this.#metrics.ejectionDetected(cause);
     const wouldBe = endpoints.filter((other) => other.isEjected).length + 1;
     const percent = Math.floor((100 * wouldBe) / endpoints.length);
     if (percent > spec.maxEjectionPercent) {
@@ -139,18 +169,32 @@ export class OutlierDetector {
       this.#keep(endpoint, `${what}; it is the last healthy endpoint of ${endpoints.length}`);
       return;
     }
-    const durationMs = this.#eject(endpoint, spec);
-    this.#metrics.ejected(cause);
-    const until = new Date(this.#parts.clock.wallMs() + durationMs).toISOString();
+    const until = this.#eject(endpoint, spec, cause);
     this.#subject.healthChanged();
     this.#tell("ejected", endpoint, `${what}; ${wouldBe} of ${endpoints.length} ejected, ${percent} % <= ${spec.maxEjectionPercent} %; until ${until}`);
   }
 
-  #eject(endpoint: Endpoint, spec: OutlierSpec): number {
-    endpoint.outlier.ejectedAtMs = this.#parts.clock.monotonicMs();
-    endpoint.outlier.ejections++;
+  /** Gives the time of its end. */
+  #eject(endpoint: Endpoint, spec: OutlierSpec, cause: EjectionCause): string {
+    const state = endpoint.outlier;
+    state.ejectedAtMs = this.#parts.clock.monotonicMs();
+    state.cause = cause;
+    state.probe = null;
+    state.ejections++;
+    this.#metrics.ejected(cause);
     this.#armSweep();
-    return ejectionMs(spec, endpoint.outlier.ejections);
+    return new Date(this.#parts.clock.wallMs() + ejectionMs(spec, state.ejections)).toISOString();
+  }
+
+  /** How the one request fared that was let through. One that was on its way before tells as much. */
+  #probed(endpoint: Endpoint, spec: OutlierSpec, isGood: boolean, what: string): void {
+    if (!this.#subject.endpoints.includes(endpoint)) return;
+    if (isGood) {
+      this.#restore([endpoint], `the probe ${what}`);
+      return;
+    }
+    const until = this.#eject(endpoint, spec, endpoint.outlier.cause);
+    this.#tell("ejected", endpoint, `the probe ${what}; ejected ${endpoint.outlier.ejections} times in a row; until ${until}`);
   }
 
   #keep(endpoint: Endpoint, reason: string): void {
@@ -170,7 +214,9 @@ export class OutlierDetector {
       if (state.ejectedAtMs === null) {
         if (state.ejections > 0) state.ejections--;
       } else if (now >= state.ejectedAtMs + ejectionMs(spec, state.ejections)) {
-        restored.push(endpoint);
+        if (spec.readmitsByProbe !== true) restored.push(endpoint);
+        // A probe that is out since the last sweep may never tell: its caller may have gone. Another one is.
+        else if (endpoint.spec.isHealthy) this.#subject.wantProbe(endpoint);
       }
     }
     this.#restore(restored, "ejection time is over");
@@ -186,11 +232,7 @@ export class OutlierDetector {
 
   #restore(restored: readonly Endpoint[], why: string): void {
     if (restored.length === 0) return;
-    for (const endpoint of restored) {
-      endpoint.outlier.ejectedAtMs = null;
-      endpoint.outlier.consecutive5xx = 0;
-      endpoint.outlier.consecutiveGatewayErrors = 0;
-    }
+    for (const endpoint of restored) endpoint.outlier.restore();
     this.#subject.healthChanged();
     const endpoints = this.#subject.endpoints;
     const left = endpoints.filter((endpoint) => endpoint.isEjected).length;
@@ -205,13 +247,18 @@ export class OutlierDetector {
     const sinceEpoch = this.#parts.clock.monotonicMs() - this.#epochMs;
     this.#sweepTimer = this.#parts.timers.schedule(spec.intervalMs - (sinceEpoch % spec.intervalMs), () => {
       this.#sweepTimer = null;
-      this.#sweep(spec);
+      if (this.#spec !== null) this.#sweep(this.#spec);
     });
   }
 
   #tell(kind: OutlierEvent["kind"], endpoint: Endpoint, reason: string): void {
     this.#parts.outliers.outlier({ kind, cluster: this.#cluster, endpoint: endpoint.name, reason });
   }
+}
+
+/** A threshold of 0 is none. */
+function reaches(count: number, threshold: number): boolean {
+  return threshold > 0 && count >= threshold;
 }
 
 /** `baseEjectionTime` times the ejections so far, capped. */

@@ -23,6 +23,8 @@ export interface PoolOwner {
     readonly sharing?: SharingLimits;
     readonly tlsGeneration: () => number;
   };
-  /** Towards outlier detection. */
+  /** An answer, towards outlier detection. */
   report(endpoint: Endpoint, status: number): void;
+  /** A connect that failed, or a request without an answer, towards outlier detection. */
+  reportFailure(endpoint: Endpoint, isTimeout: boolean): void;
 }

@@ -36,12 +36,10 @@ export interface WarmupSpec {
   readonly minimumPercent: number;
 }
 
-/**
- * `spec/04` 4.6. Priorities are on the endpoints; this is the rest. `weights`: share of each locality, by
- * `region/zone/subzone`; those not named get nothing.
- */
+/** `spec/04` 4.6 "distribute"; priorities are on the endpoints. */
 export interface LocalitySpec {
-  readonly weights: readonly { readonly locality: string; readonly weight: number }[] | null;
+  /** Share of each locality, by `region/zone/subzone`; those not named get nothing. */
+  readonly weights: readonly { readonly locality: string; readonly weight: number }[];
 }
 
 /** `spec/04` 4.3 "retryBudget"; replaces `maxRetries`. */

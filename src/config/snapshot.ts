@@ -90,12 +90,31 @@ export interface OutboundListenerSpec {
   readonly tls: readonly SniRouteSpec[];
   /** Where opaque bytes go, one cluster drawn per connection; null: the catch-all. */
   readonly tcp: readonly WeightedClusterSpec[] | null;
+  /** The VirtualService's rule that says so; absent where none does. */
+  readonly tcpProvenance?: Provenance;
+  /** Opaque bytes to some addresses go elsewhere than `tcp`. The narrowest block wins; of equal ones, the first. */
+  readonly tcpBySubnet?: readonly TcpRouteSpec[];
+}
+
+/** Where opaque connections to some addresses go (`spec/03` 3.12). */
+export interface TcpRouteSpec {
+  /** CIDR blocks of the address that was dialled. */
+  readonly destinationSubnets: readonly string[];
+  /** One is drawn per connection. */
+  readonly clusters: readonly WeightedClusterSpec[];
+  /** The VirtualService's rule; null for a service's own addresses. */
+  readonly provenance: Provenance | null;
 }
 
 /** Where TLS for some server names goes (`spec/02` 2.5). The most specific name wins; of equal ones, the first. */
 export interface SniRouteSpec {
   /** Lower case: exact, `*` with what names end in (`*.example.com`), or `*` for all, those without a name included. */
   readonly sniHosts: readonly string[];
+  /**
+   * CIDR blocks of the address that was dialled; absent: any address. The narrowest block that holds the address is asked
+   * for the name first, then wider ones, routes for any address last.
+   */
+  readonly destinationSubnets?: readonly string[];
   /** One is drawn per connection. */
   readonly clusters: readonly WeightedClusterSpec[];
   /** The VirtualService's rule; null for a service's own name. */
@@ -288,6 +307,8 @@ export interface OutlierSpec {
   readonly consecutiveLocalOriginFailures?: number;
   /** Only these statuses are errors; absent: 500 and above. */
   readonly errorStatuses?: readonly number[];
+  /** When its time is over one request is let through, and its result decides; absent: everybody is, at the next sweep. */
+  readonly readmitsByProbe?: boolean;
 }
 
 export interface EndpointSpec {

@@ -1,0 +1,125 @@
+import type { LocalitySpec } from "../config/snapshot-cluster.ts";
+import type { Random } from "../core/random.ts";
+import { EdfSchedule, weighByWeight } from "./edf-schedule.ts";
+import { type Balancing, createPicker } from "./load-balancer.ts";
+import type { LatencyCandidate, PeakLatency } from "./peak-ewma.ts";
+import type { Candidate, Picker } from "./picker.ts";
+import type { PriorityLevel } from "./priority-levels.ts";
+
+/** A locality keeps its whole weight until less than 1/1.4 of it is healthy. */
+const OVERPROVISIONING = 1.4;
+
+/** A candidate that is somewhere. */
+export interface Located extends LatencyCandidate {
+  /** `region/zone/subzone`; empty where it is not known. */
+  readonly locality: string;
+}
+
+/** The share of a locality, and who is there. */
+class Place<C extends Candidate> implements Candidate {
+  readonly activeRequests = 0;
+  readonly hashKey: string;
+  readonly weight: number;
+  readonly picker: Picker<C>;
+
+  constructor(locality: string, weight: number, picker: Picker<C>) {
+    this.hashKey = locality;
+    this.weight = weight;
+    this.picker = picker;
+  }
+}
+
+/** A candidate on a ring or a table that all localities share: its own weight times that of its share of the locality. */
+class Shared<C extends LatencyCandidate> implements LatencyCandidate {
+  readonly candidate: C;
+  readonly weight: number;
+
+  constructor(candidate: C, weight: number) {
+    this.candidate = candidate;
+    this.weight = weight;
+  }
+
+  get hashKey(): string {
+    return this.candidate.hashKey;
+  }
+
+  get activeRequests(): number {
+    return this.candidate.activeRequests;
+  }
+
+  get latency(): PeakLatency | null {
+    return this.candidate.latency;
+  }
+}
+
+/**
+ * Picks among the localities of one priority by their weights, and within a locality as the cluster balances (Envoy's
+ * locality weighted load balancing, `spec/04` 4.6 "distribute"). The weight of a locality that is not whole shrinks with
+ * its health, so that what is left of it is not overwhelmed.
+ */
+export class LocalityPicker<C extends Located> implements Picker<C> {
+  readonly #places = new Map<string, Place<C>>();
+  readonly #schedule: EdfSchedule<Place<C>>;
+
+  constructor(balancing: Balancing, level: PriorityLevel<C>, { weights }: LocalitySpec, previous: Picker<C> | null, random: Random) {
+    const before = previous instanceof LocalityPicker ? (previous as LocalityPicker<C>) : null;
+    for (const [locality, { weight, usable }] of effectiveWeights(level, weights)) {
+      const old = before === null ? null : (before.#places.get(locality)?.picker ?? null);
+      this.#places.set(locality, new Place(locality, weight, createPicker(balancing, usable, old, random)));
+    }
+    this.#schedule = new EdfSchedule([...this.#places.values()], weighByWeight, null, random);
+  }
+
+  pick(random: Random): C | null {
+    const place = this.#schedule.pick();
+    return place === null ? null : place.picker.pick(random);
+  }
+}
+
+/** A ring or a table over all localities, in which each has its share. */
+class HashedLocalityPicker<C extends Located> implements Picker<C> {
+  readonly #picker: Picker<Shared<C>>;
+
+  constructor(balancing: Balancing, level: PriorityLevel<C>, { weights }: LocalitySpec, random: Random) {
+    const shared = [...effectiveWeights(level, weights).values()].flatMap(({ weight, usable }) => {
+      const sum = usable.reduce((total, candidate) => total + candidate.weight, 0);
+      return usable.map((candidate) => new Shared(candidate, (candidate.weight * weight) / sum));
+    });
+    this.#picker = createPicker(balancing, shared, null, random);
+  }
+
+  pick(random: Random, hash: bigint | null = null): C | null {
+    // Any place on the ring: what has no hash is shared by weight, too.
+    return this.#picker.pick(random, hash ?? BigInt(Math.floor(random() * 2 ** 52)) << 12n)?.candidate ?? null;
+  }
+}
+
+/**
+ * The picker of one priority: by the weights of its localities where there are any, and none is in a panic, else among all that
+ * are usable.
+ */
+export function levelPicker<C extends Located>(
+  balancing: Balancing,
+  level: PriorityLevel<C>,
+  localities: LocalitySpec | null,
+  previous: Picker<C> | null,
+  random: Random,
+): Picker<C> {
+  if (localities === null || level.isPanicking) return createPicker(balancing, level.usable, previous, random);
+  if (balancing.hash !== undefined) return new HashedLocalityPicker(balancing, level, localities, random);
+  return new LocalityPicker(balancing, level, localities, previous, random);
+}
+
+/** Localities with a weight and somebody to pick, in the order of their weights' list. */
+function effectiveWeights<C extends Located>(level: PriorityLevel<C>, weights: LocalitySpec["weights"]): Map<string, { weight: number; usable: C[] }> {
+  const totals = Map.groupBy(level.all, ({ locality }) => locality);
+  const usable = Map.groupBy(level.usable, ({ locality }) => locality);
+  const found = new Map<string, { weight: number; usable: C[] }>();
+  for (const { locality, weight } of weights) {
+    const here = usable.get(locality);
+    if (here === undefined || weight <= 0) continue;
+    const share = Math.min(1, (OVERPROVISIONING * here.length) / (totals.get(locality)?.length ?? here.length));
+    found.set(locality, { weight: weight * share, usable: here });
+  }
+  return found;
+}
