@@ -33,7 +33,7 @@ export class Clusters {
       const spec = this.#specs.get(name);
       if (spec === undefined || spec.kind !== cluster.spec.kind) {
         this.#made.delete(name);
-        cluster.drain();
+        cluster.leave();
         this.#leaving.add(cluster);
       } else if (cluster.spec !== spec && !isDeepStrictEqual(cluster.spec, spec)) {
         cluster.apply(spec);

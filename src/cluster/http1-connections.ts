@@ -26,7 +26,7 @@ export interface Http1Host {
   readonly isRetired: boolean;
   /** Made under an older identity or trust. */
   isStale(facts: UpstreamFacts): boolean;
-  /** The request to put on a connection that is free, taken out of the queue. */
+  /** The request to put on a connection that is free, taken out of the queue and counted against `maxRequests`. */
   nextWaiting(isFresh: boolean): RequestLease | null;
   requestStarted(): void;
   requestEnded(): void;
@@ -80,7 +80,12 @@ export class Http1Connections implements PooledConnectionHost, IdleHost {
     return this.#idle.take();
   }
 
-  /** Gives `connection` to `lease`. */
+  /** Back to where `take` has it from. */
+  putBack(connection: PooledConnection): void {
+    this.#idle.putBack(connection);
+  }
+
+  /** Gives `connection` to `lease`, which counts against `maxRequests` already. */
   serve(lease: RequestLease, connection: PooledConnection): void {
     this.#host.requestStarted();
     connection.requestCount++;

@@ -70,6 +70,12 @@ export class IdleConnections {
     return null;
   }
 
+  /** What was just taken is not wanted after all. */
+  putBack(connection: PooledConnection): void {
+    this.#connections.push(connection);
+    this.#arm();
+  }
+
   /** Takes the oldest out, whatever its age. */
   takeOldest(): PooledConnection | null {
     return this.#connections.shift() ?? null;

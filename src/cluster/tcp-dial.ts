@@ -18,7 +18,8 @@ export interface TcpDialSteps {
   readonly maxAttempts: number;
   pick(excluded: ReadonlySet<Endpoint> | null): Endpoint | null;
   nothingToPick(): ProxyError;
-  isOverLimit(): boolean;
+  /** Counts the connection; false when it would be one too many. */
+  reserve(): boolean;
   overflow(): ProxyError;
   connect(endpoint: Endpoint, done: ConnectDone): Dialing;
   connected(endpoint: Endpoint, socket: Socket, facts: UpstreamFacts): TcpLease;
@@ -58,7 +59,7 @@ export class TcpDial {
   }
 
   #try(endpoint: Endpoint): void {
-    if (this.#steps.isOverLimit()) {
+    if (!this.#steps.reserve()) {
       this.#fail(this.#steps.overflow(), endpoint);
       return;
     }

@@ -28,10 +28,12 @@ export class WaitingRequests {
     return null;
   }
 
-  add(lease: RequestLease): void {
-    this.#limits.pending.add();
+  /** False: too many wait already. */
+  add(lease: RequestLease): boolean {
+    if (!this.#limits.pending.tryAdd()) return false;
     this.#metrics.pendingStarted();
     this.#leases.add(lease);
+    return true;
   }
 
   /** Takes one out. */

@@ -12,6 +12,7 @@ import type { Endpoint } from "../../../src/cluster/endpoint.ts";
 import type { OutlierEvent } from "../../../src/cluster/outlier-detector.ts";
 import type { LeaseReceiver, RequestLease } from "../../../src/cluster/request-lease.ts";
 import type { SharingLimits } from "../../../src/cluster/shared-connections.ts";
+import type { SharedCounts } from "../../../src/cluster/shared-counts.ts";
 import { RequestHead, ResponseHead } from "../../../src/message/head.ts";
 import { HeaderList } from "../../../src/message/header-list.ts";
 import { ProxyError, type ProxyErrorCode } from "../../../src/message/proxy-error.ts";
@@ -263,7 +264,7 @@ export class FakeMesh {
   onOpened: (made: FakeMultiplexed) => void = () => {};
   readonly clusters: Clusters;
 
-  constructor(spec: ClusterSpec, options: { hasMultiplexing?: boolean; sharing?: SharingLimits } = {}) {
+  constructor(spec: ClusterSpec, options: { hasMultiplexing?: boolean; sharing?: SharingLimits; sharedCounts?: () => SharedCounts } = {}) {
     const parts: ClusterParts = {
       clock: this.time,
       timers: this.time.timers,
@@ -289,6 +290,7 @@ export class FakeMesh {
         },
       }),
       ...(options.sharing === undefined ? {} : { sharing: options.sharing }),
+      ...(options.sharedCounts === undefined ? {} : { sharedCounts: options.sharedCounts }),
       tlsGeneration: () => this.generation,
       metrics: () => countingMetrics(this.counts),
       outliers: { outlier: (event) => this.events.push(event) },
