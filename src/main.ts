@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { type AdminPorts, AdminServers } from "./admin/admin-servers.ts";
+import { type AdminAccess, type AdminPorts, AdminServers } from "./admin/admin-servers.ts";
 import type { AdminSources } from "./admin/admin-sources.ts";
 import type { WorkloadIdentity } from "./config/compile/workload-identity.ts";
 import { clusterStatuses } from "./control/cluster-statuses.ts";
@@ -38,6 +38,7 @@ export interface ProxyOptions {
   readonly bindAddress: string;
   readonly capturePorts: CapturePorts;
   readonly adminPorts: AdminPorts;
+  readonly adminAccess: AdminAccess;
   /** Where captured DNS queries are answered; null: nowhere. */
   readonly dnsPort: number | null;
   readonly drainSeconds: number;
@@ -109,7 +110,7 @@ class ControlThread {
       draining: () => this.#onDraining(),
       terminated: (isClean) => this.#onTerminated(isClean),
     }, { deadlineMs: options.drainSeconds * 1000, minimumMs: Math.min(MINIMUM_DRAIN_MS, options.drainSeconds * 1000) });
-    this.#admin = new AdminServers(this.#adminSources());
+    this.#admin = new AdminServers(this.#adminSources(), options.adminAccess);
     this.#registerMetrics();
   }
 

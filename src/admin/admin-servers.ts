@@ -2,6 +2,7 @@ import { adminRoutes } from "./admin-pages.ts";
 import type { AdminSources } from "./admin-sources.ts";
 import { HttpEndpoint } from "./http-endpoint.ts";
 import { metricsRoutes, readyRoutes, statusRoutes } from "./status-pages.ts";
+import { WriteGuard } from "./write-guard.ts";
 
 /** Port numbers of the operators' listeners; 0 is any free one. */
 export interface AdminPorts {
@@ -11,6 +12,14 @@ export interface AdminPorts {
   readonly metrics: number;
 }
 
+/** Who may change something by the admin pages. */
+export interface AdminAccess {
+  /** Null: nobody over TCP. */
+  readonly token: string | null;
+  /** Path of a Unix socket with the admin pages, for the user of this process alone; null: there is none. */
+  readonly socketPath: string | null;
+}
+
 /** IPv6 with IPv4 mapped into it, or IPv4 alone where there is no IPv6. */
 const ALL_INTERFACES = ["::", "0.0.0.0"];
 const LOOPBACK = ["127.0.0.1"];
@@ -18,20 +27,26 @@ const LOOPBACK = ["127.0.0.1"];
 /** The listeners for operators and the kubelet on the control thread (interface.md, "HTTP endpoints"). */
 export class AdminServers {
   readonly #admin: HttpEndpoint;
+  readonly #adminSocket: HttpEndpoint | null;
+  readonly #socketPath: string | null;
   readonly #status: HttpEndpoint;
   readonly #ready: HttpEndpoint;
   readonly #metrics: HttpEndpoint;
 
-  constructor(sources: AdminSources) {
-    this.#admin = new HttpEndpoint(adminRoutes(sources), { isLoopbackOnly: true });
-    this.#status = new HttpEndpoint(statusRoutes(sources), { isLoopbackOnly: false });
-    this.#ready = new HttpEndpoint(readyRoutes(sources), { isLoopbackOnly: false });
-    this.#metrics = new HttpEndpoint(metricsRoutes(sources), { isLoopbackOnly: false });
+  constructor(sources: AdminSources, { token, socketPath }: AdminAccess) {
+    const writes = new WriteGuard(token);
+    this.#admin = new HttpEndpoint(adminRoutes(sources), { isLoopbackOnly: true, writes });
+    this.#adminSocket = socketPath === null ? null : new HttpEndpoint(adminRoutes(sources), { isLoopbackOnly: true, writes: null });
+    this.#socketPath = socketPath;
+    this.#status = new HttpEndpoint(statusRoutes(sources), { isLoopbackOnly: false, writes });
+    this.#ready = new HttpEndpoint(readyRoutes(sources), { isLoopbackOnly: false, writes });
+    this.#metrics = new HttpEndpoint(metricsRoutes(sources), { isLoopbackOnly: false, writes });
   }
 
-  /** Binds all four and gives their real ports. Rejects with Node's error, nothing left open. */
+  /** Binds all of them and gives their real ports. Rejects with Node's error, nothing left open. */
   async listen(ports: AdminPorts): Promise<AdminPorts> {
     try {
+      if (this.#socketPath !== null) await this.#adminSocket?.listenOn(this.#socketPath);
       return {
         admin: await this.#admin.listen(ports.admin, LOOPBACK),
         status: await this.#status.listen(ports.status, ALL_INTERFACES),
@@ -45,6 +60,7 @@ export class AdminServers {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#admin, this.#status, this.#ready, this.#metrics].map((endpoint) => endpoint.close()));
+    const endpoints = [this.#admin, this.#adminSocket, this.#status, this.#ready, this.#metrics].filter((endpoint) => endpoint !== null);
+    await Promise.all(endpoints.map((endpoint) => endpoint.close()));
   }
 }

@@ -1,4 +1,7 @@
+import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { ListenOptions } from "node:net";
+import type { WriteGuard } from "./write-guard.ts";
 
 /** A whole response. */
 export interface Page {
@@ -19,6 +22,8 @@ export interface PageRoute {
 export interface EndpointOptions {
   /** True: only requests that name a loopback host, and none a foreign web page made, are answered. */
   readonly isLoopbackOnly: boolean;
+  /** Asked before anything but GET is answered; null: whoever reaches the endpoint may. */
+  readonly writes: WriteGuard | null;
 }
 
 const MAX_CONNECTIONS = 256;
@@ -70,6 +75,21 @@ export class HttpEndpoint {
     throw failure;
   }
 
+  /**
+   * Listens on a Unix socket that only the user of this process may open; one that an earlier process left behind is
+   * replaced, anything else at that path is not. Rejects with Node's error.
+   */
+  async listenOn(path: string): Promise<void> {
+    if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) unlinkSync(path);
+    const mask = process.umask(0o177);
+    try {
+      await this.#listen({ path });
+    } finally {
+      process.umask(mask);
+    }
+    chmodSync(path, 0o600);
+  }
+
   /** Stops listening and closes what is open. */
   close(): Promise<void> {
     return new Promise((resolve) => {
@@ -78,15 +98,20 @@ export class HttpEndpoint {
     });
   }
 
-  #bind(port: number, address: string): Promise<number> {
+  async #bind(port: number, address: string): Promise<number> {
+    await this.#listen({ port, host: address });
+    const bound = this.#server.address();
+    return bound !== null && typeof bound === "object" ? bound.port : port;
+  }
+
+  #listen(options: ListenOptions): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once("error", reject);
-      this.#server.listen({ port, host: address }, () => {
+      this.#server.listen(options, () => {
         this.#server.off("error", reject);
         // Errors of accepting (no descriptor left) must not end the process; the next connection is tried anew.
         this.#server.on("error", () => undefined);
-        const bound = this.#server.address();
-        resolve(bound !== null && typeof bound === "object" ? bound.port : port);
+        resolve();
       });
     });
   }
@@ -125,6 +150,8 @@ export class HttpEndpoint {
       const allow = here.map((candidate) => candidate.method).join(", ");
       return { ...textPage(405, `use ${allow}\n`), headers: { allow } };
     }
+    const refusal = route.method === "GET" ? null : (this.#options.writes?.refusal(request) ?? null);
+    if (refusal !== null) return textPage(403, `${refusal}\n`);
     return route.handle(new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1)));
   }
 

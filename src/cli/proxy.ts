@@ -1,7 +1,8 @@
-import { statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { type ProxyOptions, runProxy } from "../main.ts";
 import { isLogLevel } from "../telemetry/log.ts";
+import { MIN_TOKEN_LENGTH } from "../admin/write-guard.ts";
 import { describeFlags, type FlagValues, readFlags, UsageError } from "./command-flags.ts";
 import { PROXY_FLAGS } from "./proxy-flags.ts";
 import { startSettings } from "./start-settings.ts";
@@ -69,6 +70,7 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
     bindAddress: flags.text("bind"),
     capturePorts: { outbound: port("outbound-port"), inbound: port("inbound-port"), hbone: optionalPort("hbone-port") },
     adminPorts: { admin: port("admin-port"), status: port("status-port"), ready: port("ready-port"), metrics: port("metrics-port") },
+    adminAccess: { token: readToken(flags.text("admin-token-file")), socketPath: flags.text("admin-socket") || null },
     dnsPort: optionalPort("dns-port"),
     drainSeconds: flags.number("drain", 0, 3600),
     logLevel,
@@ -84,4 +86,17 @@ function requireReachable(path: string): void {
     const { code } = error as NodeJS.ErrnoException;
     throw new UsageError(`--config: ${path} ${code === "ENOENT" ? "does not exist" : `cannot be read (${code ?? "unknown error"})`}`);
   }
+}
+
+/** The token in a file, read once; null for no file. @throws UsageError for one that cannot be read, or can be guessed. */
+function readToken(file: string): string | null {
+  if (file === "") return null;
+  let token: string;
+  try {
+    token = readFileSync(file, "utf8").trim();
+  } catch (error) {
+    throw new UsageError(`--admin-token-file: ${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown error"})`);
+  }
+  if (token.length < MIN_TOKEN_LENGTH || /\s/.test(token)) throw new UsageError(`--admin-token-file: ${file} must hold one word of at least ${MIN_TOKEN_LENGTH} characters`);
+  return token;
 }

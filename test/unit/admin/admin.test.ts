@@ -1,9 +1,12 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import type { IncomingHttpHeaders } from "node:http";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { AdminServers } from "../../../src/admin/admin-servers.ts";
-import type { AdminPorts } from "../../../src/admin/admin-servers.ts";
+import type { AdminAccess, AdminPorts } from "../../../src/admin/admin-servers.ts";
 import type { AdminSources } from "../../../src/admin/admin-sources.ts";
 import type { LogLevel } from "../../../src/telemetry/log-record.ts";
 import { adminSources } from "./sources.ts";
@@ -15,8 +18,12 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map((servers) => servers.close()));
 });
 
-async function start(change: Partial<AdminSources> = {}): Promise<AdminPorts> {
-  const servers = new AdminServers(adminSources(change));
+const TOKEN = "correct-horse-battery-staple";
+const AUTHORIZED = { authorization: `Bearer ${TOKEN}` };
+const ACCESS: AdminAccess = { token: TOKEN, socketPath: null };
+
+async function start(change: Partial<AdminSources> = {}, access: AdminAccess = ACCESS): Promise<AdminPorts> {
+  const servers = new AdminServers(adminSources(change), access);
   running.push(servers);
   return servers.listen(ANY);
 }
@@ -47,6 +54,17 @@ function ask(port: number, path: string, { method = "GET", host = "127.0.0.1", h
   });
 }
 
+function askSocket(socketPath: string, path: string): Promise<{ readonly status: number }> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ socketPath, path, method: "POST", headers: { host: "localhost" }, agent: false }, (response) => {
+      response.resume();
+      response.on("end", () => resolve({ status: response.statusCode ?? 0 }));
+    });
+    sent.on("error", reject);
+    sent.end();
+  });
+}
+
 describe("ports", () => {
   test("0 is any, and the real ones are told", async () => {
     const ports = await start();
@@ -56,7 +74,7 @@ describe("ports", () => {
 
   test("one that is taken fails by name, and leaves nothing open", async () => {
     const taken = await start();
-    const servers = new AdminServers(adminSources());
+    const servers = new AdminServers(adminSources(), ACCESS);
     await expect(servers.listen({ ...ANY, ready: taken.ready })).rejects.toThrow(/EADDRINUSE/);
   });
 
@@ -167,12 +185,12 @@ describe("admin pages", () => {
     const ports = await start({ logLevel: () => level, setLogLevel: (to) => { level = to; } });
     await ask(ports.admin, "/logging?level=debug");
     expect(level).toBe("info");
-    expect(await ask(ports.admin, "/logging?level=debug", { method: "POST" })).toMatchObject({ status: 200, body: "level: debug\n" });
+    expect(await ask(ports.admin, "/logging?level=debug", { method: "POST", headers: AUTHORIZED })).toMatchObject({ status: 200, body: "level: debug\n" });
     expect(level).toBe("debug");
-    await ask(ports.admin, "/logging?level=warning", { method: "POST", body: "x".repeat(100_000) });
+    await ask(ports.admin, "/logging?level=warning", { method: "POST", headers: AUTHORIZED, body: "x".repeat(100_000) });
     expect(level).toBe("warn");
-    expect((await ask(ports.admin, "/logging?level=loud", { method: "POST" })).status).toBe(400);
-    expect((await ask(ports.admin, "/logging", { method: "POST" })).status).toBe(400);
+    expect((await ask(ports.admin, "/logging?level=loud", { method: "POST", headers: AUTHORIZED })).status).toBe(400);
+    expect((await ask(ports.admin, "/logging", { method: "POST", headers: AUTHORIZED })).status).toBe(400);
     expect(level).toBe("warn");
   });
 
@@ -182,6 +200,58 @@ describe("admin pages", () => {
     expect(refused.status).toBe(405);
     expect(refused.headers.allow).toBe("GET");
     expect(await ask(ports.admin, "/ready", { method: "HEAD" })).toMatchObject({ status: 200, body: "" });
+  });
+});
+
+describe("whoever changes something needs the token, or the socket (CVE-2024-40632)", () => {
+  const post = (port: number, headers: Record<string, string> = {}): Promise<Answer> => ask(port, "/logging?level=debug", { method: "POST", headers });
+
+  test.each([
+    ["none", {}],
+    ["another", { authorization: "Bearer correct-horse-battery-stable" }],
+    ["the beginning of it", { authorization: "Bearer correct-horse" }],
+    ["another scheme", { authorization: `Basic ${TOKEN}` }],
+    ["an empty one", { authorization: "Bearer " }],
+  ])("%s is refused", async (_, headers) => {
+    let level: LogLevel = "info";
+    const ports = await start({ setLogLevel: (to) => { level = to; } });
+    expect(await post(ports.admin, headers)).toMatchObject({ status: 403, body: "changes need the token of --admin-token-file, as Authorization: Bearer TOKEN\n" });
+    expect(level).toBe("info");
+  });
+
+  test("without a token there is nothing to present", async () => {
+    const ports = await start({}, { token: null, socketPath: null });
+    expect(await post(ports.admin, AUTHORIZED)).toMatchObject({ status: 403, body: "changes are refused here; start the proxy with --admin-token-file, or use its --admin-socket\n" });
+    expect((await ask(ports.admin, "/logging")).status).toBe(200);
+  });
+
+  test("the socket needs none, is for its user alone, and takes the place of one left behind", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "outrider-admin-"));
+    const socketPath = join(folder, "admin.sock");
+    const levels: LogLevel[] = [];
+    try {
+      await start({ setLogLevel: (to) => { levels.push(to); } }, { token: null, socketPath });
+      expect(statSync(socketPath).mode & 0o777).toBe(0o600);
+      expect((await askSocket(socketPath, "/logging?level=debug")).status).toBe(200);
+      // As after a process that was killed: the file is there and nobody listens.
+      await start({ setLogLevel: (to) => { levels.push(to); } }, { token: null, socketPath });
+      expect((await askSocket(socketPath, "/logging?level=warn")).status).toBe(200);
+      expect(levels).toEqual(["debug", "warn"]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  test("a file that is no socket is left alone", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "outrider-admin-"));
+    const socketPath = join(folder, "notes.txt");
+    writeFileSync(socketPath, "mine");
+    try {
+      await expect(start({}, { token: null, socketPath })).rejects.toThrow(/EADDRINUSE/);
+      expect(readFileSync(socketPath, "utf8")).toBe("mine");
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
 
@@ -196,7 +266,7 @@ describe("a web page cannot reach the admin port through a browser (hostile B30)
   ])("$about", async ({ headers }) => {
     let level: LogLevel = "info";
     const ports = await start({ setLogLevel: (to) => { level = to; } });
-    expect((await ask(ports.admin, "/logging?level=debug", { method: "POST", headers: headers as Record<string, string> })).status).toBe(403);
+    expect((await ask(ports.admin, "/logging?level=debug", { method: "POST", headers: { ...AUTHORIZED, ...(headers as Record<string, string>) } })).status).toBe(403);
     expect((await ask(ports.admin, "/config_dump", { headers: headers as Record<string, string> })).status).toBe(403);
     expect(level).toBe("info");
   });
