@@ -55,7 +55,8 @@ export class OutboundConnections {
   }
 
   #handle(socket: Socket, facts: ConnectionFacts, listener: OutboundListenerSpec | null, catchAll: readonly WeightedClusterSpec[]): void {
-    const request: TcpRequest = { socket, firstBytes: null, facts, clusters: listener?.tcp ?? catchAll, service: null };
+    const clusters = (listener === null ? null : this.#routes.opaqueRoute(listener, facts.local.address))?.clusters ?? catchAll;
+    const request: TcpRequest = { socket, firstBytes: null, facts, clusters, service: null };
     const sniRoutes = listener === null ? undefined : this.#routes.sniRoutes(listener);
     const table = tableOf(listener);
     if (listener === null || (table === null && sniRoutes === undefined)) {
@@ -69,7 +70,7 @@ export class OutboundConnections {
     };
     const first = new FirstBytes(socket, {
       bytes: (bytes) => {
-        const tls = sniRoutes === undefined ? "not-tls" : sniRoutes.inspect(bytes);
+        const tls = sniRoutes === undefined ? "not-tls" : sniRoutes.inspect(bytes, facts.local.address);
         if (tls === "incomplete") {
           // Whoever has begun TLS is not waiting for a server's word: it must not decide before the name is known.
           early?.cancel();
@@ -96,7 +97,7 @@ export class OutboundConnections {
       closed: () => socket.destroy(),
     }, this.#parts, DETECT_TIMEOUT_MS);
     // Also beside TLS routes an opaque service of the port may speak first.
-    const mayHearServer = listener.protocol === "auto" || (table === null && listener.tcp !== null);
+    const mayHearServer = listener.protocol === "auto" || (table === null && clusters !== catchAll);
     const early = !mayHearServer ? null : this.#next.dialEarly(request, {
       delayMs: this.#clientFirst.has(listener.name) ? CLIENT_FIRST_DELAY_MS : 0,
       graceMs: 0,

@@ -3,6 +3,7 @@ import { normalizeAuthority } from "../message/authority.ts";
 import type { SocketAddress } from "../message/connection-facts.ts";
 import type { RequestHead } from "../message/head.ts";
 import { type RouteExplanation, RouteTable } from "../router/route-table.ts";
+import { type OpaqueRoute, OpaqueRoutes } from "./opaque-routes.ts";
 import { SniRoutes } from "./sni-routes.ts";
 
 const PASSTHROUGH: readonly WeightedClusterSpec[] = [{ name: "PassthroughCluster", weight: 1 }];
@@ -19,6 +20,7 @@ export class OutboundRoutes {
   readonly #listeners = new Map<string, OutboundListenerSpec>();
   /** Of the listeners that have any. */
   readonly #sniRoutes = new Map<OutboundListenerSpec, SniRoutes>();
+  readonly #opaqueRoutes = new Map<OutboundListenerSpec, OpaqueRoutes>();
   readonly #tables: ReadonlyMap<string, RouteTable>;
 
   /** @param last those before: what is made of parts that are the same objects in both specs is taken over from them. */
@@ -31,6 +33,7 @@ export class OutboundRoutes {
       const key = listener.bind === null ? listenerKey(listener.address, listener.port) : listener.name;
       this.#listeners.set(key, listener);
       if (listener.tls.length > 0) this.#sniRoutes.set(listener, lastSniRoutes?.get(listener) ?? new SniRoutes(listener.tls));
+      this.#opaqueRoutes.set(listener, new OpaqueRoutes(listener));
     }
   }
 
@@ -47,6 +50,11 @@ export class OutboundRoutes {
   /** The server names of a listener; undefined where it has none and does not look for TLS. */
   sniRoutes(listener: OutboundListenerSpec): SniRoutes | undefined {
     return this.#sniRoutes.get(listener);
+  }
+
+  /** Where the opaque bytes of a listener that were sent to `destination` go; null: the catch-all. */
+  opaqueRoute(listener: OutboundListenerSpec, destination: string): OpaqueRoute | null {
+    return this.#opaqueRoutes.get(listener)?.find(destination) ?? null;
   }
 
   hasTable(name: string): boolean {

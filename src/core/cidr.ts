@@ -50,6 +50,8 @@ export function canonicalAddress(text: string): string {
 
 /** A block of addresses. */
 export class Cidr {
+  /** How narrow it is, within its family. */
+  readonly prefixBits: number;
   readonly #isV4: boolean;
   readonly #words: readonly number[];
   readonly #masks: readonly number[];
@@ -57,6 +59,7 @@ export class Cidr {
   private constructor(base: IpAddress, prefixBits: number) {
     // IPv4 lives in the last word: its prefix begins behind the first 96 bits, which are equal anyway.
     const bits = base.isV4 ? prefixBits + V6_BITS - V4_BITS : prefixBits;
+    this.prefixBits = prefixBits;
     this.#isV4 = base.isV4;
     this.#masks = [0, 1, 2, 3].map((word) => maskOf(bits - word * 32));
     this.#words = base.words.map((word, index) => (word & (this.#masks[index] as number)) >>> 0);

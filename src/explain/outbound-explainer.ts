@@ -44,7 +44,7 @@ export class OutboundExplainer {
     const catchAll = bound === null ? this.#routes.catchAll : BLACK_HOLE;
     if (isTls) return this.#tls(scene, listener, catchAll, serverNameOf(request));
     const table = tableOf(listener);
-    if (request.protocol === "tcp" || table === null) return opaqueOf(scene, listener?.tcp ?? catchAll, this.#dryRun, null);
+    if (request.protocol === "tcp" || table === null) return this.#opaque(scene, listener, catchAll);
     return this.#request(scene, table, request);
   }
 
@@ -71,8 +71,13 @@ export class OutboundExplainer {
 
   /** TLS that is passed through: by its server name, or else as opaque bytes. */
   #tls(scene: Scene, listener: OutboundListenerSpec | null, catchAll: readonly WeightedClusterSpec[], serverName: string | null): Explanation {
-    const route = listener === null ? null : (this.#routes.sniRoutes(listener)?.find(serverName) ?? null);
-    return opaqueOf(scene, route?.clusters ?? listener?.tcp ?? catchAll, this.#dryRun, route?.provenance ?? null);
+    const route = listener === null ? null : (this.#routes.sniRoutes(listener)?.find(serverName, scene.facts.local.address) ?? null);
+    return route === null ? this.#opaque(scene, listener, catchAll) : opaqueOf(scene, route.clusters, this.#dryRun, route.provenance);
+  }
+
+  #opaque(scene: Scene, listener: OutboundListenerSpec | null, catchAll: readonly WeightedClusterSpec[]): Explanation {
+    const route = listener === null ? null : this.#routes.opaqueRoute(listener, scene.facts.local.address);
+    return opaqueOf(scene, route?.clusters ?? catchAll, this.#dryRun, route?.provenance ?? null);
   }
 
   #destination(request: ExplainRequest, isTls: boolean): string {

@@ -4,6 +4,7 @@ import { connect as connectTls, createServer as createTlsServer, type Server, ty
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { seededRandom } from "../contract/load-balancer.ts";
 import { freePort } from "./free-port.ts";
 import { ask } from "./http-client.ts";
 import { meshConfig, networking, portOf, type Resource, service, yamlOf } from "./mesh-resources.ts";
@@ -124,6 +125,33 @@ describe("TLS passthrough by server name", () => {
     expect([await to("www.example.com"), await to("eu.example.com")]).toEqual(["one for www.example.com: hello", "refused"]);
     await proxy.apply(world(rule("*.example.com"), REGISTRY_ONLY));
     expect(await to("www.example.com")).toBe("two for www.example.com: hello");
+  });
+
+  it("asks for the address before the name: the narrowest block that has it (spec/03 3.12)", async () => {
+    const to = (host: string) => [{ destination: { host } }];
+    const match = (sniHost: string, ...destinationSubnets: string[]) => [{ sniHosts: [sniHost], ...(destinationSubnets.length === 0 ? {} : { destinationSubnets }) }];
+    const tls = [
+      { match: match("www.example.com"), route: to("api.example.com") },
+      { match: match("*.example.com", "198.51.100.0/24"), route: to("*.example.com") },
+    ];
+    await proxy.apply(world(networking("VirtualService", "egress", { hosts: ["*.example.com"], tls })));
+    const at = (address: string): Promise<string> => say(client(proxy.connectOutbound(somewhere(address)), "www.example.com"));
+    expect([await at("198.51.100.9"), await at("198.51.101.9")]).toEqual(["two for www.example.com: hello", "one for www.example.com: hello"]);
+  });
+
+  it("draws the destination by weight for each connection, the sum of weights being any", async () => {
+    const route = [{ destination: { host: "api.example.com" }, weight: 1 }, { destination: { host: "*.example.com" }, weight: 3 }, { destination: { host: "nowhere.test" }, weight: 0 }];
+    const rules = networking("VirtualService", "egress", { hosts: ["*.example.com"], tls: [{ match: [{ sniHosts: ["*.example.com"] }], route }] });
+    const own = await ProxyUnderTest.start({ yaml: world(rules), random: seededRandom(5) });
+    let first = 0;
+    for (let round = 0; round < 80; round++) {
+      const said = await say(client(own.connectOutbound(somewhere()), "www.example.com"));
+      expect(said).toMatch(/^(one|two) for www/);
+      if (said.startsWith("one")) first++;
+    }
+    own.stop();
+    // Seeded; three standard deviations of 80 draws are 12.
+    expect(Math.abs(first - 20)).toBeLessThan(12);
   });
 
   it("shares its port with HTTP and with an opaque service, and never lets a broken hello through to HTTP", async () => {

@@ -62,6 +62,29 @@ describe("TCP routing", () => {
     expect((counts["one:ping\n"] ?? 0) + (counts["two:ping\n"] ?? 0)).toBe(200);
   });
 
+  it("chooses by the address that was dialled, the narrowest block first (spec/03 3.12)", async () => {
+    const to = (subset: string) => [{ destination: { host: "db", subset } }];
+    // No address of its own: whatever is dialled on the port is its.
+    const entry = networking("ServiceEntry", "anywhere", { hosts: ["anywhere.test"], resolution: "STATIC", ports: [{ number: VIP.port, name: "tcp", targetPort: servers[0]?.port ?? 0 }], endpoints: [{ address: "127.0.0.1" }] });
+    const rules = networking("VirtualService", "anywhere", {
+      hosts: ["anywhere.test"],
+      tcp: [{ match: [{ destinationSubnets: ["198.51.100.0/24"] }], route: to("v1") }, { match: [{ destinationSubnets: ["198.51.100.7", "2001:db8::/32"] }], route: to("v2") }],
+    });
+    await proxy.apply(yamlOf(entry, rules) + "\n---\n" + database(servers.map(({ port }) => port)));
+    const ask = (address: string): Promise<string> => exchange(proxy.connectOutbound({ address, port: VIP.port }), "ping\n", (received) => received.endsWith("ping\n"));
+    const asked: [string, string, string][] = [
+      ["198.51.100.6", "one:ping\n", "outbound|6379|v1|db.default.svc.cluster.local"],
+      ["198.51.100.7", "two:ping\n", "outbound|6379|v2|db.default.svc.cluster.local"],
+      ["2001:db8::7", "two:ping\n", "outbound|6379|v2|db.default.svc.cluster.local"],
+      ["198.51.101.7", "one:ping\n", "outbound|6379||anywhere.test"],
+    ];
+    for (const [address, answer, cluster] of asked) {
+      expect(await ask(address)).toBe(answer);
+      await eventually(() => proxy.activeCount() === 0, "the connection is over");
+      expect(proxy.accessLog.at(-1)).toMatchObject({ upstream_cluster: cluster });
+    }
+  });
+
   it("tries another endpoint when one refuses, before a byte was sent", async () => {
     const refusing = { port: await freePort() };
     await proxy.apply(database([refusing.port, servers[0]?.port ?? 0]));

@@ -1,4 +1,4 @@
-import type { SniRouteSpec, WeightedClusterSpec } from "../snapshot.ts";
+import type { SniRouteSpec } from "../snapshot.ts";
 import { listenerName } from "./listener-set.ts";
 import type { ListenerSet } from "./listener-set.ts";
 import { classOf } from "./port-protocol.ts";
@@ -7,7 +7,7 @@ import type { RoutedService, RouteTableParts } from "./route-table.ts";
 import type { Service, ServicePort } from "./service.ts";
 import type { EgressScope } from "./sidecar-scope.ts";
 import { SniRouteSet, ruledSniRoutes, sniRoutes } from "./sni-route.ts";
-import { ownTcpRoute, tcpRoute } from "./tcp-route.ts";
+import { type OpaqueRoutes, ownTcpRoute, tcpRoute } from "./tcp-route.ts";
 
 /**
  * The logical listeners of everything one egress scope imports (spec/02 2.1): a service with addresses of its own has a
@@ -27,8 +27,8 @@ export function addCapturedListeners(set: ListenerSet, scope: EgressScope, claim
   for (const [port, { hasHttp, tls, opaque }] of [...shared].toSorted(([a], [b]) => a - b)) {
     const table = hasHttp ? sharedRouteTable(String(port), port, members.get(port) ?? [], scope, parts) : null;
     const protocol = table === null ? "tcp" : opaque === null ? "http" : "auto";
-    const tcp = opaque === null ? null : opaque.clusters;
-    const listener = { name: listenerName(null, port), address: null, port, bind: null, protocol, routeTable: table?.name ?? null, tls: tls.all, tcp } as const;
+    const routes = opaque === null ? { tcp: null } : opaque.routes;
+    const listener = { name: listenerName(null, port), address: null, port, bind: null, protocol, routeTable: table?.name ?? null, tls: tls.all, ...routes } as const;
     set.add(listener, table, opaque?.owner ?? null);
   }
 }
@@ -37,7 +37,7 @@ export function addCapturedListeners(set: ListenerSet, scope: EgressScope, claim
 interface SharedPort {
   hasHttp: boolean;
   readonly tls: SniRouteSet;
-  opaque: { readonly owner: Service; readonly clusters: WeightedClusterSpec[] } | null;
+  opaque: { readonly owner: Service; readonly routes: OpaqueRoutes } | null;
 }
 
 function addPort(
@@ -62,7 +62,7 @@ function addPort(
   }
   if (protocol !== "tcp") entry.hasHttp = true;
   if (protocol === "http") return;
-  if (entry.opaque === null) entry.opaque = { owner: service, clusters: tcpRoute(service, port.number, scope.rules, parts) };
+  if (entry.opaque === null) entry.opaque = { owner: service, routes: tcpRoute(service, port.number, scope.rules, parts) };
   else if (protocol === "tcp") {
     parts.problems.warning(service.resource, ["spec", "ports"], `${service.host} port ${port.number} is not reachable: opaque connections to any address on this port go to ${entry.opaque.owner.host}, which is older`, "unreachable-port");
   }
@@ -77,7 +77,6 @@ function listenAddresses(service: Service, port: ServicePort, own: readonly stri
 function addOwn(set: ListenerSet, address: string, service: Service, port: ServicePort, scope: EgressScope, parts: RouteTableParts): void {
   const isAuto = classOf(port.protocol) === "auto";
   const table = isAuto ? singleRouteTable(`${service.host}:${port.number}`, service, port.number, scope, parts) : null;
-  const { tls, tcp } = ownRoutes(service, port, scope, parts);
   set.add({
     name: listenerName(address, port.number),
     address,
@@ -85,14 +84,13 @@ function addOwn(set: ListenerSet, address: string, service: Service, port: Servi
     bind: null,
     protocol: isAuto ? "auto" : "tcp",
     routeTable: table?.name ?? null,
-    tls,
-    tcp,
+    ...ownRoutes(service, port, scope, parts),
   }, table, service);
 }
 
 /** `tls` rules are for TLS ports and `tcp` rules for all others; a server name that `tls` rules do not have is unknown. */
-function ownRoutes(service: Service, port: ServicePort, scope: EgressScope, parts: RouteTableParts): { tls: SniRouteSpec[]; tcp: WeightedClusterSpec[] | null } {
-  if (classOf(port.protocol) !== "tls") return { tls: [], tcp: tcpRoute(service, port.number, scope.rules, parts) };
+function ownRoutes(service: Service, port: ServicePort, scope: EgressScope, parts: RouteTableParts): OpaqueRoutes & { tls: SniRouteSpec[] } {
+  if (classOf(port.protocol) !== "tls") return { tls: [], ...tcpRoute(service, port.number, scope.rules, parts) };
   const tls = ruledSniRoutes(service, port.number, scope.rules, parts);
   return { tls, tcp: tls.length > 0 ? null : ownTcpRoute(service, port.number) };
 }

@@ -13,7 +13,7 @@ import type { RoutedService, RouteTableParts } from "./route-table.ts";
 import { portOf } from "./service.ts";
 import type { EgressScope } from "./sidecar-scope.ts";
 import { SniRouteSet, ruledSniRoutes, sniRoutes } from "./sni-route.ts";
-import { ownTcpRoute, tcpRoute } from "./tcp-route.ts";
+import { type OpaqueRoutes, ownTcpRoute, tcpRoute } from "./tcp-route.ts";
 
 /** The egress entry's port, which the caller has seen to be there. */
 type EgressPort = NonNullable<SidecarEgress["port"]>;
@@ -45,7 +45,7 @@ export function addEgressListener(set: ListenerSet, sidecar: Resource, scope: Eg
     routeTable: table?.name ?? null,
     ...(protocol === "tls"
       ? tlsRoutes(scope, members, isBound, parts)
-      : { tls: [], tcp: opaqueRoute(sidecar, scope, members, protocol, isBound, parts) }),
+      : { tls: [], ...opaqueRoutes(sidecar, scope, members, protocol, isBound, parts) }),
   };
   set.add(listener, table, null);
 }
@@ -94,15 +94,15 @@ function tlsRoutes(
   return { tls: set.all, tcp };
 }
 
-/** Where opaque bytes go: to the one service of a TCP entry; null for the catch-all. */
-function opaqueRoute(
+/** Where opaque bytes go: to the one service of a TCP entry, else to the catch-all. */
+function opaqueRoutes(
   sidecar: Resource,
   scope: EgressScope,
   members: readonly RoutedService[],
   protocol: PortClass,
   isBound: boolean,
   parts: RouteTableParts,
-): WeightedClusterSpec[] | null {
+): OpaqueRoutes {
   const [first] = members;
   if (protocol !== "http" && first !== undefined) {
     if (members.length > 1) {
@@ -110,5 +110,5 @@ function opaqueRoute(
     }
     return tcpRoute(first.service, first.port, scope.rules, parts);
   }
-  return isBound ? [{ name: BLACK_HOLE_CLUSTER, weight: 1 }] : null;
+  return { tcp: isBound ? [{ name: BLACK_HOLE_CLUSTER, weight: 1 }] : null };
 }

@@ -11,8 +11,8 @@ import { compileDestinations } from "./weighted-destination.ts";
 
 /**
  * The routes by server name that a service's VirtualService has for one of its TLS ports (spec/02 2.5, spec/03 3.12): one
- * for each block of a `tls` rule whose static conditions hold; of blocks with the same names only the first. A block
- * with `destinationSubnets` is not used. Empty: the whole port is the service's.
+ * for each block of a `tls` rule whose static conditions hold; of blocks with the same names and addresses only the first.
+ * Empty: the whole port is the service's.
  */
 export function ruledSniRoutes(service: Service, port: number, rules: VirtualServiceIndex, parts: RouteTableParts): SniRouteSpec[] {
   const resource = rules.of(service.host);
@@ -20,7 +20,7 @@ export function ruledSniRoutes(service: Service, port: number, rules: VirtualSer
   const routes: SniRouteSpec[] = [];
   const handled = new Set<string>();
   for (const [index, rule] of resource.spec.tls.entries()) {
-    const blocks = rule.match.filter((block) => block.destinationSubnets.length === 0 && holdsForTcp(block, parts.workload, port));
+    const blocks = rule.match.filter((block) => holdsForTcp(block, parts.workload, port));
     if (blocks.length === 0) continue;
     const clusters = compileDestinations(rule.route, resource.metadata.namespace, port, parts.lookup);
     if (clusters.length === 0) {
@@ -29,10 +29,11 @@ export function ruledSniRoutes(service: Service, port: number, rules: VirtualSer
     }
     for (const block of blocks) {
       const sniHosts = [...new Set(block.sniHosts.map(serverName))];
-      const key = sniHosts.toSorted().join(" ");
+      const subnets = block.destinationSubnets.length === 0 ? {} : { destinationSubnets: block.destinationSubnets };
+      const key = `${sniHosts.toSorted().join(" ")} ${addressesOf(subnets)}`;
       if (handled.has(key)) continue;
       handled.add(key);
-      routes.push({ sniHosts, clusters, provenance: provenanceOf(resource, ["spec", "tls", index], index) });
+      routes.push({ sniHosts, ...subnets, clusters, provenance: provenanceOf(resource, ["spec", "tls", index], index) });
     }
   }
   return routes;
@@ -51,18 +52,25 @@ function serverName(host: string): string {
   return lower.endsWith(".") ? lower.slice(0, -1) : lower;
 }
 
+/** The addresses a route is for, as one text; empty for any. */
+function addressesOf({ destinationSubnets }: Pick<SniRouteSpec, "destinationSubnets">): string {
+  return destinationSubnets === undefined ? "" : destinationSubnets.toSorted().join(" ");
+}
+
 /** The server names of one port under construction: each is the first's that claims it, which is the oldest service's. */
 export class SniRouteSet {
   readonly all: SniRouteSpec[] = [];
+  /** By name and addresses. */
   readonly #claims = new Map<string, { readonly owner: Service; readonly route: SniRouteSpec }>();
 
   /** Adds a service's routes for `port`, without the names that are taken, which is a problem unless one rule has them all. */
   add(service: Service, port: number, routes: readonly SniRouteSpec[], problems: ProblemList): void {
     for (const route of routes) {
-      const free = route.sniHosts.filter((host) => !this.#claims.has(host));
+      const claimOf = (host: string): string => `${host} ${addressesOf(route)}`;
+      const free = route.sniHosts.filter((host) => !this.#claims.has(claimOf(host)));
       for (const host of route.sniHosts) {
-        const rival = this.#claims.get(host);
-        if (rival === undefined) this.#claims.set(host, { owner: service, route });
+        const rival = this.#claims.get(claimOf(host));
+        if (rival === undefined) this.#claims.set(claimOf(host), { owner: service, route });
         else if (rival.owner !== service && !isOneResource(rival.route, route)) {
           problems.warning(service.resource, ["spec", "ports"], `${service.host} port ${port} is not reachable by the server name ${host}: it is routed for ${rival.owner.host} already`, "unreachable-port");
         }

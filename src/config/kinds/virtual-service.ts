@@ -173,7 +173,5 @@ export const VIRTUAL_SERVICE_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "http[].match[].statPrefix", consequence: "no statistics are kept under that name" },
   { path: "http[].retries.retryRemoteLocalities", when: (value) => value === true, consequence: "retries choose among all endpoints as first attempts do" },
   { path: "http[].retries.retryIgnorePreviousHosts", when: (value) => value === false, consequence: "retries still prefer endpoints that were not tried yet" },
-  { path: "tls[].match[].destinationSubnets", consequence: "connections are not routed by destination address; this match is not used" },
-  { path: "tcp[].match[].destinationSubnets", consequence: "connections are not routed by destination address; this match is not used" },
   { path: "tcp[].match[].sourceSubnet", consequence: "Istio ignores this field as well" },
 ];

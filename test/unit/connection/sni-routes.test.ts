@@ -3,8 +3,9 @@ import type { SniRouteSpec } from "../../../src/config/snapshot.ts";
 import { SniRoutes } from "../../../src/connection/sni-routes.ts";
 import { clientHello, inRecords, sniExtension } from "./hello-bytes.ts";
 
+const DIALLED = "192.0.2.7";
 const route = (name: string, ...sniHosts: string[]): SniRouteSpec => ({ sniHosts, clusters: [{ name, weight: 1 }], provenance: null });
-const to = (routes: readonly SniRouteSpec[], serverName: string | null): string | undefined => new SniRoutes(routes).find(serverName)?.clusters[0]?.name;
+const to = (routes: readonly SniRouteSpec[], serverName: string | null): string | undefined => new SniRoutes(routes).find(serverName, DIALLED)?.clusters[0]?.name;
 
 describe("SNI routes", () => {
   const routes = [
@@ -38,11 +39,27 @@ describe("SNI routes", () => {
   });
 });
 
+describe("SNI routes with destination subnets (spec/03 3.12)", () => {
+  const within = (name: string, subnets: readonly string[], ...sniHosts: string[]): SniRouteSpec => ({ ...route(name, ...sniHosts), destinationSubnets: subnets });
+  const routes = new SniRoutes([
+    route("anywhere", "api.test", "elsewhere.test"), within("wide", ["10.0.0.0/8", "2001:db8::/32"], "*.test"), within("narrow", ["10.1.0.0/16"], "api.test"),
+    within("second", ["10.1.0.0/16"], "api.test", "second.test"),
+  ]);
+
+  it.each([
+    ["10.1.2.3", "api.test", "narrow"], ["10.1.2.3", "second.test", "second"], ["10.1.2.3", "www.test", "wide"], ["10.2.0.1", "api.test", "wide"],
+    ["::ffff:10.1.2.3", "api.test", "narrow"], ["2001:db8::1", "api.test", "wide"], ["2001:db9::1", "api.test", "anywhere"],
+    ["192.0.2.1", "elsewhere.test", "anywhere"], ["192.0.2.1", "www.test", undefined], ["10.1.2.3", null, undefined], ["no address", "api.test", "anywhere"],
+  ])("%s %s goes to %s: the narrowest block that has the name, then wider ones, then any address", (address, serverName, cluster) => {
+    expect(routes.find(serverName, address)?.clusters[0]?.name).toBe(cluster);
+  });
+});
+
 describe("the first bytes", () => {
   const routes = new SniRoutes([route("any", "*"), route("api", "api.test")]);
   const hello = (...names: string[]): Buffer => inRecords(clientHello(names.map(sniExtension)), 40);
   const seen = (bytes: Buffer): unknown => {
-    const inspected = routes.inspect(bytes);
+    const inspected = routes.inspect(bytes, DIALLED);
     return typeof inspected === "string" ? inspected : [inspected.serverName, inspected.route?.clusters[0]?.name];
   };
 

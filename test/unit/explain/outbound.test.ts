@@ -65,8 +65,8 @@ describe("an outbound request", () => {
 
   it("sends what is left of it after hygiene", () => {
     const { request } = ask("http://reviews:9080/reviews", { headers: [["X-Envoy-Retry-On", "5xx"], ["Keep-Me", "1"], ["Connection", "x-hop"], ["X-Hop", "1"]] });
-    expect(request?.headers.map(([name]) => name)).toEqual(["Keep-Me", "x-envoy-peer-metadata-id", "x-envoy-peer-metadata", "x-forwarded-proto", "x-request-id"]);
-    expect(request?.headers.at(-1)).toEqual(["x-request-id", "(generated)"]);
+    expect(request?.headers.map(([name]) => name)).toEqual(["Keep-Me", "x-envoy-peer-metadata-id", "x-envoy-peer-metadata", "x-forwarded-proto", "x-request-id", "x-envoy-attempt-count", "x-envoy-expected-rq-timeout-ms"]);
+    expect(request?.headers.at(-3)).toEqual(["x-request-id", "(generated)"]);
     expect(ask("http://reviews:9080/reviews", { headers: [["x-request-id", "mine"]] }).request?.headers).toContainEqual(["x-request-id", "mine"]);
   });
 
@@ -117,5 +117,21 @@ describe("an opaque outbound connection", () => {
     const external = meshOf([entry]);
     expect(external.explain({ direction: "outbound", url: "https://api.example.com/v1" })).toMatchObject({ verdict: "route", protocol: "tcp", clusters: [{ name: "outbound|443||api.example.com", endpoints: ["192.0.2.9:443"] }] });
     expect(external.explain({ direction: "outbound", url: "https://192.0.2.9/", sni: "other.example.com" })).toMatchObject({ clusters: [{ name: "PassthroughCluster" }] });
+  });
+
+  it("goes by the address that was dialled, and names the rule (spec/03 3.12)", () => {
+    const entry = (host: string, name: string, address: string) => networking("ServiceEntry", host, { hosts: [host], ports: [{ number: 5432, name, protocol: name.toUpperCase() }], resolution: "STATIC", endpoints: [{ address }] });
+    const route = [{ destination: { host: "b.test" } }];
+    const tcp = networking("VirtualService", "rules", { hosts: ["a.test"], tcp: [{ match: [{ destinationSubnets: ["198.51.100.0/24"] }], route }, { match: [{ port: 5432 }], route: [{ destination: { host: "a.test" } }] }] });
+    const opaque = meshOf([entry("a.test", "tcp", "192.0.2.1"), entry("b.test", "tls", "192.0.2.2"), tcp]);
+    const connect = (to: string) => opaque.explain({ direction: "outbound", protocol: "tcp", to });
+    expect(connect("198.51.100.1:5432")).toMatchObject({ clusters: [{ name: "outbound|5432||b.test" }], route: { resource: "VirtualService default/rules", rule: 0 } });
+    expect(connect("198.51.101.1:5432")).toMatchObject({ clusters: [{ name: "outbound|5432||a.test" }], route: { resource: "VirtualService default/rules", rule: 1 } });
+
+    const tls = networking("VirtualService", "rules", { hosts: ["b.test"], tls: [{ match: [{ sniHosts: ["b.test"], destinationSubnets: ["198.51.100.0/24"] }], route: [{ destination: { host: "a.test" } }] }] });
+    const named = meshOf([entry("a.test", "tcp", "192.0.2.1"), entry("b.test", "tls", "192.0.2.2"), tls]);
+    const hello = (to: string) => named.explain({ direction: "outbound", protocol: "tcp", to, tls: true, sni: "b.test" });
+    expect(hello("198.51.100.1:5432")).toMatchObject({ clusters: [{ name: "outbound|5432||a.test" }], route: { resource: "VirtualService default/rules", rule: 0 } });
+    expect(hello("198.51.101.1:5432")).toMatchObject({ clusters: [{ name: "outbound|5432||a.test" }], route: { resource: null } });
   });
 });

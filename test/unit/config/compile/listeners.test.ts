@@ -89,7 +89,34 @@ spec:
   - { match: [{ sourceLabels: { app: other } }], route: [{ destination: { host: nowhere } }] }
   - { match: [{ port: 9080, sourceNamespace: default }], route: [{ destination: { host: reviews, subset: v1 }, weight: 30 }, { destination: { host: reviews, subset: v2 }, weight: 70 }] }
 `);
-    expect(listenerOf(snapshot, "10.0.0.9_9080").tcp).toEqual([{ name: `outbound|9080|v1|${HOST}`, weight: 30 }, { name: `outbound|9080|v2|${HOST}`, weight: 70 }]);
+    const listener = listenerOf(snapshot, "10.0.0.9_9080");
+    expect(listener.tcp).toEqual([{ name: `outbound|9080|v1|${HOST}`, weight: 30 }, { name: `outbound|9080|v2|${HOST}`, weight: 70 }]);
+    expect(listener.tcpProvenance).toMatchObject({ resource: "VirtualService default/reviews", rule: 2 });
+    expect(listener).not.toHaveProperty("tcpBySubnet");
+  });
+
+  describe("tcp rules with destination subnets (spec/02 2.5, spec/03 3.12)", () => {
+    const compiled = (...rules: string[]) => {
+      const spec = rules.map((rule) => `  - { ${rule}, route: [{ destination: { host: reviews } }] }`).join("\n");
+      const virtualService = `\n---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: reviews, namespace: default }\nspec:\n  hosts: [reviews]\n  tcp:\n${spec}\n`;
+      const { tcp: others, tcpProvenance, tcpBySubnet } = listenerOf(compileYaml(REVIEWS.replaceAll("name: http, port", "name: tcp, port") + virtualService).snapshot, "10.0.0.9_9080");
+      return [tcpBySubnet?.map(({ destinationSubnets, provenance }) => [provenance?.rule, ...destinationSubnets]), others?.[0]?.name, tcpProvenance?.rule];
+    };
+    const OWN = `outbound|9080||${HOST}`;
+
+    test("take their addresses, and the service keeps the others", () => {
+      expect(compiled("match: [{ destinationSubnets: [10.0.0.0/8, 192.0.2.1] }]")).toEqual([[[0, "10.0.0.0/8", "192.0.2.1"]], OWN, undefined]);
+    });
+
+    test("the first rule for all addresses ends the list", () => {
+      expect(compiled("match: [{ destinationSubnets: [10.0.0.0/8] }]", "match: [{ sourceNamespace: default }]", "match: [{ destinationSubnets: [192.0.2.1] }]"))
+        .toEqual([[[0, "10.0.0.0/8"]], OWN, 1]);
+    });
+
+    test("one block without makes its rule one for all addresses; blocks that do not hold count for nothing", () => {
+      expect(compiled("match: [{ destinationSubnets: [10.0.0.0/8] }, { port: 9080 }]")).toEqual([undefined, OWN, 0]);
+      expect(compiled("match: [{ destinationSubnets: [10.0.0.0/8] }, { port: 1 }, { destinationSubnets: [192.0.2.1], sourceLabels: { app: other } }]")).toEqual([[[0, "10.0.0.0/8"]], OWN, undefined]);
+    });
   });
 });
 

@@ -91,10 +91,13 @@ describe("tls rules of a VirtualService", () => {
     expect(whole(entry("c.com", TLS) + tcp).tcp).toEqual([{ name: "outbound|443||b.com", weight: 1 }]);
   });
 
-  test("a match by destination address is not used, and said so", () => {
-    const { snapshot, problems } = compileYaml(entry("b.com", TLS) + rules("b.com", `[{ match: [{ sniHosts: [b.com], destinationSubnets: [10.0.0.0/8] }], route: [${to("nowhere.com")}] }]`));
-    expect(shown(listenerOf(snapshot, "0.0.0.0_443"))).toEqual(["b.com -> outbound|443||b.com=1"]);
-    expect(problems).toContainEqual(expect.stringMatching(/^error: .*tls\[0\]\.route\[0\]\.destination\.host: no Service or ServiceEntry has the host nowhere\.com: connections sent there are refused$/));
+  test("a match by destination address is another one than that without (spec/03 3.12)", () => {
+    const match = (subnets: string): string => `{ match: [{ sniHosts: [b.com]${subnets} }], route: [${to("b.com")}] }`;
+    const blocks = [", destinationSubnets: [10.0.0.0/8, 192.0.2.1]", "", ", destinationSubnets: [192.0.2.1, 10.0.0.0/8]", ", destinationSubnets: [10.1.0.0/16]"];
+    const { snapshot, problems } = compileYaml(entry("b.com", TLS) + rules("b.com", `[${blocks.map(match).join(", ")}]`));
+    expect(listenerOf(snapshot, "0.0.0.0_443").tls.map(({ sniHosts, destinationSubnets, provenance }) => [sniHosts, destinationSubnets, provenance?.rule]))
+      .toEqual([[["b.com"], ["10.0.0.0/8", "192.0.2.1"], 0], [["b.com"], undefined, 1], [["b.com"], ["10.1.0.0/16"], 3]]);
+    expect(problems).toEqual([]);
   });
 
   test.each([
