@@ -17,8 +17,10 @@ const INTERNAL_NAMES: ReadonlySet<string> = new Set([
   "x-istio-attributes",
 ]);
 
-/** What a mesh's gateway says to applications behind it; the only `x-envoy-` header a peer may send. */
+/** What a mesh's gateway says to applications behind it; the only `x-envoy-` header that anybody may send. */
 const GATEWAY_NAME = "x-envoy-external-address";
+/** Which attempt of the caller's proxy this is; believed of a peer that proved who it is. */
+const ATTEMPT_NAME = "x-envoy-attempt-count";
 
 const DASH = 0x2d;
 const LETTER_X = 0x78;
@@ -29,7 +31,8 @@ const LETTER_X = 0x78;
  * and authorization read the head. X-Forwarded-For is left as it came (`spec/07` 7.1 item 4).
  *
  * Inbound, whatever a peer could forge goes: every `x-envoy-`, `x-istio-` and `x-outrider-` field (CVE-2020-8843,
- * CVE-2023-27487, CVE-2024-45806), but X-Forwarded-Client-Cert belongs to `ForwardedClientCert`. Outbound, the names of
+ * CVE-2023-27487, CVE-2024-45806), but for the number of the attempt that a mesh peer's proxy gives;
+ * X-Forwarded-Client-Cert belongs to `ForwardedClientCert`. Outbound, the names of
  * `spec/07` 7.1 item 6 go, and a client certificate the application claims.
  */
 export function sanitizeRequest(head: RequestHead, connection: ConnectionFacts, info: StreamInfo): void {
@@ -42,7 +45,7 @@ export function sanitizeRequest(head: RequestHead, connection: ConnectionFacts, 
     const key = keys[index] as string;
     if (key.charCodeAt(0) !== LETTER_X || key.charCodeAt(1) !== DASH) {
       if (key === "user-agent") info.userAgent = headers.values[index] as string;
-    } else if (isInternal(key, isInbound)) {
+    } else if (isInternal(key, isInbound) && !isAttemptOfPeer(key, headers.values[index] as string, connection)) {
       internal ??= [];
       internal.push(key);
     } else if (key === "x-forwarded-proto") {
@@ -64,6 +67,10 @@ function isInternal(key: string, isInbound: boolean): boolean {
   if (key.startsWith("x-outrider-")) return true;
   if (!isInbound) return INTERNAL_NAMES.has(key) || key === "x-forwarded-client-cert";
   return (key.startsWith("x-envoy-") && key !== GATEWAY_NAME) || key.startsWith("x-istio-");
+}
+
+function isAttemptOfPeer(key: string, value: string, { tls }: ConnectionFacts): boolean {
+  return key === ATTEMPT_NAME && tls !== null && tls.peer !== null && /^\d{1,4}$/.test(value);
 }
 
 /** How the request first entered the mesh counts, not how this hop carried it (`spec/07` 7.1 item 3). */

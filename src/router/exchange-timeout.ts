@@ -48,11 +48,15 @@ export class ExchangeTimeout {
     if (this.#routeTimeoutMs > 0) this.#expireAt(this.#clock.monotonicMs() + this.#routeTimeoutMs);
   }
 
+  /** What is left of it; while the request is still coming, no more than the route allows after that. */
+  get leftMs(): number {
+    const leftMs = this.#expiresAtMs === Number.POSITIVE_INFINITY ? this.#expiresAtMs : this.#expiresAtMs - this.#clock.monotonicMs();
+    return this.#routeTimeoutMs > 0 ? Math.min(leftMs, this.#routeTimeoutMs) : leftMs;
+  }
+
   /** Tells the upstream what is left of the caller's deadline, before each attempt (`spec/07` 7.5). */
   tellDeadline(): void {
-    if (this.#deadlineMs === null) return;
-    const remainingMs = this.#expiresAtMs - this.#clock.monotonicMs();
-    setGrpcTimeout(this.#stream.head.headers, this.#routeTimeoutMs > 0 ? Math.min(remainingMs, this.#routeTimeoutMs) : remainingMs);
+    if (this.#deadlineMs !== null) setGrpcTimeout(this.#stream.head.headers, this.leftMs);
   }
 
   cancel(): void {

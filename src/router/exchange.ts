@@ -1,23 +1,26 @@
 import type { Acquisition, Cluster } from "../cluster/cluster.ts";
 import type { Endpoint } from "../cluster/endpoint.ts";
 import type { RequestHash } from "../cluster/request-hash.ts";
-import type { LeaseReceiver, RequestLease } from "../cluster/request-lease.ts";
+import type { RequestLease } from "../cluster/request-lease.ts";
 import type { ForwardSpec } from "../config/snapshot.ts";
 import type { Timer } from "../core/timer-wheel.ts";
 import type { ResponseHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
 import { effectiveStatus } from "../message/grpc-status.ts";
 import { ProxyError } from "../message/proxy-error.ts";
-import type { ResponseReceiver, UpstreamConnection, UpstreamStream } from "../message/stream.ts";
+import type { UpstreamConnection, UpstreamStream } from "../message/stream.ts";
 import { acquireRequest } from "./acquire-request.ts";
+import { tellAttempt } from "./attempt-headers.ts";
 import { CountedRetry } from "./counted-retry.ts";
 import { describeUpstream } from "./describe-upstream.ts";
 import { ExchangeTimeout, type ExchangeTimeoutOwner } from "./exchange-timeout.ts";
+import { GuardedReceiver } from "./guarded-receiver.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
 import { type Retry, type RetryDecision, RetryState } from "./retry-policy.ts";
 import type { RoutedStream } from "./routed-stream.ts";
 import type { RouterParts } from "./router-parts.ts";
 import { TrailersFirst } from "./trailers-first.ts";
+import { TriedEndpoints } from "./tried-endpoints.ts";
 
 /**
  * - `acquiring`: waiting for a connection to an endpoint.
@@ -34,14 +37,11 @@ type Phase = "acquiring" | "sending" | "backing-off" | "responding" | "done";
  * those of the next.
  *
  * After 101 it is a tunnel: no retries and no time limits, and over when both directions have ended.
- *
- * What the upstream side or a timer calls does not throw: a defect of ours ends this exchange and no other, whichever
- * connection it came in by (promise P5).
  */
-export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeoutOwner {
+export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
   readonly #stream: RoutedStream;
   readonly #cluster: Cluster;
-  readonly #parts: RouterParts;
+  readonly #action: ForwardSpec;
   readonly #retries: RetryState;
   readonly #retrying: CountedRetry;
   readonly #body: ReplayBuffer;
@@ -53,7 +53,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
   #acquisition: Acquisition | null = null;
   #upstream: UpstreamStream | null = null;
   #lease: RequestLease | null = null;
-  #tried: Set<Endpoint> | null = null;
+  #tried: TriedEndpoints | null = null;
   #requestEnded: boolean;
   #requestTrailers: HeaderList | null = null;
   #requestEndedAtMs = 0;
@@ -66,9 +66,10 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
   #tryTimer: Timer | null = null;
 
   constructor(stream: RoutedStream, cluster: Cluster, action: ForwardSpec, requestEnded: boolean, parts: RouterParts) {
+    super(parts);
     this.#stream = stream;
     this.#cluster = cluster;
-    this.#parts = parts;
+    this.#action = action;
     this.#retries = new RetryState(action.retry, stream.head, parts.random);
     this.#retrying = new CountedRetry(cluster, stream.info);
     this.#body = new ReplayBuffer(action.retry !== null);
@@ -120,59 +121,35 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
 
   // === The response, from upstream ===
 
-  informational(head: ResponseHead): void {
-    try {
-      // The downstream has heard of this attempt: another may not follow (`spec/07` 7.6).
-      this.#retries.stop();
-      this.#body.stopKeeping();
-      this.#stream.respondInformational(head);
-    } catch (cause) {
-      this.#breakOff(cause);
-    }
+  protected override onInformational(head: ResponseHead): void {
+    // The downstream has heard of this attempt: another may not follow (`spec/07` 7.6).
+    this.#retries.stop();
+    this.#body.stopKeeping();
+    this.#stream.respondInformational(head);
   }
 
-  head(head: ResponseHead, end: boolean): void {
-    try {
-      this.#onHead(head, end);
-    } catch (cause) {
-      this.#breakOff(cause);
-    }
+  protected override onData(chunk: Buffer): void {
+    if (!this.#stream.respondData(chunk)) this.#upstream?.pause();
   }
 
-  data(chunk: Buffer): void {
-    try {
-      if (!this.#stream.respondData(chunk)) this.#upstream?.pause();
-    } catch (cause) {
-      this.#breakOff(cause);
-    }
+  protected override onEnd(trailers: HeaderList | null): void {
+    // Of a tunnel, the other direction goes on.
+    this.#responseEnded = this.#isTunnel && !this.#requestEnded;
+    if (this.#responseEnded) this.#stream.respondEnd(null);
+    else this.#settle(null, trailers);
   }
 
-  end(trailers: HeaderList | null): void {
-    try {
-      // Of a tunnel, the other direction goes on.
-      this.#responseEnded = this.#isTunnel && !this.#requestEnded;
-      if (this.#responseEnded) this.#stream.respondEnd(null);
-      else this.#settle(null, trailers);
-    } catch (cause) {
-      this.#breakOff(cause);
-    }
-  }
-
-  drain(): void {
+  protected override onDrain(): void {
     this.#resumeRequest();
   }
 
-  reset(error: ProxyError): void {
-    try {
-      this.#countStatus();
-      this.#lease?.reportReset(error);
-      this.#attemptFailed(error);
-    } catch (cause) {
-      this.#breakOff(cause);
-    }
+  protected override onReset(error: ProxyError): void {
+    this.#countStatus();
+    this.#lease?.reportReset(error);
+    this.#attemptFailed(error);
   }
 
-  #onHead(head: ResponseHead, end: boolean): void {
+  protected override onHead(head: ResponseHead, end: boolean): void {
     this.#cancelTryTimer();
     this.#uncountedStatus = effectiveStatus(head.status, end ? head.headers : null);
     // One that the trailers may belie is counted with them: a success first would hide every failure behind it.
@@ -188,7 +165,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
     this.#isTunnel = head.status === 101;
     this.#body.stopKeeping();
     if (this.#hash !== null && this.#hash.setCookie !== null) head.headers.append("set-cookie", this.#hash.setCookie);
-    this.#stream.info.upstreamServiceMs = this.#requestEnded ? this.#parts.clock.monotonicMs() - this.#requestEndedAtMs : 0;
+    this.#stream.info.upstreamServiceMs = this.#requestEnded ? this.parts.clock.monotonicMs() - this.#requestEndedAtMs : 0;
     if (end) this.#settle(head, null);
     else this.#stream.respond(head, false);
   }
@@ -199,37 +176,26 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
     this.#phase = "acquiring";
     const { info } = this.#stream;
     const attempt = ++info.attempts;
+    if (info.direction === "outbound") tellAttempt(this.#stream.head.headers, attempt, this.#expectedMs());
     this.#startTryTimer();
     this.#acquisition = null;
-    const acquisition = this.#cluster.acquire(acquireRequest(this.#stream, this.#cluster, this.#tried, this.#needsFreshConnection, this.#hash?.hash ?? null), this);
+    const acquisition = this.#cluster.acquire(acquireRequest(this.#stream, this.#cluster, this.#tried?.excluded ?? null, this.#needsFreshConnection, this.#hash?.hash ?? null), this);
     // The answer, and the next attempt, may have come within the call; only a wait is kept, to be cancelled.
     if (this.#phase === "acquiring" && info.attempts === attempt) this.#acquisition = acquisition;
   }
 
-  /** A connection is ready: sends the request as far as it has come. */
-  ready(connection: UpstreamConnection, lease: RequestLease): void {
+  /** Nothing was sent. */
+  protected override onFailed(error: ProxyError, endpoint: Endpoint | null): void {
+    this.#acquisition = null;
+    if (endpoint !== null) describeUpstream(this.#stream.info, endpoint, null);
+    this.#rememberTried(endpoint);
+    this.#attemptFailed(error);
+  }
+
+  /** Sends the request as far as it has come. */
+  protected override onReady(connection: UpstreamConnection, lease: RequestLease): void {
     this.#acquisition = null;
     this.#lease = lease;
-    try {
-      this.#send(connection, lease);
-    } catch (cause) {
-      this.#breakOff(cause);
-    }
-  }
-
-  /** No connection could be had: nothing was sent. */
-  failed(error: ProxyError, endpoint: Endpoint | null): void {
-    this.#acquisition = null;
-    try {
-      if (endpoint !== null) describeUpstream(this.#stream.info, endpoint, null);
-      this.#rememberTried(endpoint);
-      this.#attemptFailed(error);
-    } catch (cause) {
-      this.#breakOff(cause);
-    }
-  }
-
-  #send(connection: UpstreamConnection, lease: RequestLease): void {
     this.#phase = "sending";
     describeUpstream(this.#stream.info, lease.endpoint, lease);
     const head = this.#stream.head;
@@ -283,7 +249,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
   }
 
   #rememberTried(endpoint: Endpoint | null): void {
-    if (endpoint !== null) (this.#tried ??= new Set()).add(endpoint);
+    if (endpoint !== null) (this.#tried ??= new TriedEndpoints(this.#cluster, this.#action.retry)).add(endpoint);
   }
 
   /** Tells the cluster how the endpoint answered; 0: it has been told, or there is nothing to tell. */
@@ -302,10 +268,17 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
   // === Time ===
 
   #onRequestComplete(): void {
-    this.#requestEndedAtMs = this.#parts.clock.monotonicMs();
+    this.#requestEndedAtMs = this.parts.clock.monotonicMs();
     this.#timeout?.requestComplete();
     // The timer of a back-off, which is the same, has to stay.
     if (this.#tryTimer === null && (this.#phase === "acquiring" || this.#phase === "sending")) this.#startTryTimer();
+  }
+
+  /** How long an attempt that begins now may take; Infinity: as long as it likes. */
+  #expectedMs(): number {
+    const leftMs = this.#timeout === null ? Number.POSITIVE_INFINITY : this.#timeout.leftMs;
+    const { perTryTimeoutMs } = this.#retries;
+    return perTryTimeoutMs > 0 ? Math.min(perTryTimeoutMs, leftMs) : leftMs;
   }
 
   #startTryTimer(): void {
@@ -332,17 +305,6 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
     if (this.#phase === "sending") this.#lease?.reportReset(error);
     this.#finish();
     this.#stream.fail(error, false);
-  }
-
-  /** For `ExchangeTimeout` too. */
-  after(delayMs: number, step: () => void): Timer {
-    return this.#parts.timers.schedule(delayMs, () => {
-      try {
-        step();
-      } catch (cause) {
-        this.#breakOff(cause);
-      }
-    });
   }
 
   // === The end ===
@@ -385,7 +347,7 @@ export class Exchange implements ResponseReceiver, LeaseReceiver, ExchangeTimeou
     this.#stream.resumeRequest();
   }
 
-  #breakOff(cause: unknown): void {
+  protected override breakOff(cause: unknown): void {
     this.#finish();
     this.#stream.fail(new ProxyError("internal", String(cause), { cause }), false);
   }

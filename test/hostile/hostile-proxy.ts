@@ -43,7 +43,7 @@ spec:
 /** What the proxy adds to a request of its own accord, as `canonical` writes it. */
 export const ADDED: Readonly<Record<Side, string>> = {
   inbound: "x-forwarded-proto: http\r\nx-request-id: <uuid>\r\n",
-  outbound: "x-envoy-peer-metadata-id: <own>\r\nx-envoy-peer-metadata: <own>\r\nx-forwarded-proto: http\r\nx-request-id: <uuid>\r\n",
+  outbound: "x-envoy-peer-metadata-id: <own>\r\nx-envoy-peer-metadata: <own>\r\nx-forwarded-proto: http\r\nx-request-id: <uuid>\r\nx-envoy-attempt-count: 1\r\n",
 };
 
 /** Raw bytes as a test can compare them: what differs from run to run is named instead. */

@@ -5,7 +5,7 @@ import { exchange, ProxyUnderTest, statusOf } from "../integration/proxy-under-t
 import { canonical, serviceYaml } from "./hostile-proxy.ts";
 import { RawBackend } from "./raw-backend.ts";
 
-const ADDED = "x-forwarded-proto: http\r\nx-request-id: <uuid>\r\n";
+const ADDED = "x-forwarded-proto: http\r\nx-request-id: <uuid>\r\nx-envoy-attempt-count: 1\r\n";
 const XFCC = /X-Forwarded-Client-Cert: By=spiffe:\/\/cluster\.local\/ns\/default\/sa\/reviews;Hash=[0-9a-f]{64};Subject="";URI=spiffe:\/\/cluster\.local\/ns\/default\/sa\/productpage\r\n/;
 
 /* What a caller's sidecar makes of a message must not mean anything else to the callee's, nor to the application. */

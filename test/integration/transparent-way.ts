@@ -46,7 +46,7 @@ export async function openTransparentWay(way: TransparentWayName, port: number, 
 
 /** A request as the application got it, what sidecars add taken out. */
 export function asSent(received: string): string {
-  return received.replaceAll(/\r\n(?:x-envoy-peer-metadata(?:-id)?|x-forwarded-proto|x-request-id|x-forwarded-client-cert): [^\r]*/gi, "");
+  return received.replaceAll(/\r\n(?:x-envoy-peer-metadata(?:-id)?|x-forwarded-proto|x-request-id|x-forwarded-client-cert|x-envoy-attempt-count): [^\r]*/gi, "");
 }
 
 /** A response as the client got it, what sidecars add taken out. */

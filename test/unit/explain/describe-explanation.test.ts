@@ -35,6 +35,8 @@ Sent as
   a: b
   x-forwarded-proto: http
   x-request-id: (generated)
+  x-envoy-attempt-count: 1
+  x-envoy-expected-rq-timeout-ms: 3000
   and x-envoy-peer-metadata-id, x-envoy-peer-metadata: who sends it, for metrics
 `);
   });

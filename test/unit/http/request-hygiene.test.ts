@@ -38,6 +38,14 @@ describe("sanitizeRequest", () => {
     expect(keys).toEqual(["x-envoy-external-address", "x-forwarded-client-cert", "x-forwarded-proto", "x-request-id"]);
   });
 
+  it("inbound: believes a mesh peer which attempt this is, and nobody else (spec/07 7.1 item 10)", () => {
+    const peer = { spiffeId: "spiffe://td/ns/a/sa/c" } as NonNullable<NonNullable<ConnectionFacts["tls"]>["peer"]>;
+    const proven: ConnectionFacts = { ...MUTUAL, tls: { ...MUTUAL.tls as NonNullable<ConnectionFacts["tls"]>, peer } };
+    const attempt = (value: string, connection: ConnectionFacts): string | undefined => request("inbound", [["x-envoy-attempt-count", value]], connection).head.headers.get("x-envoy-attempt-count");
+    expect([attempt("2", proven), attempt("2", MUTUAL), attempt("2", PLAIN), attempt("2;x", proven), attempt("", proven)]).toEqual(["2", undefined, undefined, undefined, undefined]);
+    expect(request("inbound", [["x-envoy-expected-rq-timeout-ms", "1"]], proven).keys).not.toContain("x-envoy-expected-rq-timeout-ms");
+  });
+
   it("outbound: takes out the client certificate an application claims, and leaves our own metadata", () => {
     const { keys } = request("outbound", [["X-Forwarded-Client-Cert", "By=1"], ["x-envoy-peer-metadata", "m"], ["x-envoy-attempt-count", "1"]]);
     expect(keys).toEqual(["x-envoy-peer-metadata", "x-envoy-attempt-count", "x-forwarded-proto", "x-request-id"]);

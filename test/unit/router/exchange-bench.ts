@@ -7,7 +7,7 @@ import { RequestHead, ResponseHead } from "../../../src/message/head.ts";
 import { HeaderList } from "../../../src/message/header-list.ts";
 import { ProxyError, type ProxyErrorCode } from "../../../src/message/proxy-error.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamStream } from "../../../src/message/stream.ts";
-import { StreamInfo } from "../../../src/message/stream-info.ts";
+import { type Direction, StreamInfo } from "../../../src/message/stream-info.ts";
 import { Exchange } from "../../../src/router/exchange.ts";
 import type { RoutedStream } from "../../../src/router/routed-stream.ts";
 import { ManualTime, clusterSpec, endpointSpec } from "../cluster/fakes.ts";
@@ -160,9 +160,9 @@ export class FakeStream implements RoutedStream {
   /** Thrown by `respond`, when set. */
   defect: Error | null = null;
 
-  constructor(head: RequestHead, startedAtMs = 0) {
+  constructor(head: RequestHead, startedAtMs = 0, direction: Direction = "outbound") {
     this.head = head;
-    this.info = new StreamInfo("outbound", FACTS, startedAtMs);
+    this.info = new StreamInfo(direction, FACTS, startedAtMs);
   }
 
   respondInformational(head: ResponseHead): void {
@@ -212,12 +212,12 @@ export class ExchangeBench {
   /** What the cluster does within the call of `acquire`. */
   onAcquire: (attempt: FakeAttempt) => void = () => undefined;
 
-  constructor(options: { head?: RequestHead; hasBody?: boolean; retry?: Partial<RetrySpec> | null; timeoutMs?: number; protocol?: UpstreamProtocol; isGrpc?: boolean; readsGrpcTrailers?: boolean } = {}) {
+  constructor(options: { head?: RequestHead; hasBody?: boolean; retry?: Partial<RetrySpec> | null; timeoutMs?: number; protocol?: UpstreamProtocol; isGrpc?: boolean; readsGrpcTrailers?: boolean; direction?: Direction } = {}) {
     const { hasBody = false, timeoutMs = 0 } = options;
     const head = options.head ?? new RequestHead("GET", "reviews", "/", new HeaderList(), hasBody ? -1 : 0);
     const retry = options.retry === undefined || options.retry === null ? null : { ...RETRY, ...options.retry };
     const action: ForwardSpec = { kind: "forward", clusters: [{ name: "reviews", weight: 1 }], timeoutMs, retry, readsGrpcTrailers: options.readsGrpcTrailers ?? false };
-    this.stream = new FakeStream(head, this.time.nowMs);
+    this.stream = new FakeStream(head, this.time.nowMs, options.direction);
     this.stream.info.isGrpc = options.isGrpc ?? false;
     const cluster = {
       spec: clusterSpec(["10.0.0.1"], { protocol: options.protocol ?? "http1" }),
