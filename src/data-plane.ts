@@ -1,6 +1,7 @@
 import type { ClusterState } from "./cluster/cluster-state.ts";
 import { DnsNames } from "./cluster/dns-names.ts";
 import { loadHash64 } from "./cluster/hash64.ts";
+import type { SharedCounts } from "./cluster/shared-counts.ts";
 import type { InboundRefusal } from "./connection/inbound-refusal.ts";
 import type { Snapshot } from "./config/snapshot.ts";
 import type { Clock } from "./core/clock.ts";
@@ -17,6 +18,7 @@ import type { Direction, ListenOptions, Parts, TunnelledDirection } from "./part
 import { AccessLog } from "./telemetry/access-log.ts";
 import { ClusterSeries } from "./telemetry/cluster-series.ts";
 import { DefectReports } from "./telemetry/defect-reports.ts";
+import { FilterSeries } from "./telemetry/filter-series.ts";
 import { ListenerSeries } from "./telemetry/listener-series.ts";
 import type { Logger, LogSink } from "./telemetry/log.ts";
 import { RequestMetrics } from "./telemetry/request-metrics.ts";
@@ -37,6 +39,8 @@ export interface DataPlaneOptions {
   readonly accessLog: LogSink;
   readonly series: SeriesWriter;
   readonly listen: ListenOptions;
+  /** What all data threads together have under way of a cluster; absent: this one is alone. */
+  readonly sharedCounts?: (cluster: string) => SharedCounts | null;
   /** How names are looked up, and how long an answer is used at least; absent: as the host does. */
   readonly names?: { readonly lookup: AddressLookup; readonly minTtlMs: number };
 }
@@ -156,6 +160,7 @@ export class DataPlane {
         defect: (_listener, cause) => defects.report("listener", cause),
       },
       clusterMetrics: (name) => clusters.of(name),
+      filterMetrics: (direction) => new FilterSeries(options.series, direction),
       outlierObserver: { outlier: (event) => options.log.info("outlier detection", { ...event }) },
       refused: (direction, refusal) => this.#onRefused(direction, refusal, listeners),
       countDetected: (direction, outcome) => listeners.detected(direction, outcome),

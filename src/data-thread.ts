@@ -1,4 +1,5 @@
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { SharedCounts } from "./cluster/shared-counts.ts";
 import { applySnapshotDelta, type SnapshotDelta } from "./config/snapshot-delta.ts";
 import type { Snapshot } from "./config/snapshot.ts";
 import { systemClock } from "./core/clock.ts";
@@ -22,6 +23,8 @@ import { ThreadMetrics } from "./telemetry/thread-metrics.ts";
 export interface DataThreadStart {
   /** `data-0`, `data-1`, ...: in metrics. */
   readonly name: string;
+  /** Which of the threads it is, from 0: where it counts what is limited over all of them. */
+  readonly row: number;
   readonly listen: ListenOptions;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
@@ -32,6 +35,8 @@ export type ToDataThread =
   | { readonly type: "snapshot"; readonly snapshot: Snapshot }
   /** For a thread that was told one before. */
   | { readonly type: "snapshot-change"; readonly delta: SnapshotDelta }
+  /** Where all threads together count; comes before the snapshot that needs it. */
+  | { readonly type: "shared-limits"; readonly change: { readonly removed: readonly string[]; readonly added: ReadonlyMap<string, SharedArrayBuffer> } }
   | { readonly type: "identity"; readonly material: IdentityMaterial }
   | { readonly type: "log-level"; readonly level: LogLevel }
   | { readonly type: "log-taken"; readonly lines: number }
@@ -68,6 +73,8 @@ class DataThread {
   readonly #series: SeriesWriter;
   readonly #defects: DefectReports;
   readonly #defectBudget = new DefectBudget(systemClock);
+  /** By the name of the cluster. */
+  readonly #sharedCounts = new Map<string, SharedCounts>();
   #dataPlane: DataPlane | null = null;
   #material: IdentityMaterial | null = null;
   /** The snapshot told last. */
@@ -112,6 +119,10 @@ class DataThread {
       case "snapshot-change":
         if (this.#received === null) throw new Error("a change of a snapshot came before any snapshot");
         return this.#apply(applySnapshotDelta(this.#received, message.delta));
+      case "shared-limits":
+        for (const name of message.change.removed) this.#sharedCounts.delete(name);
+        for (const [name, buffer] of message.change.added) this.#sharedCounts.set(name, new SharedCounts(buffer, this.#start.row));
+        return;
       case "identity":
         this.#material = message.material;
         this.#dataPlane?.applyIdentity(message.material);
@@ -167,6 +178,7 @@ class DataThread {
       accessLog: this.#logLines,
       series: this.#series,
       listen: this.#start.listen,
+      sharedCounts: (cluster) => this.#sharedCounts.get(cluster) ?? null,
     }, snapshot);
     this.#dataPlane = dataPlane;
     if (this.#material !== null) dataPlane.applyIdentity(this.#material);

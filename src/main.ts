@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { type AdminAccess, type AdminPorts, AdminServers } from "./admin/admin-servers.ts";
 import type { AdminSources } from "./admin/admin-sources.ts";
 import type { WorkloadIdentity } from "./config/compile/workload-identity.ts";
+import { CircuitBreakerMetrics } from "./control/circuit-breaker-metrics.ts";
 import { clusterStatuses } from "./control/cluster-statuses.ts";
 import { ConfigurationControl } from "./control/configuration-control.ts";
 import { DataThreads } from "./control/data-threads.ts";
@@ -303,6 +304,7 @@ class ControlThread {
       droppedLogLines: () => this.#output.dropped,
     }, systemClock);
     new ConfigMetrics(this.#reader, writer, () => this.#configuration.facts(), systemClock);
+    new CircuitBreakerMetrics(this.#reader, writer, () => this.#threads.limits);
     new ThreadMetrics(writer, "control", this.#timers);
   }
 }

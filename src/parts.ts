@@ -2,6 +2,7 @@ import type { ClusterMetrics } from "./cluster/cluster-metrics.ts";
 import type { ClusterState } from "./cluster/cluster-state.ts";
 import type { DnsNames } from "./cluster/dns-names.ts";
 import type { OutlierObserver } from "./cluster/outlier-detector.ts";
+import type { SharedCounts } from "./cluster/shared-counts.ts";
 import type { DetectionObserver } from "./connection/detection.ts";
 import type { InboundRefusal } from "./connection/inbound-refusal.ts";
 import type { TunnelAnswer } from "./connection/tunnel-socket.ts";
@@ -10,6 +11,7 @@ import type { Clock } from "./core/clock.ts";
 import type { DefectObserver } from "./core/defect.ts";
 import type { Random } from "./core/random.ts";
 import type { TimerWheel } from "./core/timer-wheel.ts";
+import type { FilterMetrics } from "./filter/filter-metrics.ts";
 import type { TlsIdentity } from "./identity/tls-identity.ts";
 import type { ListenerObserver } from "./listener/listener.ts";
 import type { OriginalDestination } from "./listener/original-destination.ts";
@@ -50,6 +52,8 @@ export interface Parts {
   readonly names: DnsNames;
   readonly clusterMetrics: (cluster: string) => ClusterMetrics;
   readonly outlierObserver: OutlierObserver;
+  readonly filterMetrics: (direction: "inbound" | "outbound") => FilterMetrics;
+  readonly sharedCounts?: (cluster: string) => SharedCounts | null;
   /** Logs and counts a connection that was accepted and then refused. */
   readonly refused: (direction: "inbound" | "outbound", refusal: InboundRefusal) => void;
   /** Counts an outcome of protocol detection. */

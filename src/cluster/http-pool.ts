@@ -15,6 +15,7 @@ import { type Http1Host, Http1Connections } from "./http1-connections.ts";
 import type { IdleLimit } from "./idle-limit.ts";
 import { type DialHost, PoolDials } from "./pool-dials.ts";
 import type { PoolOwner } from "./pool-owner.ts";
+import { PoolResults } from "./pool-results.ts";
 import type { LeasePool, RequestLease } from "./request-lease.ts";
 import type { SharedConnection } from "./shared-connection.ts";
 import { DEFAULT_SHARING, type SharedHost, SharedConnections } from "./shared-connections.ts";
@@ -45,6 +46,7 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
   readonly #shared: SharedConnections;
   readonly #waiting: WaitingRequests;
   readonly #dials: PoolDials;
+  readonly #results: PoolResults;
   /** Runs while requests wait for room on multiplexed connections rather than for a dial. */
   readonly #patience: EarliestTimer;
 
@@ -64,6 +66,7 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
     this.#shared = new SharedConnections(this, owner.parts.sharing ?? DEFAULT_SHARING);
     this.#patience = new EarliestTimer(owner.parts.timers, () => this.#roomOverdue());
     this.#dials = new PoolDials(this, owner);
+    this.#results = new PoolResults(endpoint, owner);
     this.#waiting = new WaitingRequests(owner.limits, owner.metrics);
   }
 
@@ -154,10 +157,7 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
   }
 
   reportStatus(lease: RequestLease, status: number): void {
-    this.metrics.responded(status);
-    const { latency } = this.endpoint;
-    if (latency !== null) latency.observe(this.nowMs() - lease.sentAtMs, this.nowMs());
-    this.#owner.report(this.endpoint, status);
+    this.#results.answered(lease, status);
   }
 
   nowMs(): number {
@@ -165,14 +165,7 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
   }
 
   reportReset(lease: RequestLease, error: ProxyError): void {
-    // An endpoint that goes away says which requests it will not look at: that is good manners, not a failure.
-    if (error.code === "refused_stream" && lease.shared?.state !== "serving") return;
-    const isTimeout = error.code === "response_timeout" || error.code === "per_try_timeout";
-    if (isTimeout || error.attributes.source === "upstream") this.#owner.reportFailure(this.endpoint, isTimeout);
-    // The keep-alive race: the peer was about to close what it took for idle.
-    if (error.code === "upstream_disconnect" && lease.isReused && !lease.hasResponse) {
-      this.idleLimit.peerClosed(lease.idleMs, this.clock.monotonicMs());
-    }
+    this.#results.reset(lease, error);
   }
 
   // === From connections ===
@@ -227,7 +220,7 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
     // Dialling again for those who wait could go on for ever with a peer that takes connections and no requests.
     if (!wasUsed && this.#waiting.size > 0) {
       const error = new ProxyError("connect_failure", "closed before it took a request");
-      this.#reportUseless(error);
+      this.#results.useless(error);
       this.dialFailed(error);
       return;
     }
@@ -333,7 +326,7 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
     if (this.#waiting.size === 0) return;
     if (this.#shared.isStalled) {
       const error = new ProxyError("connect_timeout", "connected, but no request was allowed to begin");
-      this.#reportUseless(error);
+      this.#results.useless(error);
       this.#waiting.fail(Number.POSITIVE_INFINITY, error);
       this.#shared.retireAll("stalled");
     } else if (this.#dials.count === 0 && this.#makeRoom()) {
@@ -384,12 +377,6 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
     this.#serveWaiting();
     this.#shared.settle(connection);
     this.#dialAsNeeded();
-  }
-
-  /** A connection that came about served nobody: the same as a failed dial to its endpoint. */
-  #reportUseless(error: ProxyError): void {
-    this.endpoint.connectFailures++;
-    this.#owner.reportFailure(this.endpoint, error.code === "connect_timeout");
   }
 
   // === The end ===

@@ -9,6 +9,7 @@ import type { DataThreadStart, FromDataThread, ToDataThread } from "../data-thre
 import type { IdentityMaterial } from "../identity/identity-material.ts";
 import type { LogLevel } from "../telemetry/log-record.ts";
 import type { SeriesBatch } from "../telemetry/series-batch.ts";
+import { SharedLimits } from "./shared-limits.ts";
 
 /** A data thread that does not answer within this time is left out of a page. */
 const ANSWER_MS = 1000;
@@ -45,6 +46,8 @@ const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 3 } as const;
 /** One data thread, as long as it lives. */
 class DataThread {
   readonly id: number;
+  /** Where it counts what is limited over all threads. */
+  readonly row: number;
   readonly worker: Worker;
   readonly startedAtMs: number;
   isListening = false;
@@ -54,8 +57,9 @@ class DataThread {
   /** What it was told last, which it obeys or is about to. */
   snapshot: Snapshot | null = null;
 
-  constructor(id: number, worker: Worker, startedAtMs: number, isDraining: boolean) {
+  constructor(id: number, row: number, worker: Worker, startedAtMs: number, isDraining: boolean) {
     this.id = id;
+    this.row = row;
     this.worker = worker;
     this.startedAtMs = startedAtMs;
     this.inFlight = isDraining ? Number.POSITIVE_INFINITY : 0;
@@ -71,12 +75,13 @@ class DataThread {
  * and replaced when one dies. What was said to all is kept, to be said to a replacement.
  */
 export class DataThreads {
-  readonly #start: Omit<DataThreadStart, "name">;
+  readonly #start: Omit<DataThreadStart, "name" | "row">;
   readonly #listener: DataThreadsListener;
   readonly #timers: TimerWheel;
   readonly #clock: Clock;
   readonly #threads = new Set<DataThread>();
   readonly #answers = new Map<number, (state: ThreadClusters | null) => void>();
+  #limits = new SharedLimits(1);
   #snapshot: Snapshot | null = null;
   #material: IdentityMaterial | null = null;
   #logLevel: LogLevel;
@@ -88,12 +93,17 @@ export class DataThreads {
   #isDraining = false;
   #isStopping = false;
 
-  constructor(start: Omit<DataThreadStart, "name">, listener: DataThreadsListener, timers: TimerWheel, clock: Clock) {
+  constructor(start: Omit<DataThreadStart, "name" | "row">, listener: DataThreadsListener, timers: TimerWheel, clock: Clock) {
     this.#start = start;
     this.#listener = listener;
     this.#timers = timers;
     this.#clock = clock;
     this.#logLevel = start.logLevel;
+  }
+
+  /** What all threads together have under way of the clusters that have a limit. */
+  get limits(): SharedLimits {
+    return this.#limits;
   }
 
   /** Threads that accept connections now. */
@@ -106,12 +116,16 @@ export class DataThreads {
    * listens, because only then "any free port" is a number they can share.
    */
   start(count: number): void {
+    this.#limits = new SharedLimits(count);
+    if (this.#snapshot !== null) this.#limits.apply(this.#snapshot.clusters);
     this.#toStart = count - 1;
     this.#startThread();
   }
 
   /** A thread that has a snapshot is told what changed, by the parts that are other objects: see `shareUnchanged`. */
   applySnapshot(snapshot: Snapshot): void {
+    const limits = this.#limits.apply(snapshot.clusters);
+    if (limits !== null) this.#broadcast({ type: "shared-limits", change: limits });
     const deltas = new Map<Snapshot, SnapshotDelta>();
     for (const thread of this.#threads) {
       const known = thread.snapshot;
@@ -170,10 +184,11 @@ export class DataThreads {
     const { listen } = this.#start;
     const ports = this.#ports;
     const name = `data-${id}`;
-    const start = { ...this.#start, name, logLevel: this.#logLevel };
+    const row = this.#freeRow();
+    const start = { ...this.#start, name, row, logLevel: this.#logLevel };
     const workerData: DataThreadStart = ports === null ? start
       : { ...start, listen: { ...listen, outboundPort: ports.outbound, inboundPort: ports.inbound, hbonePort: ports.hbone } };
-    const thread = new DataThread(id, new Worker(dataThreadFile(), { workerData, name, resourceLimits: RESOURCE_LIMITS }), this.#clock.monotonicMs(), this.#isDraining);
+    const thread = new DataThread(id, row, new Worker(dataThreadFile(), { workerData, name, resourceLimits: RESOURCE_LIMITS }), this.#clock.monotonicMs(), this.#isDraining);
     this.#threads.add(thread);
     thread.worker.on("message", (message: FromDataThread) => this.#onMessage(thread, message));
     thread.worker.on("error", (error) => {
@@ -182,7 +197,17 @@ export class DataThreads {
     thread.worker.on("exit", (code) => this.#onExit(thread, code));
     if (this.#material !== null) thread.send({ type: "identity", material: this.#material });
     if (this.#isDraining) thread.send({ type: "drain" });
-    if (this.#snapshot !== null) this.#sendWhole(thread, this.#snapshot);
+    if (this.#snapshot === null) return;
+    thread.send({ type: "shared-limits", change: this.#limits.all });
+    this.#sendWhole(thread, this.#snapshot);
+  }
+
+  /** One that no thread counts in; there are as many as threads at the same time. */
+  #freeRow(): number {
+    const taken = new Set([...this.#threads].map(({ row }) => row));
+    let row = 0;
+    while (taken.has(row)) row++;
+    return row;
   }
 
   #onMessage(thread: DataThread, message: FromDataThread): void {
@@ -225,6 +250,7 @@ export class DataThreads {
 
   #onExit(thread: DataThread, code: number): void {
     this.#threads.delete(thread);
+    this.#limits.clear(thread.row);
     if (this.#isStopping) return;
     const reason = thread.failure ?? `ended with code ${code}`;
     if (this.#ports === null) {

@@ -25,7 +25,7 @@ afterEach(() => worker.terminate());
 /** A data thread that listens, and what it says from then on. */
 async function start(): Promise<{ readonly reader: SeriesReader; readonly lines: string[]; readonly until: (condition: () => boolean) => Promise<void> }> {
   const start: DataThreadStart = {
-    name: "data-0", logLevel: "info", logFormat: "json",
+    name: "data-0", row: 0, logLevel: "info", logFormat: "json",
     listen: { address: "127.0.0.1", outboundPort: 0, inboundPort: 0, hbonePort: null, reusePort: false, maxConnections: 100 },
   };
   worker = new Worker(FILE, { workerData: start, execArgv: ["--import", CHAOS] });
