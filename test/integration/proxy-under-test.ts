@@ -16,6 +16,7 @@ import { exposition } from "../../src/telemetry/exposition.ts";
 import { Logger } from "../../src/telemetry/log.ts";
 import { SeriesReader } from "../../src/telemetry/series-reader.ts";
 import { SeriesWriter } from "../../src/telemetry/series-writer.ts";
+import type { AddressLookup } from "../../src/upstream/address-lookup.ts";
 
 /** One authority for all proxies of a test file, so that they trust each other. */
 export const testCa = DevelopmentCa.create("cluster.local", systemClock);
@@ -29,6 +30,8 @@ export interface ProxyUnderTestOptions {
   readonly clock?: Clock;
   readonly timers?: TimerWheel;
   readonly random?: Random;
+  /** How endpoints that are names are looked up; default: as the host does. */
+  readonly names?: { readonly lookup: AddressLookup; readonly minTtlMs: number };
 }
 
 /**
@@ -64,6 +67,7 @@ export class ProxyUnderTest {
       log: new Logger({ write: (line) => this.logLines.push(line) }, clock, timers, { level: "debug" }),
       accessLog: { write: (line) => this.accessLog.push(JSON.parse(line) as Record<string, unknown>) },
       series: new SeriesWriter((batch) => this.#reader.accept("data-0", batch)),
+      ...(options.names === undefined ? {} : { names: options.names }),
       listen: { address: "127.0.0.1", outboundPort: 0, inboundPort: 0, hbonePort: 0, reusePort: false, maxConnections: 1000 },
     }, this.compile(options.yaml));
   }
