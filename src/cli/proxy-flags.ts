@@ -19,6 +19,7 @@ export const PROXY_FLAGS: readonly Flag[] = [
   text("metrics-port", "OUTRIDER_METRICS_PORT", "15090", "PORT", "/stats/prometheus only"),
   text("dns-port", "OUTRIDER_DNS_PORT", "", "PORT", "local DNS resolver for captured queries, on loopback; the capture rules send them to 15053; empty is off"),
   text("hbone-port", "OUTRIDER_HBONE_PORT", "", "PORT", "HBONE tunnels of ambient peers, who dial 15008; empty is off"),
+  text("locality", "OUTRIDER_LOCALITY", "", "REGION/ZONE/SUBZONE", "where the workload runs; empty: as its Pod and Node in the configuration, or its labels, say"),
   text("drain", "OUTRIDER_DRAIN", "5", "SECONDS", "longest time to finish what is under way after SIGTERM"),
   text("log-level", "OUTRIDER_LOG_LEVEL", "info", "LEVEL", "debug, info, warn or error"),
   text("log-format", "OUTRIDER_LOG_FORMAT", "json", "FORMAT", "json or text"),

@@ -12,7 +12,7 @@ import { workloadFromEnvironment } from "./workload-environment.ts";
 const HELP = `Usage: outrider proxy [options]
 
 Runs the sidecar. The workload is described by POD_NAME, POD_NAMESPACE, SERVICE_ACCOUNT, INSTANCE_IP (its addresses,
-comma-separated), POD_LABELS (k=v,k=v) or POD_LABELS_FILE (default /etc/podinfo/labels), and TRUST_DOMAIN.
+comma-separated), POD_LABELS (k=v,k=v) or POD_LABELS_FILE (default /etc/podinfo/labels), NODE_NAME, and TRUST_DOMAIN.
 SIGTERM drains and exits 0, a second one exits at once; SIGHUP reloads.
 
 `;
@@ -62,7 +62,7 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
   if (logFormat !== "json" && logFormat !== "text") throw new UsageError(`--log-format: ${JSON.stringify(logFormat)} is neither json nor text`);
   return {
     version: VERSION,
-    workload: workloadFromEnvironment(environment, hostname()),
+    workload: workloadFromEnvironment({ ...environment, OUTRIDER_LOCALITY: flags.text("locality") }, hostname()),
     configPaths,
     certificateDirectory: flags.text("certs"),
     stateDirectory: state === "" ? null : state,

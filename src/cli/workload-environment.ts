@@ -6,7 +6,7 @@ const LABELS_FILE = "/etc/podinfo/labels";
 
 /**
  * Who we are, as the pod's environment says: POD_NAME, POD_NAMESPACE, SERVICE_ACCOUNT, INSTANCE_IP, POD_LABELS or the
- * downward-API file POD_LABELS_FILE, TRUST_DOMAIN. What is missing has the defaults of `outrider proxy --help`.
+ * downward-API file POD_LABELS_FILE, TRUST_DOMAIN, NODE_NAME, OUTRIDER_LOCALITY. What is missing has the defaults of `outrider proxy --help`.
  */
 export function workloadFromEnvironment(environment: NodeJS.ProcessEnv, hostName: string): WorkloadIdentity {
   const value = (name: string): string | undefined => (environment[name] === "" ? undefined : environment[name]);
@@ -18,6 +18,8 @@ export function workloadFromEnvironment(environment: NodeJS.ProcessEnv, hostName
     addresses: addresses ?? hostAddresses(),
     labels: readLabels(value("POD_LABELS"), value("POD_LABELS_FILE") ?? LABELS_FILE),
     trustDomain: value("TRUST_DOMAIN") ?? null,
+    locality: value("OUTRIDER_LOCALITY") ?? null,
+    nodeName: value("NODE_NAME") ?? null,
   };
 }
 

@@ -11,6 +11,8 @@ export const WORKLOAD_FLAGS: readonly Flag[] = [
   text("service-account", "SERVICE_ACCOUNT", "default", "ACCOUNT", "service account of the workload"),
   text("address", "INSTANCE_IP", "", "ADDR,ADDR", "addresses of the pod; by them its ports are found where no label selects it"),
   text("labels", "POD_LABELS", "", "K=V,K=V", "labels of the pod; without any, those of the file POD_LABELS_FILE"),
+  text("locality", "OUTRIDER_LOCALITY", "", "REGION/ZONE/SUBZONE", "where it runs; empty: as its Pod and Node say"),
+  text("node", "NODE_NAME", "", "NODE", "the node it runs on; empty: as its Pod says"),
   text("trust-domain", "TRUST_DOMAIN", "", "DOMAIN", "trust domain of its certificate; empty: that of the mesh configuration"),
 ];
 
@@ -23,6 +25,8 @@ export function workloadFromFlags(flags: FlagValues, environment: NodeJS.Process
     SERVICE_ACCOUNT: flags.text("service-account"),
     INSTANCE_IP: flags.text("address"),
     POD_LABELS: flags.text("labels"),
+    OUTRIDER_LOCALITY: flags.text("locality"),
+    NODE_NAME: flags.text("node"),
     TRUST_DOMAIN: flags.text("trust-domain"),
   }, "pod");
   return flags.text("address") === "" ? { ...workload, addresses: [] } : workload;

@@ -20,6 +20,7 @@ import { outboundClusters } from "./outbound-cluster.ts";
 import type { ClusterParts } from "./outbound-cluster.ts";
 import type { FileDigest } from "./originated-tls.ts";
 import { compileOutbound } from "./outbound.ts";
+import { ownPlace } from "./own-place.ts";
 import { PeerAuthentications } from "./peer-authentication.ts";
 import { PodIndex } from "./pod-index.ts";
 import { ProblemList } from "./problem-list.ts";
@@ -70,7 +71,7 @@ export function compile(input: CompileInput): CompileOutput {
   const mesh = meshSettings(resources, input.workload.trustDomain, problems);
   const identity = { ...input.workload, addresses: input.workload.addresses.map(canonicalAddress) };
   const workload = workloadSpec(identity, mesh);
-  const pods = new PodIndex(oldestFirst(resources, "Pod"));
+  const pods = new PodIndex(oldestFirst(resources, "Pod"), oldestFirst(resources, "Node"));
   const registry = addressedRegistry(input, serviceRegistry(resources, pods, problems), identity.addresses, problems);
   const scope = sidecarScope(mergeDelegates(resources, mesh, problems), registry, identity, mesh, problems);
   const policies = new PeerAuthentications(resources, input.rejectedPolicies ?? [], mesh.rootNamespace, problems);
@@ -91,7 +92,7 @@ export function compile(input: CompileInput): CompileOutput {
     workload,
     outbound,
     inbound: inbound.inbound,
-    clusters: allClusters(scope, { mesh, rules, policies, problems, dnsFamily: dnsFamily(identity.addresses), fileDigest: input.fileDigest ?? null }, inbound.clusters),
+    clusters: allClusters(scope, { mesh, rules, policies, problems, place: ownPlace(identity, pods, registry.services), dnsFamily: dnsFamily(identity.addresses), fileDigest: input.fileDigest ?? null }, inbound.clusters),
     pathNormalization: mesh.pathNormalization,
     trustDomains: mesh.trustDomains,
     accessLog: compileAccessLog(effectiveTelemetry(resources, identity, problems), mesh, problems),

@@ -14,6 +14,8 @@ type Reference = { readonly kind?: string | undefined; readonly name?: string | 
 interface Listed {
   readonly ip: string;
   readonly hostname?: string | undefined;
+  readonly nodeName?: string | undefined;
+  readonly zone?: string | undefined;
   readonly targetRef?: Reference | undefined;
 }
 
@@ -78,7 +80,7 @@ export class EndpointSliceIndex {
     if (endpoints.get(id)?.isHealthy === true) return;
     const pod = this.#podOf(entry.targetRef, namespace, address);
     const hostName = entry.hostname === undefined || entry.hostname === "" ? null : entry.hostname.toLowerCase();
-    endpoints.set(id, { ...endpointOfPod(address, port, isHealthy, namespace, pod), hostName });
+    endpoints.set(id, { ...endpointOfPod(address, port, isHealthy, namespace, pod, this.#pods, entry), hostName });
   }
 
   #podOf(reference: Reference | undefined, namespace: string, address: string): ResourceOf<"Pod"> | null {

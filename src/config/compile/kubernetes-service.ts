@@ -4,6 +4,7 @@ import type { ServicePort as PortSpec } from "../kinds/kubernetes.ts";
 import { EndpointSliceIndex } from "./endpoint-slice-index.ts";
 import { CLUSTER_DOMAIN } from "./host-name.ts";
 import { canonicalAddress } from "./ip-address.ts";
+import { labelsOfDistribution } from "./locality-setting.ts";
 import type { PodIndex } from "./pod-index.ts";
 import { protocolOfPort } from "./port-protocol.ts";
 import type { ProblemList } from "./problem-list.ts";
@@ -54,8 +55,9 @@ function compileService(resource: ResourceOf<"Service">, host: string, sources: 
     const protocol = protocolOfPort(port);
     if (protocol !== "UDP" && port.protocol === "TCP") ports.push(compilePort(resource, port, protocol, sources));
   }
-  if (spec.internalTrafficPolicy === "Local") {
-    problems.warning(resource, ["spec", "internalTrafficPolicy"], "Local is not obeyed: endpoints of every node are used");
+  const { trafficDistribution } = spec;
+  if (trafficDistribution !== undefined && labelsOfDistribution(trafficDistribution) === undefined) {
+    problems.warning(resource, ["spec", "trafficDistribution"], `${JSON.stringify(trafficDistribution)} is not known: endpoints are chosen as if it were not there`);
   }
   return {
     host,
@@ -68,6 +70,8 @@ function compileService(resource: ResourceOf<"Service">, host: string, sources: 
     isKubernetes: true,
     addresses: isHeadless ? [] : addresses.filter((address) => address !== "" && address !== "None").map(canonicalAddress),
     ports,
+    ...(trafficDistribution === undefined ? {} : { trafficDistribution }),
+    ...(spec.internalTrafficPolicy === "Local" ? { isNodeLocal: true } : {}),
     exportTo: exportToOf(metadata.annotations),
     subjectAltNames: [],
     selector: spec.selector !== undefined && Object.keys(spec.selector).length > 0 ? spec.selector : null,

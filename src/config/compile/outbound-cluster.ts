@@ -1,5 +1,6 @@
 import type { ClusterSpec, EndpointSpec } from "../snapshot.ts";
 import type { DnsFamily } from "../snapshot-cluster.ts";
+import { clusterMembers } from "./cluster-members.ts";
 import { outboundClusterName } from "./cluster-name.ts";
 import type { DestinationRule, DestinationRules, OwnedSubset } from "./destination-rule-index.ts";
 import { dnsOf } from "./dns-cluster.ts";
@@ -11,10 +12,11 @@ import { compileLoadBalancer } from "./load-balancer.ts";
 import { withMeshDefaults } from "./mesh-default-policy.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import type { FileDigest } from "./originated-tls.ts";
-import { compileOutlierDetection } from "./outlier-detection.ts";
+import type { PlacedEndpoint } from "./locality-plan.ts";
+import type { OwnPlace } from "./own-place.ts";
 import type { PeerAuthentications } from "./peer-authentication.ts";
 import type { ProblemList } from "./problem-list.ts";
-import type { Service, ServiceEndpoint, ServicePort } from "./service.ts";
+import type { Service, ServicePort } from "./service.ts";
 import { decideTls, takesMeshTls } from "./upstream-tls.ts";
 import type { TlsDecision } from "./upstream-tls.ts";
 import { compileHttp2KeepAlive, offersHop, outboundUpstreamProtocol } from "./upstream-protocol.ts";
@@ -25,6 +27,8 @@ export interface ClusterParts {
   readonly rules: DestinationRules;
   readonly policies: PeerAuthentications;
   readonly problems: ProblemList;
+  /** Where the workload itself runs. */
+  readonly place: OwnPlace;
   /** Of the addresses that names are resolved to. */
   readonly dnsFamily: DnsFamily;
   /** Null where the files that TLS needs are not at hand. */
@@ -48,12 +52,15 @@ function compileCluster(
   parts: ClusterParts,
 ): ClusterSpec {
   const subset = owned?.subset.name ?? "";
-  const members = owned === null ? port.endpoints : port.endpoints.filter((endpoint) => selects(owned.subset.labels, endpoint.labels));
+  const labelled = owned === null ? port.endpoints : port.endpoints.filter((endpoint) => selects(owned.subset.labels, endpoint.labels));
   const decision = decideTls(service, port, subset, policy, parts.mesh, parts.fileDigest, parts.problems);
   const isPassthrough = service.resolution === "none" || policy.loadBalancer?.value.simple === "PASSTHROUGH";
   // An original-destination cluster dials whatever address the application chose: it could not be kept from dialling.
   const kind = isPassthrough && decision.kind !== "refused" ? "original-destination" : "endpoints";
-  const endpoints = decision.kind === "refused" ? [] : members.map((endpoint) => compileEndpoint(endpoint, decision, parts.policies));
+  // Of an address that the application chose no other can take the place.
+  const members = kind === "endpoints" ? clusterMembers(service, labelled, policy, rule, parts) : null;
+  const placed = members?.endpoints ?? labelled.map((endpoint) => ({ endpoint, priority: 0 }));
+  const endpoints = decision.kind === "refused" ? [] : placed.map((member) => compileEndpoint(member, decision, parts.policies));
   const tls = tlsOf(decision, kind, endpoints);
   const pool = policy.connectionPool?.value;
   const dns = kind === "endpoints" ? dnsOf(service, endpoints, parts.dnsFamily, parts.mesh) : null;
@@ -64,7 +71,8 @@ function compileCluster(
     endpoints,
     ...compileLoadBalancer(policy.loadBalancer, rule, parts.problems),
     limits: compileLimits(pool, parts.mesh.connectTimeoutMs),
-    outlierDetection: policy.outlierDetection === null ? null : compileOutlierDetection(policy.outlierDetection.value),
+    outlierDetection: members?.outlierDetection ?? null,
+    ...(members === null || members.localities === null ? {} : { locality: members.localities }),
     tls,
     ...(decision.kind === "originate" ? { originatedTls: decision.tls } : {}),
     ...(dns === null ? {} : { dns }),
@@ -75,13 +83,15 @@ function compileCluster(
   };
 }
 
-function compileEndpoint(endpoint: ServiceEndpoint, decision: TlsDecision, policies: PeerAuthentications): EndpointSpec {
+function compileEndpoint({ endpoint, priority }: PlacedEndpoint, decision: TlsDecision, policies: PeerAuthentications): EndpointSpec {
   return {
     address: endpoint.address,
     port: endpoint.port,
     weight: endpoint.weight,
     isHealthy: endpoint.isHealthy,
     isMeshTls: decision.kind === "mesh" || (decision.kind === "auto" && takesMeshTls(endpoint, policies)),
+    ...(endpoint.locality === "" ? {} : { locality: endpoint.locality }),
+    ...(priority === 0 ? {} : { priority }),
     labels: endpoint.workload,
   };
 }

@@ -1,15 +1,25 @@
 import type { ResourceOf } from "../kinds/kind-specs.ts";
 import { canonicalAddress } from "./ip-address.ts";
+import { formatLocality, hasIstioLocality, localityOfLabels, parseLocality, topologyOf } from "./locality.ts";
 
 type Pod = ResourceOf<"Pod">;
 
-/** Pods by name and by address. */
+/** Pods by name and by address, and the nodes they run on. */
 export class PodIndex {
   readonly all: readonly Pod[];
   readonly #byName = new Map<string, Pod>();
   readonly #byAddress = new Map<string, Pod>();
 
-  constructor(pods: readonly Pod[]) {
+  readonly #nodeLocalities = new Map<string, string>();
+  readonly #regions = new Map<string, string>();
+
+  constructor(pods: readonly Pod[], nodes: readonly ResourceOf<"Node">[] = []) {
+    for (const { metadata } of nodes) {
+      const locality = topologyOf(metadata.labels);
+      this.#nodeLocalities.set(metadata.name, locality);
+      const { region, zone } = parseLocality(locality);
+      if (region !== "" && zone !== "") this.#regions.set(zone, region);
+    }
     this.all = pods;
     for (const pod of pods) {
       this.#byName.set(`${pod.metadata.namespace}/${pod.metadata.name}`, pod);
@@ -25,6 +35,17 @@ export class PodIndex {
 
   at(address: string): Pod | null {
     return this.#byAddress.get(address) ?? null;
+  }
+
+  /**
+   * Where something with these labels on this node runs, `region/zone/subzone` or empty: the label `istio-locality`, else the
+   * node, else the labels of the topology, which newer versions of Kubernetes copy to pods, else the zone alone.
+   */
+  localityOf(labels: Readonly<Record<string, string>>, nodeName: string | null, zone = ""): string {
+    if (hasIstioLocality(labels)) return localityOfLabels(labels);
+    const ofNode = nodeName === null ? "" : (this.#nodeLocalities.get(nodeName) ?? "");
+    const known = ofNode || topologyOf(labels);
+    return known || formatLocality({ region: this.#regions.get(zone) ?? "", zone, subzone: "" });
   }
 }
 

@@ -112,7 +112,7 @@ function selectedEndpoints(
     if (pod.metadata.namespace !== namespace || !selects(selector, pod.metadata.labels)) continue;
     const [address] = podAddresses(pod);
     const isHealthy = pod.spec.status.phase === undefined || pod.spec.status.phase === "Running";
-    if (address !== undefined) found.push(endpointOfPod(address, port.targetPort ?? port.number, isHealthy, namespace, pod));
+    if (address !== undefined) found.push(endpointOfPod(address, port.targetPort ?? port.number, isHealthy, namespace, pod, pods));
   }
   return found;
 }

@@ -10,7 +10,7 @@ export interface ServiceEndpoint {
   readonly port: number;
   readonly weight: number;
   readonly isHealthy: boolean;
-  /** What subsets and policies select by. */
+  /** What subsets and policies select by, those of its place among them. */
   readonly labels: Readonly<Record<string, string>>;
   readonly namespace: string;
   /** Null where nothing says it. */
@@ -19,6 +19,10 @@ export interface ServiceEndpoint {
   readonly takesMeshTls: boolean;
   /** Its name below that of its headless service (a StatefulSet's `mysql-0`); null for most. */
   readonly hostName: string | null;
+  /** `region/zone/subzone`; empty where it is not known. */
+  readonly locality: string;
+  /** The node it runs on; null where nothing says it. */
+  readonly nodeName: string | null;
   readonly workload: WorkloadLabels;
 }
 
@@ -54,6 +58,10 @@ export interface Service {
   /** Virtual IPs, single addresses. */
   readonly addresses: readonly string[];
   readonly ports: readonly ServicePort[];
+  /** `trafficDistribution` as the Service has it; absent: nothing is said. */
+  readonly trafficDistribution?: string;
+  /** Its endpoints are reached from their own node only (`internalTrafficPolicy: Local`). */
+  readonly isNodeLocal?: boolean;
   readonly exportTo: readonly string[];
   /** Identities it may have besides those of its endpoints. */
   readonly subjectAltNames: readonly string[];

@@ -3,6 +3,7 @@ import type { WorkloadEntrySpec } from "../kinds/workload-entry.ts";
 import { TLS_MODE_LABEL } from "./endpoint-of-pod.ts";
 import { selects } from "./export-to.ts";
 import { canonicalAddress } from "./ip-address.ts";
+import { formatLocality, localityOfLabels, parseLocality, withTopology } from "./locality.ts";
 import { oldestFirst } from "./resource-order.ts";
 import type { ServiceEndpoint } from "./service.ts";
 import { workloadLabels } from "./workload-labels.ts";
@@ -56,18 +57,21 @@ export function endpointOfWorkload(entry: WorkloadEntrySpec, port: WorkloadPort,
   const number = ownPort(entry, port.name) ?? (typeof port.targetPort === "string" ? ownPort(entry, port.targetPort) : port.targetPort ?? port.number);
   if (number === undefined) return null;
   const mode = entry.labels[TLS_MODE_LABEL];
+  const locality = entry.locality === undefined || entry.locality === "" ? localityOfLabels(entry.labels) : formatLocality(parseLocality(entry.locality));
   const serviceAccount = entry.serviceAccount === undefined || entry.serviceAccount === "" ? null : entry.serviceAccount;
   return {
     address: canonicalAddress(entry.address.toLowerCase()),
     port: number,
     weight: entry.weight === undefined || entry.weight === 0 ? 1 : entry.weight,
     isHealthy: true,
-    labels: entry.labels,
+    labels: withTopology(entry.labels, locality, null, entry.network ?? null),
     namespace,
     serviceAccount,
     // Istio's rule for workloads outside Kubernetes: without the label, whoever has an identity takes mTLS.
     takesMeshTls: mode === undefined ? serviceAccount !== null : mode === "istio",
     hostName: null,
+    locality,
+    nodeName: null,
     workload: workloadLabels({ labels: entry.labels, namespace, podName: null, workloadName: name }),
   };
 }

@@ -119,13 +119,9 @@ export type ClientTls = v.InferOutput<typeof clientTls>;
 
 /** What the four blocks of a policy accept and Outrider does not obey yet, below the policy's own path. */
 const POLICY_UNSUPPORTED: readonly UnsupportedField[] = [
-  { path: "loadBalancer.localityLbSetting", consequence: "endpoints are chosen without regard to their locality" },
   { path: "loadBalancer.zoneAwareLbSetting", consequence: "endpoints are chosen without regard to their zone" },
   ...connectionPoolUnsupported("connectionPool"),
-  { path: "outlierDetection.splitExternalLocalOriginErrors", when: (value) => value === true, consequence: "failures to connect count as 5xx errors" },
-  { path: "outlierDetection.consecutiveLocalOriginFailures", consequence: "failures to connect count as 5xx errors" },
   { path: "outlierDetection.consecutiveErrors", consequence: "use consecutive5xxErrors or consecutiveGatewayErrors" },
-  { path: "outlierDetection.outlierDetectionHttpErrorCodes", consequence: "every status from 500 on counts as an error" },
   { path: "tls.credentialName", consequence: "SECURITY: secrets are not read; connections are refused, never sent in plain text. Mount the files and name them" },
 ];
 

@@ -3,7 +3,7 @@ import type { AuthorizationPolicySpec } from "./authorization-policy.ts";
 import type { DestinationRuleSpec } from "./destination-rule.ts";
 import type { EnvoyFilterSpec } from "./envoy-filter.ts";
 import type { GatewaySpec } from "./gateway.ts";
-import type { EndpointSliceSpec, EndpointsSpec, PodSpec, ServiceSpec } from "./kubernetes.ts";
+import type { EndpointSliceSpec, EndpointsSpec, NodeSpec, PodSpec, ServiceSpec } from "./kubernetes.ts";
 import type { MeshConfigSpec } from "./mesh-config.ts";
 import type { PeerAuthenticationSpec } from "./peer-authentication.ts";
 import type { ProxyConfigSpec } from "./proxy-config.ts";
@@ -31,6 +31,7 @@ export interface KindSpecs {
   readonly Service: ServiceSpec;
   readonly EndpointSlice: EndpointSliceSpec;
   readonly Endpoints: EndpointsSpec;
+  readonly Node: NodeSpec;
   readonly Pod: PodSpec;
   readonly MeshConfig: MeshConfigSpec;
 }

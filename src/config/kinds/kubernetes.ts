@@ -68,6 +68,10 @@ export const endpoints = lenientObject({
 });
 export type EndpointsSpec = v.InferOutput<typeof endpoints>;
 
+/** Its labels are all that counts. */
+export const node = lenientObject({});
+export type NodeSpec = v.InferOutput<typeof node>;
+
 export const pod = lenientObject({
   spec: v.optional(lenientObject({
     serviceAccountName: v.optional(text, "default"),

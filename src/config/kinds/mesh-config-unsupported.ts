@@ -20,7 +20,6 @@ export const MESH_CONFIG_UNSUPPORTED: readonly UnsupportedField[] = [
   ...connectionPoolUnsupported("defaultTrafficPolicy.connectionPool"),
   { path: "extensionProviders", consequence: "providers of external authorization, tracing and access logs are not used" },
   { path: "defaultProviders", consequence: "providers of tracing, metrics and access logs are not used" },
-  { path: "localityLbSetting", consequence: "endpoints are chosen without regard to their locality" },
   { path: "zoneAwareLbSetting", consequence: "endpoints are chosen without regard to their zone" },
   { path: "proxyListenPort", consequence: "use --outbound-port" },
   { path: "proxyInboundListenPort", consequence: "use --inbound-port" },

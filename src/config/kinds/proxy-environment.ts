@@ -5,8 +5,8 @@ import { didYouMean } from "./suggestion.ts";
 /** The environment variables of `outrider proxy` that a ProxyConfig may set: not those that say where it is read from, or who commands the proxy. */
 export const PROXY_ENVIRONMENT: readonly string[] = [
   "OUTRIDER_CERTS", "OUTRIDER_CONCURRENCY", "OUTRIDER_BIND", "OUTRIDER_OUTBOUND_PORT", "OUTRIDER_INBOUND_PORT", "OUTRIDER_ADMIN_PORT",
-  "OUTRIDER_STATUS_PORT", "OUTRIDER_READY_PORT", "OUTRIDER_METRICS_PORT", "OUTRIDER_DNS_PORT", "OUTRIDER_HBONE_PORT", "OUTRIDER_DRAIN",
-  "OUTRIDER_LOG_LEVEL", "OUTRIDER_LOG_FORMAT",
+  "OUTRIDER_STATUS_PORT", "OUTRIDER_READY_PORT", "OUTRIDER_METRICS_PORT", "OUTRIDER_DNS_PORT", "OUTRIDER_HBONE_PORT", "OUTRIDER_LOCALITY",
+  "OUTRIDER_DRAIN", "OUTRIDER_LOG_LEVEL", "OUTRIDER_LOG_FORMAT",
 ];
 
 /** More data threads than this are not started. */

@@ -7,7 +7,7 @@ import { checkEnvoyFilter } from "./envoy-filter-check.ts";
 import { gateway } from "./gateway.ts";
 import type { KindDefinition } from "./kind-definition.ts";
 import type { Kind } from "./kind-specs.ts";
-import { endpointSlice, endpoints, pod, service } from "./kubernetes.ts";
+import { endpointSlice, endpoints, node, pod, service } from "./kubernetes.ts";
 import { meshConfig } from "./mesh-config.ts";
 import { checkMeshConfig } from "./mesh-config-check.ts";
 import { MESH_CONFIG_UNSUPPORTED } from "./mesh-config-unsupported.ts";
@@ -63,6 +63,7 @@ const DEFINITIONS: { readonly [K in Kind]: KindDefinition<K> } = {
   Service: kubernetes({ kind: "Service", apiVersions: ["v1"], body: "spec", schema: service }),
   EndpointSlice: kubernetes({ kind: "EndpointSlice", apiVersions: versions("discovery.k8s.io", "v1", "v1beta1"), body: "object", schema: endpointSlice }),
   Endpoints: kubernetes({ kind: "Endpoints", apiVersions: ["v1"], body: "object", schema: endpoints }),
+  Node: kubernetes({ kind: "Node", apiVersions: ["v1"], body: "object", schema: node }),
   Pod: kubernetes({ kind: "Pod", apiVersions: ["v1"], body: "object", schema: pod }),
   MeshConfig: { ...istio({ kind: "MeshConfig", apiVersions: ["mesh.istio.io/v1alpha1"], schema: meshConfig, check: checkMeshConfig, unsupported: MESH_CONFIG_UNSUPPORTED }), body: "object" },
 };

@@ -23,7 +23,6 @@ export type WorkloadEntrySpec = v.InferOutput<typeof workloadEntry>;
 /** Accepted, and not obeyed yet. */
 export const WORKLOAD_ENTRY_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "network", consequence: "the address is dialled directly, whatever network it is in" },
-  { path: "locality", consequence: "endpoints are chosen without regard to their locality" },
   {
     path: "address", when: (value) => typeof value === "string" && value.startsWith("unix://"),
     consequence: "unix sockets are not dialled; this endpoint is not used",

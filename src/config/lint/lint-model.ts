@@ -35,7 +35,7 @@ export class LintModel {
 
   constructor(resources: readonly AnyResource[]) {
     const unsaid = new ProblemList();
-    const registry = serviceRegistry(resources, new PodIndex(oldestFirst(resources, "Pod")), unsaid);
+    const registry = serviceRegistry(resources, new PodIndex(oldestFirst(resources, "Pod"), oldestFirst(resources, "Node")), unsaid);
     this.#resources = resources;
     this.mesh = meshSettings(resources, null, unsaid);
     this.services = new HostIndex(registry.services.map((service) => [service.host, service] as const));

@@ -75,9 +75,10 @@ describe("nodeProblem", () => {
 
 describe("workloadFromEnvironment", () => {
   it("takes the pod's own words", () => {
-    const environment = { POD_NAME: "a-1", POD_NAMESPACE: "shop", SERVICE_ACCOUNT: "cart", INSTANCE_IP: "10.0.0.1, fd00::1", POD_LABELS: "app=a,version=v1,empty=", TRUST_DOMAIN: "td" };
+    const environment = { POD_NAME: "a-1", POD_NAMESPACE: "shop", SERVICE_ACCOUNT: "cart", INSTANCE_IP: "10.0.0.1, fd00::1", POD_LABELS: "app=a,version=v1,empty=", TRUST_DOMAIN: "td", OUTRIDER_LOCALITY: "eu/a", NODE_NAME: "n1" };
     expect(workloadFromEnvironment(environment, "host")).toEqual({
       podName: "a-1", namespace: "shop", serviceAccount: "cart", addresses: ["10.0.0.1", "fd00::1"], labels: { app: "a", version: "v1", empty: "" }, trustDomain: "td",
+      locality: "eu/a", nodeName: "n1",
     });
   });
 

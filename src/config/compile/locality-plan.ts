@@ -1,0 +1,92 @@
+import type { LocalitySpec } from "../snapshot-cluster.ts";
+import { type Locality, NETWORK_LABEL, distance, matchesLocality, parseLocality } from "./locality.ts";
+import type { LocalitySetting } from "./locality-setting.ts";
+import type { OwnPlace } from "./own-place.ts";
+import type { ServiceEndpoint } from "./service.ts";
+
+/** An endpoint and when it is used. */
+export interface PlacedEndpoint {
+  readonly endpoint: ServiceEndpoint;
+  /** 0 is the first choice. */
+  readonly priority: number;
+}
+
+/** The endpoints of a cluster by their places. */
+export interface LocalityPlan {
+  /** Without those that get nothing. */
+  readonly endpoints: readonly PlacedEndpoint[];
+  /** Null: every endpoint of a priority is as good as any other. */
+  readonly localities: LocalitySpec | null;
+}
+
+/** Istio's `failover` knows five degrees, 0 to 4. */
+const DEGREES = 5;
+
+/**
+ * Who is used first, and how much (`spec/04` 4.6, Istio's `ApplyLocalityLoadBalancer`): `distribute` gives localities their
+ * shares; else, where it is on, `failoverPriority` and `failover` give priorities.
+ *
+ * @param failsOver unhealthy endpoints will be found: there is outlier detection, or the service itself asks.
+ */
+export function localityPlan(endpoints: readonly ServiceEndpoint[], setting: LocalitySetting | null, failsOver: boolean, own: OwnPlace): LocalityPlan {
+  if (setting !== null && setting.distribute.length > 0) return distributed(endpoints, setting.distribute, parseLocality(own.locality));
+  if (setting === null || !failsOver) return { endpoints: endpoints.map((endpoint) => ({ endpoint, priority: 0 })), localities: null };
+  const degrees = endpoints.map((endpoint) => degreeOf(endpoint, setting, own));
+  const inUse = [...new Set(degrees)].toSorted((a, b) => a - b);
+  return { endpoints: endpoints.map((endpoint, index) => ({ endpoint, priority: inUse.indexOf(degrees[index] as number) })), localities: null };
+}
+
+/** Shares of the first entry that speaks of our place; what it does not name gets nothing. */
+function distributed(endpoints: readonly ServiceEndpoint[], distribute: LocalitySetting["distribute"], own: Locality): LocalityPlan {
+  const to = distribute.find(({ from = "" }) => matchesLocality(own, from))?.to;
+  if (to === undefined) return { endpoints: endpoints.map((endpoint) => ({ endpoint, priority: 0 })), localities: null };
+  const byLocality = Map.groupBy(endpoints, ({ locality }) => locality);
+  const weights = new Map<string, number>();
+  for (const [pattern, weight] of Object.entries(to)) {
+    const here = [...byLocality].filter(([locality]) => !weights.has(locality) && matchesLocality(parseLocality(locality), pattern));
+    const total = here.reduce((sum, [, members]) => sum + weightOf(members), 0);
+    for (const [locality, members] of here) weights.set(locality, Math.ceil((weightOf(members) * weight) / total));
+  }
+  return {
+    endpoints: endpoints.filter(({ locality }) => weights.has(locality)).map((endpoint) => ({ endpoint, priority: 0 })),
+    localities: { weights: [...weights].map(([locality, weight]) => ({ locality, weight })) },
+  };
+}
+
+function weightOf(endpoints: readonly ServiceEndpoint[]): number {
+  return endpoints.reduce((sum, { weight }) => sum + weight, 0);
+}
+
+/** The lower, the sooner; there may be gaps. */
+function degreeOf(endpoint: ServiceEndpoint, { failover, failoverPriority }: LocalitySetting, own: OwnPlace): number {
+  const byLabels = labelDegree(endpoint.labels, failoverPriority, own.labels);
+  const byPlace = failoverPriority.length > 0 && failover.length === 0 ? 0 : placeDegree(endpoint, failover, own.locality);
+  return byLabels * DEGREES + byPlace;
+}
+
+/** How far away it is. Of other regions the one that `failover` names for ours comes first. A workload that does not know its place prefers none. */
+function placeDegree(endpoint: ServiceEndpoint, failover: LocalitySetting["failover"], ownLocality: string): number {
+  if (ownLocality === "") return 0;
+  const own = parseLocality(ownLocality);
+  const other = parseLocality(endpoint.locality);
+  const away = distance(own, other);
+  const named = away < 3 ? undefined : failover.find(({ from }) => from === own.region);
+  return named !== undefined && named.to !== other.region ? 4 : away;
+}
+
+/**
+ * How many of the labels, in their order, are not equal any more. `key=value` compares with that value in place of our own. A first
+ * label that is the network does not end the comparison: what is in another network comes after everything else.
+ */
+function labelDegree(labels: ServiceEndpoint["labels"], keys: readonly string[], own: OwnPlace["labels"]): number {
+  let otherNetwork = 0;
+  for (const [index, key] of keys.entries()) {
+    const at = key.indexOf("=");
+    const name = at < 0 ? key : key.slice(0, at);
+    const wanted = at < 0 ? (own[name] ?? "") : key.slice(at + 1);
+    if (wanted === (labels[name] ?? "")) continue;
+    if (index > 0 || name !== NETWORK_LABEL) return otherNetwork + keys.length - index;
+    otherNetwork = keys.length;
+  }
+  return otherNetwork;
+}

@@ -1,0 +1,40 @@
+import type { LocalityLbSetting } from "../kinds/destination-rule.ts";
+import type { EffectivePolicy } from "./effective-policy.ts";
+import { NETWORK_LABEL, NODE_LABEL, REGION_LABEL, SUBZONE_LABEL, ZONE_LABEL } from "./locality.ts";
+import type { MeshSettings } from "./mesh-settings.ts";
+import type { Service } from "./service.ts";
+
+/** How endpoints are preferred by their place. */
+export interface LocalitySetting {
+  readonly distribute: LocalityLbSetting["distribute"];
+  readonly failover: LocalityLbSetting["failover"];
+  readonly failoverPriority: readonly string[];
+  /** It is the service's own wish (`trafficDistribution`): in force without outlier detection too, and nothing panics. */
+  readonly isOfService: boolean;
+}
+
+const ANNOTATION = "networking.istio.io/traffic-distribution";
+const SAME_ZONE = [NETWORK_LABEL, REGION_LABEL, ZONE_LABEL];
+const SAME_NODE = [...SAME_ZONE, SUBZONE_LABEL, NODE_LABEL];
+const NOTHING = { distribute: [], failover: [], failoverPriority: [] };
+
+/** The labels that endpoints are preferred by, for what `trafficDistribution` may say; undefined for anything else. */
+export function labelsOfDistribution(value: string): readonly string[] | undefined {
+  if (value === "PreferClose" || value === "PreferSameZone") return SAME_ZONE;
+  return value === "PreferSameNode" ? SAME_NODE : undefined;
+}
+
+/**
+ * The setting in force, null for none (`spec/04` 4.6): that of the DestinationRule, else the service's `trafficDistribution`, else
+ * the mesh's, which is on by default. Each replaces the next as a whole. Zone awareness is not obeyed, nor is then anything below.
+ */
+export function localitySetting(service: Service, policy: EffectivePolicy, mesh: MeshSettings): LocalitySetting | null {
+  const balancer = policy.loadBalancer?.value;
+  if (balancer?.zoneAwareLbSetting !== undefined && balancer.zoneAwareLbSetting.enabled !== false) return null;
+  const own = balancer?.localityLbSetting;
+  if (own !== undefined) return own.enabled === false ? null : { ...own, isOfService: false };
+  const labels = labelsOfDistribution(service.resource.metadata.annotations[ANNOTATION] ?? service.trafficDistribution ?? "");
+  if (labels !== undefined) return { ...NOTHING, failoverPriority: labels, isOfService: true };
+  const ofMesh = mesh.meshConfig?.spec.localityLbSetting;
+  return ofMesh?.enabled === false ? null : { ...(ofMesh ?? NOTHING), isOfService: false };
+}
