@@ -32,6 +32,12 @@ export interface TcpConnectionParts {
  */
 type Phase = "dialling" | "joined" | "over";
 
+/** Why we cut a connection that both sides would have kept, as Envoy says it. */
+const TIME_LIMITS = {
+  idle: { flag: "SI", details: "tcp_session_idle_timeout" },
+  duration: { flag: "DT", details: "max_connection_duration_reached" },
+} as const;
+
 /** One opaque connection: dials an endpoint, joins the two sockets, and tells the observers of its life. */
 export class TcpConnection implements TcpReceiver {
   readonly #socket: Socket;
@@ -45,9 +51,10 @@ export class TcpConnection implements TcpReceiver {
   #splice: Splice | null = null;
   #checks: Timer | null = null;
   #idleTimeoutMs = 0;
+  #maxDurationMs = 0;
   #movedBytes = 0;
   #movedAtMs: number;
-  #hasTimedOut = false;
+  #endedBy: keyof typeof TIME_LIMITS | null = null;
 
   constructor(socket: Socket, firstBytes: Buffer | null, info: TcpInfo, parts: TcpConnectionParts, onOver: (connection: TcpConnection) => void) {
     this.#socket = socket;
@@ -68,6 +75,7 @@ export class TcpConnection implements TcpReceiver {
       return;
     }
     this.#idleTimeoutMs = cluster.spec.limits.tcpIdleTimeoutMs;
+    this.#maxDurationMs = cluster.spec.limits.maxConnectionDurationMs ?? 0;
     this.#socket.on("close", this.#onAbandoned);
     const dialing = early?.handOver(this) === true ? early : connectOpaque(cluster, this.#info.connection, this);
     // The answer may have come within the call.
@@ -106,7 +114,9 @@ export class TcpConnection implements TcpReceiver {
     this.#socket.off("close", this.#onAbandoned);
     // Nothing was said to the downstream yet, so a reset tells it more than an empty close would.
     resetConnection(this.#socket);
-    this.#end(error.attributes.flag);
+    const { flag } = error.attributes;
+    // Every endpoint that may be tried was: Envoy says so beside the reason.
+    this.#end(flag === "UF" ? "UF,URX" : flag);
   }
 
   // === Bytes ===
@@ -128,9 +138,10 @@ export class TcpConnection implements TcpReceiver {
   }
 
   #onSpliceClosed(cutBy: SpliceSide | null): void {
-    if (this.#hasTimedOut) {
-      this.#info.details = "tcp_session_idle_timeout";
-      this.#end("SI");
+    if (this.#endedBy !== null) {
+      const { flag, details } = TIME_LIMITS[this.#endedBy];
+      this.#info.details = details;
+      this.#end(flag);
       return;
     }
     if (cutBy !== null) this.#info.details = CUT_DETAILS[cutBy];
@@ -138,25 +149,34 @@ export class TcpConnection implements TcpReceiver {
   }
 
   #scheduleCheck(): void {
-    const delayMs = this.#idleTimeoutMs === 0 ? PROGRESS_MS : Math.min(PROGRESS_MS, this.#idleTimeoutMs);
+    let delayMs = this.#idleTimeoutMs === 0 ? PROGRESS_MS : Math.min(PROGRESS_MS, this.#idleTimeoutMs);
+    if (this.#maxDurationMs > 0) delayMs = Math.max(0, Math.min(delayMs, this.#info.startedAtMs + this.#maxDurationMs - this.#parts.clock.monotonicMs()));
     this.#checks = this.#parts.timers.schedule(delayMs, this.#onCheck);
   }
 
   /** One timer for the life of the connection: what moved is found by comparing, so that no byte touches a timer. */
   readonly #onCheck = (): void => {
-    const { bytesReceived, bytesSent } = this.#info;
+    const { bytesReceived, bytesSent, startedAtMs } = this.#info;
     const now = this.#parts.clock.monotonicMs();
+    if (this.#maxDurationMs > 0 && now - startedAtMs >= this.#maxDurationMs) {
+      this.#cut("duration");
+      return;
+    }
     if (bytesReceived + bytesSent !== this.#movedBytes) {
       this.#movedBytes = bytesReceived + bytesSent;
       this.#movedAtMs = now;
       this.#tell((observer) => observer.progressed(this.#info));
     } else if (this.#idleTimeoutMs > 0 && now - this.#movedAtMs >= this.#idleTimeoutMs) {
-      this.#hasTimedOut = true;
-      this.#splice?.destroy();
+      this.#cut("idle");
       return;
     }
     this.#scheduleCheck();
   };
+
+  #cut(limit: keyof typeof TIME_LIMITS): void {
+    this.#endedBy = limit;
+    this.#splice?.destroy();
+  }
 
   // === The end ===
 

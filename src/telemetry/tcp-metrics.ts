@@ -23,7 +23,13 @@ interface Counted {
 
 const MAX_COMBINATIONS = 8192;
 
-/** Istio's TCP metrics (spec/06 6.1), and Envoy's count of idle time-outs. `sent` is what went to the downstream. */
+/** Envoy's counters of connections that a time limit ended, by what the connection says of its end. */
+const TIME_LIMITS: ReadonlyMap<string, string> = new Map([
+  ["tcp_session_idle_timeout", "envoy_tcp_idle_timeout"],
+  ["max_connection_duration_reached", "envoy_tcp_max_downstream_connection_duration"],
+]);
+
+/** Istio's TCP metrics (spec/06 6.1), and Envoy's counts of connections that a time limit ended. `sent` is what went to the downstream. */
 export class TcpMetrics implements TcpObserver {
   readonly #writer: SeriesWriter;
   readonly #opened: Family;
@@ -64,7 +70,8 @@ export class TcpMetrics implements TcpObserver {
     const series = this.#series(info);
     this.#count(info, series);
     series.closed.add(1);
-    if (info.details === "tcp_session_idle_timeout") this.#writer.counter("envoy_tcp_idle_timeout", { tcp_prefix: info.clusterName ?? "" }).add(1);
+    const limit = TIME_LIMITS.get(info.details);
+    if (limit !== undefined) this.#writer.counter(limit, { tcp_prefix: info.clusterName ?? "" }).add(1);
   }
 
   #count(info: TcpInfo, series: TcpSeries): void {

@@ -133,7 +133,7 @@ describe("HBONE inbound", () => {
     const proxy = await proxyFor(port, "tcp");
     expect((await clientOf(proxy).open(`127.0.0.1:${port}`)).status).toBe(503);
     await eventually(() => proxy.activeCount() === 0, "nothing is left");
-    expect(proxy.accessLog.at(-1)).toMatchObject({ response_flags: "UF" });
+    expect(proxy.accessLog.at(-1)).toMatchObject({ response_flags: "UF,URX" });
     expect(await proxy.metrics()).toContain('outrider_hbone_tunnels_total{outcome="unreachable"} 1');
   });
 

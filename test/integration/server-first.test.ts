@@ -238,7 +238,7 @@ describe("outbound, to a server without a sidecar", () => {
     expect(client.isClosed).toBe(false);
     time.pass(10_100);
     await eventually(() => client.isClosed, "it was reset");
-    expect(proxy.accessLog.at(-1)).toMatchObject({ response_flags: "UF" });
+    expect(proxy.accessLog.at(-1)).toMatchObject({ response_flags: "UF,URX" });
   });
 
   it("which speaks first: it is heard at once, on the one connection it gets", async () => {

@@ -95,7 +95,7 @@ describe("TCP routing", () => {
     const refusing = { port: await freePort() };
     await proxy.apply(database([refusing.port]));
     expect(await talk()).toBe("");
-    await eventually(() => proxy.accessLog.at(-1)?.["response_flags"] === "UF", "the failure was logged");
+    await eventually(() => proxy.accessLog.at(-1)?.["response_flags"] === "UF,URX", "the failure was logged");
     await proxy.apply(database([]));
     expect(await talk()).toBe("");
     await eventually(() => proxy.accessLog.at(-1)?.["response_flags"] === "UH", "the failure was logged");
@@ -156,6 +156,34 @@ describe("TCP routing", () => {
     expect(await own.metrics()).toContain('envoy_tcp_idle_timeout{tcp_prefix="outbound|6379||db.default.svc.cluster.local"} 1');
     own.stop();
     silent.close();
+  });
+
+  it("closes on both sides what is as old as its DestinationRule allows, and lets others in (spec/04 4.3)", async () => {
+    const time = new ManualTime();
+    const talking = await rawServer((socket) => socket.pipe(socket));
+    const aged = networking("DestinationRule", "db", { host: "db", trafficPolicy: { connectionPool: { tcp: { maxConnectionDuration: "90s", maxConnections: 1 } } } });
+    const yaml = yamlOf(service({ name: "db", clusterIP: VIP.address, port: VIP.port, portName: "tcp", endpoints: [{ port: talking.port }] }), aged);
+    const own = await ProxyUnderTest.start({ yaml, clock: time, timers: time.timers });
+    const socket = own.connectOutbound(VIP);
+    let heard = "";
+    const ended = exchange(socket, "hello ", (received) => {
+      heard = received;
+      return false;
+    });
+    await eventually(() => heard === "hello ", "it is connected");
+    time.pass(60_000);
+    socket.write("again");
+    await eventually(() => heard === "hello again", "it is open still");
+    expect(await exchange(own.connectOutbound(VIP), "too many")).toBe("");
+    await eventually(() => own.accessLog.some(({ response_flags: flag }) => flag === "UO"), "the second was refused");
+    time.pass(31_000);
+    expect(await ended).toBe("hello again");
+    await eventually(() => own.activeCount() === 0, "both sides are closed");
+    expect(own.accessLog.at(-1)).toMatchObject({ response_flags: "DT", connection_termination_details: "max_connection_duration_reached", bytes_received: 11 });
+    expect(await own.metrics()).toContain('envoy_tcp_max_downstream_connection_duration{tcp_prefix="outbound|6379||db.default.svc.cluster.local"} 1');
+    expect(await exchange(own.connectOutbound(VIP), "next", (received) => received === "next")).toBe("next");
+    own.stop();
+    talking.close();
   });
 
   it("passes a reset on as a reset", async () => {

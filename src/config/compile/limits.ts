@@ -18,6 +18,7 @@ export function compileLimits(pool: ConnectionPool | undefined, connectTimeoutMs
     maxRetries: limit(http?.maxRetries),
     maxRequestsPerConnection: limit(http?.maxRequestsPerConnection),
     maxConcurrentStreams: limit(http?.maxConcurrentStreams),
+    ...(tcp?.maxConnectionDuration === undefined ? {} : { maxConnectionDurationMs: tcp.maxConnectionDuration }),
   };
 }
 

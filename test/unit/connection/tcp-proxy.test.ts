@@ -22,7 +22,7 @@ const SERVICE = { host: "db.default.svc.cluster.local", name: "db", namespace: "
 /** A cluster whose dials end when the test says so. */
 class FakeCluster {
   readonly hasher = null;
-  readonly spec = { service: SERVICE, limits: { tcpIdleTimeoutMs: 3_600_000 } };
+  readonly spec = { service: SERVICE, limits: { tcpIdleTimeoutMs: 3_600_000, maxConnectionDurationMs: 0 } };
   receiver: TcpReceiver | null = null;
   asked: AcquireRequest | null = null;
   isCancelled = false;
@@ -204,7 +204,7 @@ describe("TcpProxy", () => {
     cluster.fail(new ProxyError("connect_failure", "10.0.0.1:3306: connection refused"));
     await caller.until((peer) => peer.isClosed);
     expect(caller.error).toBe("ECONNRESET");
-    expect(observer.told).toEqual(["opened 10.0.0.1:3306 -", "closed UF connect_failure: 10.0.0.1:3306: connection refused 0/0"]);
+    expect(observer.told).toEqual(["opened 10.0.0.1:3306 -", "closed UF,URX connect_failure: 10.0.0.1:3306: connection refused 0/0"]);
     expect([proxy.activeCount, time.timers.count]).toEqual([0, 0]);
   });
 
@@ -284,6 +284,23 @@ describe("TcpProxy", () => {
     await observer.closing;
     expect(observer.told.at(-1)).toBe("closed SI tcp_session_idle_timeout 0/5");
     await Promise.all([caller, callee].map((peer) => peer.until(({ hasEnded, isClosed }) => hasEnded || isClosed)));
+  });
+
+  it("closes one that is as old as its cluster allows, however busy it is", async () => {
+    cluster.spec.limits.maxConnectionDurationMs = 12_000;
+    forward();
+    cluster.succeed(upstream);
+    for (let round = 0; round < 5; round++) {
+      time.pass(2_300);
+      callee.socket.write(".");
+      await caller.until((peer) => peer.received.length > round);
+    }
+    expect(observer.told.some((told) => told.startsWith("closed"))).toBe(false);
+    time.pass(600);
+    await observer.closing;
+    expect(observer.told.at(-1)).toBe("closed DT max_connection_duration_reached 0/5");
+    await Promise.all([caller, callee].map((peer) => peer.until(({ hasEnded, isClosed }) => hasEnded || isClosed)));
+    expect(time.timers.count).toBe(0);
   });
 
   it("keeps one for ever where the time-out is switched off", async () => {
