@@ -10,6 +10,7 @@ import { AuthorizationFacts } from "../filter/rbac-facts.ts";
 import { parseSpiffeId, workloadSpiffeId } from "../identity/spiffe-id.ts";
 import type { ConnectionFacts, TlsFacts } from "../message/connection-facts.ts";
 import { ProxyError } from "../message/proxy-error.ts";
+import { VerifiedToken } from "../message/verified-token.ts";
 import { httpOf, malformedOf, opaqueOf, resetOf, type Scene } from "./compose.ts";
 import { splitHostPort } from "./destination.ts";
 import type { DryRun } from "./dry-run.ts";
@@ -83,8 +84,8 @@ export class InboundExplainer {
     const read = (): ReadRequest | ProxyError => readRequest(request, scene.facts.tls !== null, scene.destination);
     const first = read();
     if (first instanceof ProxyError) return malformedOf(scene, first);
-    const principal = requestPrincipalOf(request.jwt);
-    const facts = ({ connection, head }: FilterRequest): AuthorizationFacts => new AuthorizationFacts(connection, head, principal);
+    const token = request.jwt === null ? null : new VerifiedToken(request.jwt);
+    const facts = ({ connection, head }: FilterRequest): AuthorizationFacts => new AuthorizationFacts(connection, head, token);
     const accounts: FilterAccounts = new Map([["rbac", (asked) => accountOfVerdict(this.#authorizer, facts(asked))]]);
     const filters = inboundFilters({ authorizer: () => this.#authorizer, facts });
     const decision = this.#http.decide({ facts: scene.facts, routing: port.routing, filters, accounts, read: () => read() as ReadRequest });
@@ -129,10 +130,4 @@ export class InboundExplainer {
 function observedOf({ protocol, from }: ExplainRequest, isTls: boolean, mode: string): Observed {
   if (isTls && mode !== "DISABLE") return { kind: "tls", alpn: from === null ? [] : MESH_ALPN[protocol] };
   return { kind: protocol === "http" && !isTls ? "http" : "opaque" };
-}
-
-/** `iss/sub`, the principal of `spec/05` 5.5. */
-function requestPrincipalOf(jwt: ExplainRequest["jwt"]): string | null {
-  const { iss, sub } = jwt ?? {};
-  return typeof iss === "string" && typeof sub === "string" ? `${iss}/${sub}` : null;
 }

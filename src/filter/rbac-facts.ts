@@ -4,6 +4,7 @@ import type { IpAddress } from "../core/cidr.ts";
 import { normalizeAuthority } from "../message/authority.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
 import type { RequestHead } from "../message/head.ts";
+import type { Claims, VerifiedToken } from "../message/verified-token.ts";
 
 const SPIFFE_SCHEME = "spiffe://";
 
@@ -15,18 +16,21 @@ export class AuthorizationFacts {
   readonly connection: ConnectionFacts;
   /** Null for an opaque TCP connection. */
   readonly request: RequestHead | null;
-  /** JWT `iss/sub`; null until request authentication has verified one. */
+  /** JWT `iss/sub`; null unless request authentication has verified a token. */
   readonly requestPrincipal: string | null;
+  /** The claims of that token, lists in one string (`scope`) taken apart; null without. */
+  readonly claims: Claims | null;
   /** The peer's SPIFFE ID without `spiffe://`; null when it proved none. */
   readonly principal: string | null;
   #peerIp: IpAddress | null | undefined;
   #clientIp: IpAddress | null | undefined;
   #hosts: readonly string[] | undefined;
 
-  constructor(connection: ConnectionFacts, request: RequestHead | null, requestPrincipal: string | null = null) {
+  constructor(connection: ConnectionFacts, request: RequestHead | null, token: VerifiedToken | null = null) {
     this.connection = connection;
     this.request = request;
-    this.requestPrincipal = requestPrincipal;
+    this.requestPrincipal = token?.principal ?? null;
+    this.claims = token?.claims ?? null;
     const id = connection.tls?.peer?.spiffeId;
     this.principal = id === undefined ? null : id.slice(SPIFFE_SCHEME.length);
   }

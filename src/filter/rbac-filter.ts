@@ -27,6 +27,6 @@ export class RbacFilter implements Filter {
   }
 }
 
-function factsOf({ connection, head }: FilterRequest): AuthorizationFacts {
-  return new AuthorizationFacts(connection, head);
+function factsOf({ connection, head, info }: FilterRequest): AuthorizationFacts {
+  return new AuthorizationFacts(connection, head, info.token);
 }

@@ -1,5 +1,6 @@
 import type { ConnectionFacts, SocketAddress } from "./connection-facts.ts";
 import type { HttpVersion } from "./head.ts";
+import type { VerifiedToken } from "./verified-token.ts";
 import type { WorkloadLabels } from "./workload-labels.ts";
 
 export type Direction = "inbound" | "outbound";
@@ -55,6 +56,8 @@ export class StreamInfo {
   upstreamPrincipal: string | null = null;
   /** Who is at the other end: the caller when inbound, the endpoint when outbound. */
   peer: WorkloadLabels | null;
+  /** What request authentication verified of the request; null: no token. */
+  token: VerifiedToken | null = null;
   attempts = 0;
   /** Milliseconds from the request's end to the upstream's response head; -1 when there was none. */
   upstreamServiceMs = -1;
