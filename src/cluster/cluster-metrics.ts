@@ -8,6 +8,12 @@ export type ConnectionKind = "http1" | "http2" | "tcp";
 export type EjectionCause = "consecutive_5xx" | "consecutive_gateway_failure" | "consecutive_local_origin_failure";
 
 /**
+ * What became of a copy of a request: the cluster answered it, or failed to; or it was given up, because too many were under
+ * way, because its body had to wait and was too large for that, or because the request itself was cut.
+ */
+export type MirrorOutcome = "answered" | "failed" | "overflow" | "too_large" | "abandoned";
+
+/**
  * Counts of one cluster. One object per cluster, so that a series is looked up once; every name is Envoy's behind
  * `envoy_cluster_` (`spec/06` 6.3). Calls come from the request path: an implementation adds to a slot and returns.
  */
@@ -50,8 +56,18 @@ export interface ClusterMetrics {
   pendingOverflow(): void;
   /** `upstream_rq_active_overflow`, and as older dashboards expect `upstream_rq_pending_overflow`. */
   activeOverflow(): void;
+  /** `upstream_rq_retry`, and `upstream_rq_retry_backoff_exponential` for one that waits first. */
+  retried(isDelayed: boolean): void;
+  /** `upstream_rq_retry_success`: a retry was answered with what is not to be retried. */
+  retrySucceeded(): void;
+  /** `upstream_rq_retry_limit_exceeded`: a request failed for which no attempt was left. */
+  retriesExhausted(): void;
   /** `upstream_rq_retry_overflow`. */
   retryOverflow(): void;
+  /** `retry_or_shadow_abandoned`: a request could not be sent again because too much of its body had been sent. */
+  retryAbandoned(): void;
+  /** `outrider_mirrored_requests_total{outcome}`: a copy of a request is over. */
+  mirrored(outcome: MirrorOutcome): void;
   /** `circuit_breakers_default_{cx,rq_pending,rq,rq_retry}_open`. */
   limitChanged(limit: LimitName, isReached: boolean): void;
 
@@ -86,7 +102,12 @@ export const NO_CLUSTER_METRICS: ClusterMetrics = {
   requestCancelled: () => {},
   pendingOverflow: () => {},
   activeOverflow: () => {},
+  retried: () => {},
+  retrySucceeded: () => {},
+  retriesExhausted: () => {},
   retryOverflow: () => {},
+  retryAbandoned: () => {},
+  mirrored: () => {},
   limitChanged: () => {},
   membership: () => {},
   ejectionDetected: () => {},

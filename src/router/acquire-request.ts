@@ -5,7 +5,7 @@ import { requestProtocol } from "./request-protocol.ts";
 import type { RoutedStream } from "./routed-stream.ts";
 
 /** What an attempt asks of its cluster. `tried`: endpoints that failed it before; `hash`: what a balancer that hashes goes by; null for none. */
-export function acquireRequest({ connection, head }: RoutedStream, cluster: Cluster, tried: ReadonlySet<Endpoint> | null, needsFresh: boolean, hash: bigint | null): AcquireRequest {
+export function acquireRequest({ connection, head }: Pick<RoutedStream, "connection" | "head">, cluster: Cluster, tried: ReadonlySet<Endpoint> | null, needsFresh: boolean, hash: bigint | null): AcquireRequest {
   return {
     originalDestination: connection.isCaptured ? connection.local : null,
     protocol: requestProtocol(head, cluster.spec.protocol),

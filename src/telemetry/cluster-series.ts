@@ -7,6 +7,7 @@ type EjectionCause = "consecutive_5xx" | "consecutive_gateway_failure" | "consec
 export class OneClusterSeries {
   readonly #counter: (name: string) => Counter;
   readonly #gauge: (name: string) => Gauge;
+  readonly #mirrored: (outcome: string) => Counter;
   readonly #statuses = new Map<number, readonly [Counter, Counter]>();
   readonly #statusSeries: (status: number) => readonly [Counter, Counter];
   readonly #connections: Counter;
@@ -26,6 +27,7 @@ export class OneClusterSeries {
     const name = (suffix: string): string => `envoy_cluster_${suffix}`;
     this.#counter = (suffix) => writer.counter(name(suffix), labels);
     this.#gauge = (suffix) => writer.gauge(name(suffix), labels);
+    this.#mirrored = (outcome) => writer.counter("outrider_mirrored_requests_total", { ...labels, outcome }, "Copies of requests that were sent, or were to be");
     this.#statusSeries = (status) => [
       writer.counter(name("upstream_rq"), { ...labels, response_code: String(status) }),
       writer.counter(name("upstream_rq_xx"), { ...labels, response_code_class: String(Math.floor(status / 100)) }),
@@ -133,8 +135,29 @@ export class OneClusterSeries {
     this.#counter("upstream_rq_pending_overflow").add(1);
   }
 
+  retried(isDelayed: boolean): void {
+    this.#counter("upstream_rq_retry").add(1);
+    if (isDelayed) this.#counter("upstream_rq_retry_backoff_exponential").add(1);
+  }
+
+  retrySucceeded(): void {
+    this.#counter("upstream_rq_retry_success").add(1);
+  }
+
+  retriesExhausted(): void {
+    this.#counter("upstream_rq_retry_limit_exceeded").add(1);
+  }
+
   retryOverflow(): void {
     this.#counter("upstream_rq_retry_overflow").add(1);
+  }
+
+  retryAbandoned(): void {
+    this.#counter("retry_or_shadow_abandoned").add(1);
+  }
+
+  mirrored(outcome: "answered" | "failed" | "overflow" | "too_large" | "abandoned"): void {
+    this.#mirrored(outcome).add(1);
   }
 
   limitChanged(limit: "cx" | "rq_pending" | "rq" | "rq_retry", isReached: boolean): void {

@@ -40,7 +40,7 @@ export function compileDestinations(
 }
 
 /** The cluster a destination names. One that does not exist answers 503 `NC` when a request comes. */
-function destinationCluster(destination: Destination, namespace: string, port: number, lookup: DestinationLookup): string {
+export function destinationCluster(destination: Destination, namespace: string, port: number, lookup: DestinationLookup): string {
   const host = lookup.resolveAlias(qualifyHost(destination.host, namespace));
   const ports = lookup.find(host)?.ports ?? [];
   const number = destination.port?.number ?? (ports.length === 1 ? ports[0]?.number : undefined) ?? port;

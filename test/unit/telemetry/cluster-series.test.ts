@@ -46,6 +46,23 @@ describe("ClusterSeries", () => {
     expect(await value("envoy_cluster_upstream_cx_connect_timeout", labels)).toBe(1);
   });
 
+  it("counts retries and copies of requests by what became of them (spec/06 6.3)", async () => {
+    const { clusters, value } = setUp();
+    const series = clusters.of(CLUSTER);
+    series.retried(true);
+    series.retried(false);
+    series.retrySucceeded();
+    series.retriesExhausted();
+    series.retryAbandoned();
+    series.mirrored("answered");
+    series.mirrored("overflow");
+    series.mirrored("overflow");
+    const retries = ["upstream_rq_retry", "upstream_rq_retry_backoff_exponential", "upstream_rq_retry_success", "upstream_rq_retry_limit_exceeded", "retry_or_shadow_abandoned"];
+    expect(await Promise.all(retries.map((name) => value(`envoy_cluster_${name}`, labels)))).toEqual([2, 1, 1, 1, 1]);
+    expect(await value("outrider_mirrored_requests_total", { ...labels, outcome: "answered" })).toBe(1);
+    expect(await value("outrider_mirrored_requests_total", { ...labels, outcome: "overflow" })).toBe(2);
+  });
+
   it("counts requests, those under way, and responses by status and class", async () => {
     const { clusters, value } = setUp();
     const series = clusters.of(CLUSTER);
