@@ -1,6 +1,7 @@
 import { Clusters } from "./cluster/clusters.ts";
 import { OutboundConnections } from "./connection/outbound-connections.ts";
 import { TcpProxy } from "./connection/tcp-proxy.ts";
+import { drawnChance } from "./filter/chance.ts";
 import { outboundFilters } from "./filter/direction-filters.ts";
 import { FilterChain } from "./filter/filter-chain.ts";
 import { HttpConnectionManager } from "./http/http-connection-manager.ts";
@@ -36,7 +37,7 @@ export function outbound(parts: Parts): Direction {
     dialEarly: (request, options) => tcp.dialEarly(request, options),
   }, parts);
 
-  const filters = new FilterChain(outboundFilters());
+  const filters = new FilterChain(outboundFilters({ ...parts, chance: drawnChance(parts.random), metrics: parts.filterMetrics("outbound") }));
   const router = new Router((name) => clusters.get(name), parts);
   const http = new HttpConnectionManager("outbound", filters, router, { ...parts, observers: parts.streamObservers });
   const tcp = new TcpProxy("outbound", (name) => clusters.get(name), { ...parts, observers: parts.tcpObservers });

@@ -6,8 +6,8 @@ import { writtenAt } from "./written-at.ts";
 /** What is said of a gate's decision beside the decision. */
 export type FilterAccount = Omit<ExplainedFilter, "name" | "verdict">;
 
-/** Gives the reasons of a gate for a request that it has decided; by the gate's name. */
-export type FilterAccounts = ReadonlyMap<string, (request: FilterRequest) => FilterAccount>;
+/** Gives the reasons of a gate for a request that it has decided, null for one that is none of its business; by the gate's name. */
+export type FilterAccounts = ReadonlyMap<string, (request: FilterRequest) => FilterAccount | null>;
 
 /** Statuses by which a gate forbids, rather than answers. */
 const FORBIDDING = new Set([401, 403]);
@@ -36,8 +36,9 @@ export class RecordedFilter implements Filter {
       return undefined;
     }
     const outcome = verdict === undefined ? "pass" : FORBIDDING.has(verdict.status) ? "deny" : "reply";
-    const account = this.#accounts.get(this.name)?.(request) ?? plainAccount(verdict);
-    this.#records.push({ name: this.name, verdict: outcome, ...account });
+    const account = this.#accounts.get(this.name);
+    const said = account === undefined ? plainAccount(verdict) : account(request);
+    if (said !== null) this.#records.push({ name: this.name, verdict: outcome, ...said });
     return verdict;
   }
 }

@@ -57,6 +57,7 @@ export function readLogLine(text: string): LoggedRequest | string {
 /** Why requests were answered by something else than routes and policies, by the beginning of the details. */
 const OTHER_ANSWERS: readonly (readonly [string, string])[] = [
   ["fault_filter", "a fault was injected by chance"],
+  ["cors_response", "it was a CORS preflight, whose headers are not in the log"],
   ["local_rate_limit", "it was beyond a rate limit"],
   ["request_rate_limited", "it was beyond a rate limit"],
   ["ext_authz", "an external authorizer refused it"],

@@ -1,4 +1,9 @@
+import type { TimerWheel } from "../core/timer-wheel.ts";
+import type { Chance } from "./chance.ts";
+import { CorsFilter } from "./cors-filter.ts";
+import { FaultFilter } from "./fault-filter.ts";
 import type { Filter, FilterRequest } from "./filter-chain.ts";
+import type { FilterMetrics } from "./filter-metrics.ts";
 import type { Authorizer } from "./rbac.ts";
 import type { AuthorizationFacts } from "./rbac-facts.ts";
 import { RbacFilter } from "./rbac-filter.ts";
@@ -16,7 +21,17 @@ export function inboundFilters({ authorizer, facts }: InboundFilterParts): Filte
   return [new RbacFilter(authorizer, facts)];
 }
 
-/** The same for what the application sends. Authorization is the callee's: an application may try to call anybody. */
-export function outboundFilters(): Filter[] {
-  return [];
+export interface OutboundFilterParts {
+  /** Null: nothing waits, for whoever explains. */
+  readonly timers: TimerWheel | null;
+  readonly chance: Chance;
+  readonly metrics: FilterMetrics;
+}
+
+/**
+ * The same for what the application sends, in Istio's order (`spec/02` 2.10). Authorization is the callee's: an
+ * application may try to call anybody.
+ */
+export function outboundFilters(parts: OutboundFilterParts): Filter[] {
+  return [new FaultFilter(parts), new CorsFilter(parts.metrics)];
 }

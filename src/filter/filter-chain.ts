@@ -1,5 +1,6 @@
+import type { RouteSpec } from "../config/snapshot.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
-import type { RequestHead } from "../message/head.ts";
+import type { RequestHead, ResponseHead } from "../message/head.ts";
 import type { LocalReply } from "../message/local-reply.ts";
 import type { StreamInfo } from "../message/stream-info.ts";
 
@@ -8,6 +9,12 @@ export interface FilterRequest {
   readonly head: RequestHead;
   readonly connection: ConnectionFacts;
   readonly info: StreamInfo;
+  /** The route that takes the request; null: none does. */
+  readonly route: RouteSpec | null;
+  /** Changes the head of the response once there is one, whoever makes it; the last gate's change is made first. */
+  changeResponse(change: (head: ResponseHead) => void): void;
+  /** For a gate that waits: `cancel` is called if the request ends before the promise is kept, which it then need not be. */
+  onAbandoned(cancel: () => void): void;
 }
 
 /** `undefined` lets the request pass; a promise is given only by a filter that has to wait for somebody. */

@@ -65,6 +65,11 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   readonly #owner: StreamOwner;
   readonly #policy: StreamPolicy;
   #phase: Phase = "deciding";
+  #route: RouteSpec | null = null;
+  /** What filters do to the response; null: nothing. */
+  #responseChanges: ((head: ResponseHead) => void)[] | null = null;
+  /** Ends the wait of a filter for whose verdict nobody waits any more. */
+  #cancelWait: (() => void) | null = null;
   #exchange: Exchange | null = null;
   /** What its route changes of it; null: nothing, or no route was taken yet. */
   #changes: RouteChanges | null = null;
@@ -102,11 +107,24 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     this.#exchangeMetadata();
     sanitizeRequest(this.head, this.connection, this.info);
     clientCert?.apply(this.head.headers);
-    const route = routing.findRoute(this.head);
-    if (route !== null) this.#describeRoute(route);
+    this.#route = routing.findRoute(this.head);
+    if (this.#route !== null) this.#describeRoute(this.#route);
     const verdict = this.#owner.filters.check(this);
-    if (verdict instanceof Promise) this.#awaitVerdict(verdict, route);
-    else this.#proceed(verdict, route);
+    if (verdict instanceof Promise) this.#awaitVerdict(verdict);
+    else this.#proceed(verdict);
+  }
+
+  get route(): RouteSpec | null {
+    return this.#route;
+  }
+
+  changeResponse(change: (head: ResponseHead) => void): void {
+    if (this.#responseChanges === null) this.#responseChanges = [change];
+    else this.#responseChanges.unshift(change);
+  }
+
+  onAbandoned(cancel: () => void): void {
+    this.#cancelWait = cancel;
   }
 
   #describeRequest(): void {
@@ -141,18 +159,24 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     }
   }
 
-  #awaitVerdict(verdict: Promise<LocalReply | undefined>, route: RouteSpec | null): void {
-    this.#downstream.pause();
-    this.#heldBody = [];
+  /** A connection that is not read does not tell that its peer has gone: of a request that is whole, reading goes on. */
+  #awaitVerdict(verdict: Promise<LocalReply | undefined>): void {
+    const hasBody = !this.#requestEnded;
+    if (hasBody) {
+      this.#downstream.pause();
+      this.#heldBody = [];
+    }
     verdict.then((reply) => {
+      this.#cancelWait = null;
       // A late answer for a stream that is gone does nothing.
       if (this.#phase !== "deciding") return;
-      this.#proceed(reply, route);
-      this.#downstream.resume();
+      this.#proceed(reply);
+      if (hasBody) this.#downstream.resume();
     }).catch((cause: unknown) => this.breakOff(cause));
   }
 
-  #proceed(reply: LocalReply | undefined, route: RouteSpec | null): void {
+  #proceed(reply: LocalReply | undefined): void {
+    const route = this.#route;
     if (reply !== undefined) {
       this.#answer(reply);
       return;
@@ -253,6 +277,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     if (info.isGrpc) this.#grpcHead(head, end);
     this.#exchangeResponseMetadata(head.headers);
     if (this.#changes !== null) this.#changes.changeResponse(head, this, this.#owner.clock.wallMs());
+    if (this.#responseChanges !== null) for (const change of this.#responseChanges) change(head);
     sanitizeResponse(head, info, this.#owner.direction, this.#owner.clock);
     this.#downstream.respond(head, end);
     if (end) this.#finish();
@@ -344,6 +369,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     this.#phase = "ended";
     this.#exchange = null;
     this.#heldBody = null;
+    this.#cancelWait?.();
     this.#owner.streamEnded(this.info);
   }
 }

@@ -62,7 +62,7 @@ export function effectiveStatus(status: number, fields: HeaderList | null): numb
  * PROTOCOL-HTTP2 of gRPC), the body's text as `grpc-message`.
  */
 export function grpcReplyHead(reply: LocalReply): ResponseHead {
-  const headers = HeaderList.of(["content-type", "application/grpc"], ["grpc-status", String(grpcStatusOf(reply.status))]);
+  const headers = HeaderList.of(["content-type", "application/grpc"], ["grpc-status", String(reply.grpcStatus ?? grpcStatusOf(reply.status))]);
   if (reply.body !== "") headers.append("grpc-message", encodeMessage(reply.body));
   for (const [name, value] of reply.headers) headers.append(name, value);
   return new ResponseHead(200, "OK", headers, 0);

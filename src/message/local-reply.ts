@@ -28,6 +28,8 @@ export interface LocalReply {
   readonly body: string;
   readonly flag: string;
   readonly details: string;
+  /** What gRPC clients are told; absent: what the status stands for. */
+  readonly grpcStatus?: number;
 }
 
 /**

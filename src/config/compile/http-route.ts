@@ -1,6 +1,8 @@
 import type { HttpRule } from "../kinds/virtual-service.ts";
 import type { RouteActionSpec, RouteSpec } from "../snapshot.ts";
 import { outboundClusterName } from "./cluster-name.ts";
+import { corsOf } from "./cors.ts";
+import { faultOf } from "./fault.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { compileRetry } from "./retry-policy.ts";
@@ -49,6 +51,8 @@ export function compileRoutes(resource: VirtualService, port: number, parts: Rou
         action: rule.redirect === undefined ? compileAction(resource, rule, origin, port, parts) : redirectOf(rule.redirect, block),
         provenance: ruleProvenance(resource, index),
         ...(changes === undefined ? {} : { changes }),
+        ...faultOf(rule),
+        ...corsOf(rule),
       });
       if (isUnconditional(match)) return routes;
     }

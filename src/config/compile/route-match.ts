@@ -60,7 +60,7 @@ function optional(match: StringMatch | undefined): StringMatchSpec | null {
 }
 
 /** An empty match, and `regex: "*"`, which is Istio's old way of writing it, ask for presence. */
-function compileStringMatch(match: StringMatch): StringMatchSpec {
+export function compileStringMatch(match: StringMatch): StringMatchSpec {
   if (match.exact !== undefined) return { kind: "exact", value: match.exact };
   if (match.prefix !== undefined) return { kind: "prefix", value: match.prefix };
   if (match.regex !== undefined && match.regex !== "*") return { kind: "regex", value: match.regex };

@@ -1,4 +1,5 @@
 import type { Path } from "../resource.ts";
+import { GRPC_STATUSES } from "./grpc-status-name.ts";
 import { isHeaderName, isHeaderValue } from "./header-rules.ts";
 import type { Report } from "./report.ts";
 import { retryOnFault } from "./retry-conditions.ts";
@@ -7,10 +8,6 @@ import type { HttpMatch, HttpRule } from "./virtual-service.ts";
 import { checkWeights } from "./weights.ts";
 
 const REDIRECT_CODES = [301, 302, 303, 307, 308];
-const GRPC_STATUSES = [
-  "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
-  "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
-];
 type HeaderOperations = NonNullable<HttpRule["headers"]>;
 
 /** What a rule does: exactly one of redirect, direct response, route and delegate. */

@@ -9,6 +9,7 @@ import { connection } from "../telemetry/fixtures.ts";
 const REPLY: LocalReply = { status: 403, headers: [], body: "", flag: "-", details: "denied" };
 const REQUEST: FilterRequest = {
   head: new RequestHead("GET", "reviews", "/", new HeaderList()), connection: connection(), info: new StreamInfo("inbound", connection(), 0),
+  route: null, changeResponse() {}, onAbandoned() {},
 };
 
 /** Filters that give these verdicts, and the names of those that were asked. */

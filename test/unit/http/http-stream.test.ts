@@ -238,7 +238,7 @@ describe("a filter that waits", () => {
     const { bench, answer } = waiting();
     answer(undefined);
     await settle();
-    expect([bench.downstream.isPaused, bench.exchange.events]).toEqual([false, ["start", "end "]]);
+    expect([bench.downstream.isPaused, bench.exchange.events]).toEqual([false, ["start end"]]);
   });
 
   it("answers in place of the upstream", async () => {
@@ -269,7 +269,7 @@ describe("a filter that waits", () => {
     };
     later.answer(undefined);
     await settle();
-    expect([later.bench.told.status, later.bench.defects, later.bench.exchange.events]).toEqual([500, [boom], ["start", "abort"]]);
+    expect([later.bench.told.status, later.bench.defects, later.bench.exchange.events]).toEqual([500, [boom], ["start end", "abort"]]);
   });
 });
 
