@@ -15,6 +15,7 @@ import { CountedRetry } from "./counted-retry.ts";
 import { describeUpstream } from "./describe-upstream.ts";
 import { ExchangeTimeout, type ExchangeTimeoutOwner } from "./exchange-timeout.ts";
 import { GuardedReceiver } from "./guarded-receiver.ts";
+import type { Mirrors } from "./mirrors.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
 import { type Retry, type RetryDecision, RetryState } from "./retry-policy.ts";
 import type { RoutedStream } from "./routed-stream.ts";
@@ -49,6 +50,8 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
   readonly #readsTrailers: boolean;
   /** What the cluster's balancer hashes of the request; null: nothing. */
   readonly #hash: RequestHash | null;
+  /** Copies of the request; set before `start`. Null: there are none. */
+  mirrors: Mirrors | null = null;
   #phase: Phase = "acquiring";
   #acquisition: Acquisition | null = null;
   #upstream: UpstreamStream | null = null;
@@ -84,6 +87,8 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
     this.#timeout?.start();
     if (this.#requestEnded) this.#onRequestComplete();
     this.#attempt();
+    // The original goes first; where it could go nowhere, no copy is made (as in Envoy).
+    if (this.mirrors !== null && this.#phase !== "done") this.mirrors.start();
   }
 
   // === The request, from downstream ===
@@ -93,6 +98,7 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
     const upstream = this.#upstream;
     this.#body.add(chunk, upstream !== null);
     if (upstream === null ? this.#body.isFull : !upstream.write(chunk)) this.#pauseRequest();
+    this.mirrors?.requestData(chunk);
   }
 
   requestEnd(trailers: HeaderList | null): void {
@@ -100,6 +106,7 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
     this.#requestEnded = true;
     this.#requestTrailers = trailers;
     this.#upstream?.end(trailers);
+    this.mirrors?.requestEnd(trailers);
     if (!this.#isTunnel) {
       this.#onRequestComplete();
     } else if (this.#responseEnded) {
@@ -323,6 +330,7 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
   #finish(): void {
     this.#retrying.release();
     this.#phase = "done";
+    this.mirrors?.requestOver();
     this.#cancelTryTimer();
     this.#timeout?.cancel();
     this.#giveUpAttempt();

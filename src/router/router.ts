@@ -2,6 +2,8 @@ import type { Cluster } from "../cluster/cluster.ts";
 import type { ForwardSpec, WeightedClusterSpec } from "../config/snapshot.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import { Exchange } from "./exchange.ts";
+import { MirrorLimits } from "./mirror-limits.ts";
+import { Mirrors } from "./mirrors.ts";
 import { chooseCluster } from "./route-match.ts";
 import type { RoutedStream } from "./routed-stream.ts";
 import type { RouterParts } from "./router-parts.ts";
@@ -10,6 +12,7 @@ import type { RouterParts } from "./router-parts.ts";
 export class Router {
   readonly #cluster: (name: string) => Cluster | undefined;
   readonly #parts: RouterParts;
+  readonly #mirrorLimits = new MirrorLimits();
 
   constructor(cluster: (name: string) => Cluster | undefined, parts: RouterParts) {
     this.#cluster = cluster;
@@ -33,6 +36,8 @@ export class Router {
       return null;
     }
     stream.info.service = cluster.spec.service ?? stream.info.service;
-    return new Exchange(stream, cluster, action, requestEnded, this.#parts);
+    const exchange = new Exchange(stream, cluster, action, requestEnded, this.#parts);
+    if (action.mirrors !== undefined) exchange.mirrors = Mirrors.of(stream, action, requestEnded, this.#cluster, this.#mirrorLimits, this.#parts);
+    return exchange;
   }
 }

@@ -1,0 +1,200 @@
+import type { Acquisition, Cluster } from "../cluster/cluster.ts";
+import type { MirrorOutcome } from "../cluster/cluster-metrics.ts";
+import type { RequestLease } from "../cluster/request-lease.ts";
+import type { Timer } from "../core/timer-wheel.ts";
+import { effectiveStatus } from "../message/grpc-status.ts";
+import { RequestHead, type ResponseHead } from "../message/head.ts";
+import type { HeaderList } from "../message/header-list.ts";
+import type { ProxyError } from "../message/proxy-error.ts";
+import type { UpstreamConnection, UpstreamStream } from "../message/stream.ts";
+import { acquireRequest } from "./acquire-request.ts";
+import { tellAttempt } from "./attempt-headers.ts";
+import { GuardedReceiver } from "./guarded-receiver.ts";
+import type { MirrorLimits } from "./mirror-limits.ts";
+import type { RoutedStream } from "./routed-stream.ts";
+import type { RouterParts } from "./router-parts.ts";
+
+/** How long a copy may wait for its answer where the route sets no limit: nobody misses it. */
+const MAX_ANSWER_MS = 60_000;
+
+/**
+ * The copy of one request (`spec/03` 3.9): sent once, its answer read and thrown away. It follows the body as that comes,
+ * holds back what its upstream does not take yet, and gives up rather than make anybody wait. Cut short with its
+ * request, but once that has come whole it goes on by itself.
+ */
+export class MirroredRequest extends GuardedReceiver {
+  readonly #head: RequestHead;
+  readonly #cluster: Cluster;
+  readonly #stream: Pick<RoutedStream, "connection">;
+  readonly #limits: MirrorLimits;
+  readonly #timeoutMs: number;
+  #acquisition: Acquisition | null = null;
+  #lease: RequestLease | null = null;
+  #upstream: UpstreamStream | null = null;
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #requestEnded: boolean;
+  #trailers: HeaderList | null = null;
+  /** The upstream has more than it takes. */
+  #isBlocked = false;
+  #isOver = false;
+  #timer: Timer | null = null;
+
+  /** `timeoutMs`: as of the route, 0 for none. */
+  constructor(stream: Pick<RoutedStream, "head" | "connection">, cluster: Cluster, timeoutMs: number, requestEnded: boolean, limits: MirrorLimits, parts: RouterParts) {
+    super(parts);
+    this.#head = copyOf(stream.head);
+    this.#cluster = cluster;
+    this.#stream = stream;
+    this.#limits = limits;
+    this.#timeoutMs = timeoutMs;
+    this.#requestEnded = requestEnded;
+  }
+
+  /** Nothing of it throws: the request it is a copy of is not to notice. */
+  start(): void {
+    if (!this.#limits.tryBegin()) {
+      this.#isOver = true;
+      this.#cluster.metrics.mirrored("overflow");
+      return;
+    }
+    try {
+      tellAttempt(this.#head.headers, 1, this.#timeoutMs > 0 ? this.#timeoutMs : Number.POSITIVE_INFINITY);
+      if (this.#requestEnded) this.#startTimer();
+      const hash = this.#cluster.hasher?.of(this.#head, this.#stream.connection)?.hash ?? null;
+      const acquisition = this.#cluster.acquire(acquireRequest({ connection: this.#stream.connection, head: this.#head }, this.#cluster, null, false, hash), this);
+      // The answer may have come within the call.
+      if (this.#lease === null && !this.#isOver) this.#acquisition = acquisition;
+    } catch (cause) {
+      this.breakOff(cause);
+    }
+  }
+
+  // === The request, as it comes ===
+
+  requestData(chunk: Buffer): void {
+    if (this.#isOver) return;
+    if (!this.#limits.tryHold(chunk.length, this.#heldBytes)) {
+      this.#finish("too_large");
+      return;
+    }
+    this.#held.push(chunk);
+    this.#heldBytes += chunk.length;
+    this.#guardedSend();
+  }
+
+  requestEnd(trailers: HeaderList | null): void {
+    if (this.#isOver) return;
+    this.#requestEnded = true;
+    this.#trailers = trailers;
+    this.#startTimer();
+    this.#guardedSend();
+  }
+
+  /** The request is over. Cut before its end, its copy is, too. */
+  requestOver(): void {
+    if (!this.#isOver && !this.#requestEnded) this.#finish("abandoned");
+  }
+
+  // === The answer ===
+
+  protected override onReady(connection: UpstreamConnection, lease: RequestLease): void {
+    this.#acquisition = null;
+    this.#lease = lease;
+    const hasNoBody = this.#head.contentLength === 0 && this.#requestEnded;
+    this.#upstream = connection.request(this.#head, hasNoBody, this);
+    if (!hasNoBody) this.#send();
+  }
+
+  protected override onFailed(): void {
+    this.#acquisition = null;
+    this.#finish("failed");
+  }
+
+  protected override onInformational(): void {
+    // Nobody waits for it.
+  }
+
+  protected override onHead(head: ResponseHead, end: boolean): void {
+    this.#lease?.reportStatus(effectiveStatus(head.status, end ? head.headers : null));
+    if (end) this.onEnd();
+  }
+
+  protected override onData(): void {
+    // Nobody reads it.
+  }
+
+  protected override onEnd(): void {
+    // The rest of the request goes nowhere.
+    if (this.#requestEnded) this.#upstream = null;
+    this.#finish("answered");
+  }
+
+  protected override onDrain(): void {
+    this.#isBlocked = false;
+    this.#send();
+  }
+
+  protected override onReset(error: ProxyError): void {
+    this.#upstream = null;
+    this.#lease?.reportReset(error);
+    this.#finish("failed");
+  }
+
+  protected override breakOff(cause: unknown): void {
+    this.parts.defect?.("mirror", cause);
+    this.#finish("failed");
+  }
+
+  #guardedSend(): void {
+    try {
+      this.#send();
+    } catch (cause) {
+      this.breakOff(cause);
+    }
+  }
+
+  /** Sends what is held, as far as the upstream takes it. */
+  #send(): void {
+    const upstream = this.#upstream;
+    if (upstream === null || this.#isBlocked) return;
+    let sent = 0;
+    while (sent < this.#held.length && !this.#isBlocked) this.#isBlocked = !upstream.write(this.#held[sent++] as Buffer);
+    this.#letGo(sent);
+    if (this.#requestEnded && this.#held.length === 0) upstream.end(this.#trailers);
+  }
+
+  #letGo(count: number): void {
+    let bytes = 0;
+    for (const chunk of this.#held.splice(0, count)) bytes += chunk.length;
+    this.#heldBytes -= bytes;
+    this.#limits.release(bytes);
+  }
+
+  #startTimer(): void {
+    this.#timer ??= this.after(this.#timeoutMs > 0 ? this.#timeoutMs : MAX_ANSWER_MS, () => this.#finish("failed"));
+  }
+
+  #finish(outcome: MirrorOutcome): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#timer?.cancel();
+    this.#acquisition?.cancel();
+    this.#upstream?.reset();
+    this.#upstream = null;
+    this.#lease?.release();
+    this.#lease = null;
+    this.#letGo(this.#held.length);
+    this.#limits.end();
+    this.#cluster.metrics.mirrored(outcome);
+  }
+}
+
+/** Headers are changed on the way of each. */
+function copyOf(head: RequestHead): RequestHead {
+  const copy = new RequestHead(head.method, head.authority, head.path, head.headers.clone(), head.contentLength);
+  copy.scheme = head.scheme;
+  copy.version = head.version;
+  copy.hostName = head.hostName;
+  return copy;
+}
