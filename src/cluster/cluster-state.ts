@@ -14,6 +14,10 @@ export interface CountState {
 export interface EndpointState {
   readonly address: string;
   readonly weight: number;
+  /** 0 is the first choice. */
+  readonly priority: number;
+  /** `region/zone/subzone`; empty: not known. */
+  readonly locality: string;
   /** As its source says. */
   readonly isHealthy: boolean;
   readonly isEjected: boolean;
@@ -22,6 +26,7 @@ export interface EndpointState {
   readonly ejections: number;
   readonly consecutive5xx: number;
   readonly consecutiveGatewayErrors: number;
+  readonly consecutiveLocalFailures: number;
   readonly isMeshTls: boolean;
   readonly activeRequests: number;
   readonly totalRequests: number;
@@ -108,12 +113,15 @@ function endpointState(endpoint: Endpoint, view: ClusterView): EndpointState {
   return {
     address: endpoint.name,
     weight: endpoint.weight,
+    priority: endpoint.priority,
+    locality: endpoint.locality,
     isHealthy: endpoint.spec.isHealthy,
     isEjected: endpoint.isEjected,
     ejectedForMs: view.ejectedForMs(endpoint),
     ejections: endpoint.outlier.ejections,
     consecutive5xx: endpoint.outlier.consecutive5xx,
     consecutiveGatewayErrors: endpoint.outlier.consecutiveGatewayErrors,
+    consecutiveLocalFailures: endpoint.outlier.consecutiveLocalFailures,
     isMeshTls: endpoint.spec.isMeshTls,
     activeRequests: endpoint.activeRequests,
     totalRequests: endpoint.totalRequests,

@@ -18,6 +18,7 @@ export function clusterStatuses(threads: readonly ThreadClusters[]): ClusterStat
 /** One endpoint under the names of Envoy's `/clusters` (`spec/06` 6.9). */
 function endpointStatus(endpoint: EndpointState): EndpointStatus {
   const { busy, idle, tcp } = endpoint.connections;
+  const [region = "", zone = "", subzone = ""] = endpoint.locality.split("/");
   return {
     address: endpoint.address,
     cx_active: busy + idle + tcp,
@@ -25,6 +26,10 @@ function endpointStatus(endpoint: EndpointState): EndpointStatus {
     rq_active: endpoint.activeRequests,
     rq_total: endpoint.totalRequests,
     weight: endpoint.weight,
+    priority: endpoint.priority,
+    region,
+    zone,
+    sub_zone: subzone,
     health_flags: healthFlags(endpoint),
     mesh_tls: endpoint.isMeshTls,
     consecutive_5xx: endpoint.consecutive5xx,

@@ -1,3 +1,4 @@
+import { priorityLevels } from "../cluster/priority-levels.ts";
 import type { ClusterSpec, EndpointSpec, WeightedClusterSpec } from "../config/snapshot.ts";
 import { authorityOfAddress } from "../message/authority.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
@@ -16,11 +17,15 @@ export function explainedClusters(
       return { name, weight, endpoints: isCaptured ? [authorityOfAddress(local)] : [], unhealthy: [], transport: "plaintext" };
     }
     const { endpoints } = cluster;
+    const levels = priorityLevels(endpoints.map((spec) => ({ spec, priority: spec.priority ?? 0, isPickable: spec.isHealthy })), cluster.outlierDetection?.minHealthPercent ?? 0);
+    const used = levels.filter(({ load }) => load > 0).flatMap(({ usable }) => usable.map(({ spec }) => spec));
+    const standby = endpoints.filter((spec) => spec.isHealthy && !used.includes(spec));
     return {
       name,
       weight,
-      endpoints: endpoints.filter(({ isHealthy }) => isHealthy).map(authorityOfAddress),
-      unhealthy: endpoints.filter(({ isHealthy }) => !isHealthy).map(authorityOfAddress),
+      endpoints: used.map(authorityOfAddress),
+      ...(standby.length === 0 ? {} : { standby: standby.map(authorityOfAddress) }),
+      unhealthy: endpoints.filter((spec) => !spec.isHealthy && !used.includes(spec)).map(authorityOfAddress),
       transport: transportOf(cluster, endpoints),
     };
   });

@@ -94,11 +94,12 @@ function clusterLines({ clusters, verdict }: Explanation): string[] {
   return [verdict === "route" ? "It goes" : "It would go", ...shares];
 }
 
-function endpointsOf({ endpoints, unhealthy, transport }: ExplainedCluster): string {
+function endpointsOf({ endpoints, standby = [], unhealthy, transport }: ExplainedCluster): string {
+  const further = standby.length === 0 ? "" : `, and to ${listed(standby)} when too few of these are healthy`;
   const sick = unhealthy.length === 0 ? "" : `, not to ${listed(unhealthy)}, which ${unhealthy.length === 1 ? "is" : "are"} not ready`;
   if (endpoints.length === 0) return `, which has no endpoint that can take it${sick}`;
   const how = transport === "plaintext" ? "" : transport === "mtls" ? " with mutual TLS" : " with mutual TLS where they take it";
-  return `: ${listed(endpoints)}${how}${sick}`;
+  return `: ${listed(endpoints)}${how}${further}${sick}`;
 }
 
 function listed(addresses: readonly string[]): string {

@@ -49,6 +49,8 @@ export interface ExplainedCluster {
   readonly weight: number;
   /** `address:port` of those that may be picked; for a cluster without endpoints of its own, where the request was going. */
   readonly endpoints: readonly string[];
+  /** Those that are used once too few of `endpoints` are healthy, since they are further away; absent: none. */
+  readonly standby?: readonly string[];
   /** Endpoints that are not ready and never picked. */
   readonly unhealthy: readonly string[];
   /** How it is spoken to: `mtls` where endpoints take mesh mTLS, `mixed` where some do, else `plaintext`. */
