@@ -22,6 +22,8 @@ const REFUSALS: Readonly<Record<string, PeerRefusal>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "tls_peer_unknown_ca",
   SELF_SIGNED_CERT_IN_CHAIN: "tls_peer_unknown_ca",
   DEPTH_ZERO_SELF_SIGNED_CERT: "tls_peer_unknown_ca",
+  // An authority of the same name as one of ours, with another key.
+  CERT_SIGNATURE_FAILURE: "tls_peer_unknown_ca",
 };
 
 /**
