@@ -4,6 +4,7 @@ import { outboundClusterName } from "./cluster-name.ts";
 import { corsOf } from "./cors.ts";
 import { faultOf } from "./fault.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
+import { compileMirrors } from "./mirrors.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { compileRetry } from "./retry-policy.ts";
 import { MATCH_ALL, compileMatch, isUnconditional } from "./route-match.ts";
@@ -78,7 +79,10 @@ function compileAction(resource: VirtualService, rule: HttpRule, origin: RuleOri
     parts.problems.error(origin.resource, ["spec", "http", origin.index, "route"], "every destination has weight 0: requests that match this rule are answered 503");
     return reply(503, "");
   }
-  const forward = { kind: "forward" as const, clusters, timeoutMs: rule.timeout ?? 0, retry: compileRetry(rule.retries, parts.mesh) };
+  const mirrors = compileMirrors(rule, origin.resource.metadata.namespace, port, parts.lookup);
+  const forward = {
+    kind: "forward" as const, clusters, timeoutMs: rule.timeout ?? 0, retry: compileRetry(rule.retries, parts.mesh), ...(mirrors === undefined ? {} : { mirrors }),
+  };
   return readsGrpcTrailers(resource, parts.problems) ? { ...forward, readsGrpcTrailers: true } : forward;
 }
 

@@ -7,6 +7,8 @@ interface RetryInput {
   readonly perTryTimeout?: number | undefined;
   readonly retryOn?: string | undefined;
   readonly backoff?: number | undefined;
+  readonly retryIgnorePreviousHosts?: boolean | undefined;
+  readonly retryRemoteLocalities?: boolean | undefined;
 }
 
 const CONDITIONS: ReadonlySet<string> = new Set<RetryCondition>([
@@ -40,6 +42,8 @@ export function compileRetry(own: RetryInput | undefined, mesh: MeshSettings): R
     backoffBaseMs,
     backoffMaxMs: backoffBaseMs * 10,
     isExplicit,
+    ...(input.retryIgnorePreviousHosts === false ? { avoidsPreviousHosts: false } : {}),
+    ...(input.retryRemoteLocalities === true ? { prefersRemoteLocalities: true } : {}),
   };
 }
 

@@ -165,13 +165,6 @@ export type WeightedDestination = v.InferOutput<typeof weightedDestination>;
 export const VIRTUAL_SERVICE_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "http[].fault.delay.exponentialDelay", consequence: "Istio ignores this field as well; write fixedDelay" },
   { path: "http[].fault.abort.http2Error", consequence: "Istio ignores this field as well; write httpStatus or grpcStatus" },
-  { path: "http[].mirror", consequence: "no copy of the request is sent" },
-  { path: "http[].mirrorPercent", consequence: "no copy of the request is sent" },
-  { path: "http[].mirror_percent", consequence: "no copy of the request is sent" },
-  { path: "http[].mirrorPercentage", consequence: "no copy of the request is sent" },
-  { path: "http[].mirrors", consequence: "no copies of the request are sent" },
   { path: "http[].match[].statPrefix", consequence: "no statistics are kept under that name" },
-  { path: "http[].retries.retryRemoteLocalities", when: (value) => value === true, consequence: "retries choose among all endpoints as first attempts do" },
-  { path: "http[].retries.retryIgnorePreviousHosts", when: (value) => value === false, consequence: "retries still prefer endpoints that were not tried yet" },
   { path: "tcp[].match[].sourceSubnet", consequence: "Istio ignores this field as well" },
 ];

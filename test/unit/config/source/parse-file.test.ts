@@ -133,10 +133,11 @@ describe("a wrong object is refused at its place", () => {
 
 describe("fields nobody obeys", () => {
   it("are told, each at its place", () => {
-    const text = VIRTUAL_SERVICE.replace("timeout: 1.5s", "mirror: {host: shadow}\n    fault: {abort: {httpStatus: 503, percentage: {value: 1}}}");
+    const delay = VIRTUAL_SERVICE.replace("timeout: 1.5s", "fault: {delay: {exponentialDelay: 1s, fixedDelay: 1s}}");
+    const text = `${delay}  tcp:\n  - match: [{sourceSubnet: 10.0.0.0/8}]\n    route: [{destination: {host: reviews}}]\n`;
     expect(lines(text)).toEqual([
-      "f.yaml:17:5: warning: VirtualService shop/reviews: spec.http[0].fault: unsupported: no delay and no abort is injected",
-      "f.yaml:16:5: warning: VirtualService shop/reviews: spec.http[0].mirror: unsupported: no copy of the request is sent",
+      "f.yaml:16:21: warning: VirtualService shop/reviews: spec.http[0].fault.delay.exponentialDelay: unsupported: Istio ignores this field as well; write fixedDelay",
+      "f.yaml:18:14: warning: VirtualService shop/reviews: spec.tcp[0].match[0].sourceSubnet: unsupported: Istio ignores this field as well",
     ]);
     expect(only(text).resource).not.toBeNull();
   });
