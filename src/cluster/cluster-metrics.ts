@@ -33,6 +33,8 @@ export interface ClusterMetrics {
   idleTimeout(): void;
   /** `upstream_cx_max_requests`: a connection carried `maxRequestsPerConnection` requests. */
   maxRequestsReached(): void;
+  /** `upstream_cx_max_duration_reached`: an HTTP connection became as old as `maxConnectionDuration` allows. */
+  maxDurationReached(): void;
   /** `upstream_cx_none_healthy`: there was no endpoint to pick. */
   noneHealthy(): void;
   /** `lb_healthy_panic`: picked among all endpoints because too few are healthy. */
@@ -91,6 +93,7 @@ export const NO_CLUSTER_METRICS: ClusterMetrics = {
   connectionOverflow: () => {},
   idleTimeout: () => {},
   maxRequestsReached: () => {},
+  maxDurationReached: () => {},
   noneHealthy: () => {},
   panicPick: () => {},
   requestStarted: () => {},

@@ -61,6 +61,7 @@ export class Dialler {
       connectTimeoutMs: spec.limits.connectTimeoutMs,
       tls,
       alpn,
+      keepAlive: spec.limits.tcpKeepAlive,
     };
     dialing = this.#parts.dial(target, (error, socket, facts) => {
       if (isOver) {

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../core/clock.ts";
+import type { Random } from "../core/random.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { LimitsSpec } from "../config/snapshot.ts";
 import { ProxyError } from "../message/proxy-error.ts";
@@ -36,6 +37,7 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
   readonly offer: HttpOffer;
   readonly clock: Clock;
   readonly timers: TimerWheel;
+  readonly random: Random;
   readonly metrics: ClusterMetrics;
   readonly dialler: Dialler;
   readonly isMeshPeer: boolean;
@@ -57,6 +59,7 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
     this.offer = offer;
     this.clock = owner.parts.clock;
     this.timers = owner.parts.timers;
+    this.random = owner.parts.random;
     this.metrics = owner.metrics;
     this.dialler = owner.dialler;
     this.isMeshPeer = isMeshTls(tls);

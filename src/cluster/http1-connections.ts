@@ -1,11 +1,13 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../core/clock.ts";
+import type { Random } from "../core/random.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { LimitsSpec } from "../config/snapshot.ts";
 import type { UpstreamFacts } from "../upstream/connector.ts";
 import type { ClusterMetrics } from "./cluster-metrics.ts";
 import type { OpenClient } from "./dial.ts";
 import type { Dialler } from "./dialler.ts";
+import { limitLifetime } from "./connection-lifetime.ts";
 import { IdleConnections, type IdleHost } from "./idle-connections.ts";
 import type { IdleLimit } from "./idle-limit.ts";
 import { PooledConnection, type PooledConnectionHost } from "./pooled-connection.ts";
@@ -15,6 +17,7 @@ import type { RequestLease } from "./request-lease.ts";
 export interface Http1Host {
   readonly clock: Clock;
   readonly timers: TimerWheel;
+  readonly random: Random;
   /** As the newest snapshot says. */
   readonly limits: LimitsSpec;
   readonly idleLimit: IdleLimit;
@@ -71,6 +74,7 @@ export class Http1Connections implements PooledConnectionHost, IdleHost {
       return false;
     }
     this.#connections.add(connection);
+    connection.lifetime = limitLifetime(this.#host.limits, this.timers, this.#host.random, () => this.#expire(connection));
     this.#free(connection);
     return true;
   }
@@ -141,7 +145,7 @@ export class Http1Connections implements PooledConnectionHost, IdleHost {
       const now = this.clock.monotonicMs();
       this.idleLimit.peerClosed(now - connection.idleSinceMs, now);
     }
-    this.#connections.delete(connection);
+    this.#forget(connection);
     this.#host.dialler.closed(!connection.isRetiring, hadRequest, connection.openedAtMs);
     this.#endLease(connection);
     this.#host.http1Changed();
@@ -195,6 +199,22 @@ export class Http1Connections implements PooledConnectionHost, IdleHost {
     return true;
   }
 
+  /** It is as old as it may be: closed now, or after its request. */
+  #expire(connection: PooledConnection): void {
+    this.#host.metrics.maxDurationReached();
+    if (this.#idle.remove(connection)) {
+      this.#close(connection);
+      this.#host.http1Changed();
+      return;
+    }
+    connection.isRetiring = true;
+  }
+
+  #forget(connection: PooledConnection): void {
+    this.#connections.delete(connection);
+    connection.lifetime?.cancel();
+  }
+
   #endLease(connection: PooledConnection): void {
     const lease = connection.lease;
     connection.lease = null;
@@ -206,7 +226,7 @@ export class Http1Connections implements PooledConnectionHost, IdleHost {
     if (connection.isClosed) return;
     const hadRequest = connection.lease !== null;
     connection.isClosed = true;
-    this.#connections.delete(connection);
+    this.#forget(connection);
     this.#host.dialler.closed(false, hadRequest, connection.openedAtMs);
     connection.client.destroy();
     this.#endLease(connection);

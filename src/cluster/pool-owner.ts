@@ -1,4 +1,5 @@
 import type { Clock } from "../core/clock.ts";
+import type { Random } from "../core/random.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { ClusterSpec } from "../config/snapshot.ts";
 import type { ClusterMetrics } from "./cluster-metrics.ts";
@@ -18,6 +19,7 @@ export interface PoolOwner {
   readonly parts: {
     readonly clock: Clock;
     readonly timers: TimerWheel;
+    readonly random: Random;
     readonly openClient: OpenClient;
     readonly openMultiplexed?: OpenMultiplexed;
     readonly sharing?: SharingLimits;

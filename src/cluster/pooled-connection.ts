@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { Timer } from "../core/timer-wheel.ts";
 import type { UpstreamConnectionOwner } from "../message/stream.ts";
 import type { UpstreamFacts } from "../upstream/connector.ts";
 import type { OpenClient, PooledClient } from "./dial.ts";
@@ -23,6 +24,8 @@ export class PooledConnection implements UpstreamConnectionOwner {
   /** It closes when its request is done. */
   isRetiring = false;
   isClosed = false;
+  /** Runs where connections may only become so old. */
+  lifetime: Timer | null = null;
   readonly #host: PooledConnectionHost;
   #client: PooledClient | null = null;
 

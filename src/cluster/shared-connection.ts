@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { MultiplexedConnection, MultiplexedConnectionOwner } from "../message/stream.ts";
+import type { Timer } from "../core/timer-wheel.ts";
 import type { UpstreamFacts } from "../upstream/connector.ts";
 import type { MultiplexedOptions, OpenMultiplexed } from "./dial.ts";
 
@@ -33,6 +34,8 @@ export class SharedConnection implements MultiplexedConnectionOwner {
   backedUpSinceMs = -1;
   /** The end of it is our doing. */
   isClosedByUs = false;
+  /** Runs where connections may only become so old. */
+  lifetime: Timer | null = null;
   readonly #host: SharedConnectionHost;
   #client: MultiplexedConnection | null = null;
 

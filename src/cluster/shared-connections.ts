@@ -1,9 +1,11 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../core/clock.ts";
+import type { Random } from "../core/random.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import type { LimitsSpec } from "../config/snapshot.ts";
 import type { UpstreamFacts } from "../upstream/connector.ts";
 import type { ClusterMetrics } from "./cluster-metrics.ts";
+import { limitLifetime } from "./connection-lifetime.ts";
 import type { MultiplexedOptions, OpenMultiplexed } from "./dial.ts";
 import type { Dialler } from "./dialler.ts";
 import type { IdleLimit } from "./idle-limit.ts";
@@ -33,6 +35,7 @@ const MIN_SWEEP_MS = 100;
 export interface SharedHost {
   readonly clock: Clock;
   readonly timers: TimerWheel;
+  readonly random: Random;
   /** As the newest snapshot says. */
   readonly limits: LimitsSpec;
   readonly idleLimit: IdleLimit;
@@ -93,6 +96,7 @@ export class SharedConnections implements SharedConnectionHost {
     }
     if (connection.state === "serving") {
       this.#serving.push(connection);
+      connection.lifetime = limitLifetime(this.#host.limits, this.#host.timers, this.#host.random, () => this.#expire(connection));
       return connection;
     }
     // It went away before anybody could use it, and closes by itself.
@@ -270,7 +274,14 @@ export class SharedConnections implements SharedConnectionHost {
 
   // === The end of connections ===
 
+  #expire(connection: SharedConnection): void {
+    if (connection.state !== "serving") return;
+    this.#host.metrics.maxDurationReached();
+    this.retire(connection);
+  }
+
   #stopServing(connection: SharedConnection): void {
+    connection.lifetime?.cancel();
     connection.state = "retiring";
     this.#serving.splice(this.#serving.indexOf(connection), 1);
     this.#retiring.add(connection);

@@ -291,6 +291,15 @@ export interface LimitsSpec {
   readonly retryBudget?: RetryBudgetSpec;
   /** A connection this old takes no more requests; 0 or absent: no limit. */
   readonly maxConnectionDurationMs?: number;
+  /** Absent: as the proxy does by itself. */
+  readonly tcpKeepAlive?: TcpKeepAliveSpec;
+}
+
+/** When TCP asks whether a silent peer is still there: after a time, then again and again, so often. */
+export interface TcpKeepAliveSpec {
+  readonly timeMs: number;
+  readonly intervalMs: number;
+  readonly probes: number;
 }
 
 /** `spec/04` 4.4. */

@@ -81,6 +81,10 @@ export class OneClusterSeries {
     this.#counter("upstream_cx_max_requests").add(1);
   }
 
+  maxDurationReached(): void {
+    this.#counter("upstream_cx_max_duration_reached").add(1);
+  }
+
   noneHealthy(): void {
     this.#counter("upstream_cx_none_healthy").add(1);
   }

@@ -2,6 +2,7 @@ import { connect, isIPv6 } from "node:net";
 import type { Socket, TcpNetConnectOpts } from "node:net";
 import type { TLSSocket } from "node:tls";
 
+import type { TcpKeepAliveSpec } from "../config/snapshot.ts";
 import { KEEP_ALIVE_PROBE_MS } from "../core/keep-alive.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import { PeerRefused } from "../identity/peer-refused.ts";
@@ -27,6 +28,13 @@ export interface ConnectTarget {
   readonly tls: TransportTls | null;
   /** ALPN names to offer, best first; only with TLS. */
   readonly alpn: readonly string[];
+  /** Absent: `KEEP_ALIVE_PROBE_MS`. */
+  readonly keepAlive?: TcpKeepAliveSpec | undefined;
+}
+
+/** Node's, which its types do not know in full yet. */
+interface KeepAliveSocket {
+  setKeepAlive(enable: true, initialDelayMs: number, intervalMs: number, count: number): unknown;
 }
 
 /** What is known of a connection that is ready. */
@@ -143,10 +151,11 @@ class Dial implements Dialing {
   }
 
   readonly #onConnect = (): void => {
-    const { tls, alpn } = this.#target;
+    const { tls, alpn, keepAlive } = this.#target;
     const tcp = this.#tcp;
     if (tcp === null) return;
     this.#isTcpConnected = true;
+    if (keepAlive !== undefined) (tcp as unknown as KeepAliveSocket).setKeepAlive(true, keepAlive.timeMs, keepAlive.intervalMs, keepAlive.probes);
     if (tls === null) {
       this.#finish(tcp, null, null);
       return;

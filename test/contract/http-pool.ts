@@ -67,6 +67,36 @@ export function describePool(name: string, kind: PoolKind): void {
       expect(ask(mesh)[0]?.isWaiting).toBe(true);
     });
 
+    it("maxConnectionDuration: a connection that old ends after its request, and a new one takes over", () => {
+      const mesh = make({ maxConnectionDurationMs: 60_000 });
+      const [request] = ask(mesh);
+      mesh.time.pass(61_000);
+      expect([open(mesh), request?.error, mesh.count("maxDurationReached")]).toEqual([1, null, 1]);
+      finish(mesh);
+      expect([open(mesh), mesh.cluster.limits.connections.count, mesh.leftovers()]).toEqual([0, 0, NOTHING_LEFT]);
+      ask(mesh);
+      expect([open(mesh), mesh.dials.length]).toEqual([1, 2]);
+    });
+
+    it("maxConnectionDuration: an idle connection that old is closed, up to a tenth earlier", () => {
+      const mesh = make({ maxConnectionDurationMs: 10_000 });
+      ask(mesh);
+      finish(mesh);
+      mesh.time.pass(8_500);
+      expect(open(mesh)).toBe(1);
+      mesh.time.pass(2_000);
+      expect([open(mesh), mesh.count("maxDurationReached"), mesh.cluster.isIdle]).toEqual([0, 1, true]);
+    });
+
+    it("maxConnectionDuration: who ends earlier leaves no timer behind", () => {
+      const mesh = make({ maxConnectionDurationMs: 600_000 });
+      const before = mesh.time.timers.count;
+      ask(mesh);
+      finish(mesh);
+      mesh.cluster.drain();
+      expect([open(mesh), mesh.time.timers.count]).toEqual([0, before]);
+    });
+
     it("maxConnections counts sockets, open and dialled", () => {
       const mesh = make({ maxConnections: 2, maxConcurrentStreams: 2 });
       const requests = ask(mesh, 7);

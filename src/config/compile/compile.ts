@@ -120,7 +120,7 @@ function workloadSpec(identity: WorkloadIdentity, mesh: MeshSettings): WorkloadS
 
 function allClusters(scope: SidecarScope, parts: ClusterParts, inbound: readonly ClusterSpec[]): ClusterSpec[] {
   const clusters = [
-    ...staticClusters(parts.mesh.connectTimeoutMs),
+    ...staticClusters(parts.mesh),
     ...scope.services.flatMap((service) => outboundClusters(service, parts)),
     ...inbound,
   ];

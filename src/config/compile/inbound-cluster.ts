@@ -40,7 +40,7 @@ export function inboundCluster(
     service: service?.ref ?? null,
     endpoints,
     loadBalancer: "LEAST_REQUEST",
-    limits: compileLimits(pool, mesh.connectTimeoutMs),
+    limits: compileLimits(pool, mesh),
     outlierDetection: null,
     tls: null,
     fromLoopbackSource: application.kind === "original" || (application.kind === "address" && application.fromLoopbackSource),

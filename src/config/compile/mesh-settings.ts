@@ -1,6 +1,7 @@
 import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
 import type { MeshConfigSpec } from "../kinds/mesh-config.ts";
 import type { Snapshot } from "../snapshot.ts";
+import type { TcpKeepalive } from "./limits.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { oldestFirst } from "./resource-order.ts";
 
@@ -16,6 +17,8 @@ export interface MeshSettings {
   readonly inboundMode: "PASSTHROUGH" | "LOCALHOST";
   readonly hasAutoMtls: boolean;
   readonly connectTimeoutMs: number;
+  /** Of clusters whose connection pool has none; null where the mesh says nothing. */
+  readonly tcpKeepalive: TcpKeepalive | null;
   /** The longest wait before a name that could not be resolved is looked up again. */
   readonly dnsRefreshMs: number;
   /** Null where the mesh says nothing. */
@@ -52,6 +55,7 @@ export function meshSettings(resources: readonly AnyResource[], ownTrustDomain: 
     inboundMode: spec?.inboundTrafficPolicy.mode ?? "PASSTHROUGH",
     hasAutoMtls: spec?.enableAutoMtls ?? true,
     connectTimeoutMs: spec?.connectTimeout ?? 10_000,
+    tcpKeepalive: spec?.tcpKeepalive ?? null,
     dnsRefreshMs: spec?.dnsRefreshRate ?? 60_000,
     h2UpgradePolicy: spec?.h2UpgradePolicy ?? null,
     // `DEFAULT` written out is Istio's own word for BASE.

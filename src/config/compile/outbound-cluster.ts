@@ -70,7 +70,7 @@ function compileCluster(
     service: service.ref,
     endpoints,
     ...compileLoadBalancer(policy.loadBalancer, rule, parts.problems),
-    limits: compileLimits(pool, parts.mesh.connectTimeoutMs),
+    limits: compileLimits(pool, parts.mesh),
     outlierDetection: members?.outlierDetection ?? null,
     ...(members === null || members.localities === null ? {} : { locality: members.localities }),
     tls,

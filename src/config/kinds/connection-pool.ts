@@ -1,7 +1,6 @@
 import * as v from "valibot";
 import { duration, durationOrZero } from "./duration.ts";
 import { flag, integer, object, oneOf, uint32 } from "./field.ts";
-import type { UnsupportedField } from "./unsupported-fields.ts";
 
 const limit = integer(0, 2_147_483_647);
 
@@ -27,14 +26,3 @@ export const connectionPool = object({
   })),
 });
 export type ConnectionPool = v.InferOutput<typeof connectionPool>;
-
-/** What `connectionPool` accepts but Outrider does not obey yet, below the pool's own path. */
-const CONNECTION_POOL_UNSUPPORTED: readonly UnsupportedField[] = [
-  { path: "tcp.tcpKeepalive", consequence: "connections keep the operating system's keepalive settings" },
-  { path: "tcp.maxConnectionDuration", consequence: "connections are not closed because of their age" },
-];
-
-/** The same fields for a pool at this place of a spec. */
-export function connectionPoolUnsupported(prefix: string): UnsupportedField[] {
-  return CONNECTION_POOL_UNSUPPORTED.map((field) => ({ ...field, path: `${prefix}.${field.path}` }));
-}

@@ -1,4 +1,3 @@
-import { connectionPoolUnsupported } from "./connection-pool.ts";
 import { MESH_PROXY_CONFIG_UNSUPPORTED } from "./mesh-proxy-config.ts";
 import type { UnsupportedField } from "./unsupported-fields.ts";
 
@@ -17,14 +16,12 @@ export const MESH_CONFIG_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "enableTracing", when: isTrue, consequence: "no spans are reported" },
   { path: "defaultInboundHttpRetryPolicy", consequence: "requests to the application are not retried" },
   { path: "defaultHttpRetryPolicy.perTryTimeout", consequence: "Istio ignores this field of the mesh's policy as well" },
-  ...connectionPoolUnsupported("defaultTrafficPolicy.connectionPool"),
   { path: "extensionProviders", consequence: "providers of external authorization, tracing and access logs are not used" },
   { path: "defaultProviders", consequence: "providers of tracing, metrics and access logs are not used" },
   { path: "zoneAwareLbSetting", consequence: "endpoints are chosen without regard to their zone" },
   { path: "proxyListenPort", consequence: "use --outbound-port" },
   { path: "proxyInboundListenPort", consequence: "use --inbound-port" },
   { path: "proxyHttpPort", consequence: "there is no listener for HTTP proxy requests" },
-  { path: "tcpKeepalive", consequence: "connections keep the operating system's keepalive settings" },
   { path: "inboundClusterStatName", consequence: "metrics have the usual cluster names" },
   { path: "outboundClusterStatName", consequence: "metrics have the usual cluster names" },
   { path: "serviceSettings", consequence: "endpoints of all clusters are used" },

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { connectionPool, connectionPoolUnsupported } from "./connection-pool.ts";
+import { connectionPool } from "./connection-pool.ts";
 import { filledText, labels, list, object, oneOf, portNumber, text } from "./field.ts";
 import { serverTls } from "./server-tls.ts";
 import { destination } from "./virtual-service.ts";
@@ -53,6 +53,4 @@ export const SIDECAR_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "ingress[].defaultEndpoint", when: isUnix, consequence: "unix sockets are not dialled; this entry is not used" },
   { path: "egress[].bind", when: isUnix, consequence: "unix sockets are not listened on; this entry is not used" },
   { path: "outboundTrafficPolicy.egressProxy", consequence: "unknown destinations are dialled directly" },
-  ...connectionPoolUnsupported("ingress[].connectionPool"),
-  ...connectionPoolUnsupported("inboundConnectionPool"),
 ];

@@ -68,7 +68,7 @@ async function holding(count: number): Promise<{ readonly threads: DataThreads; 
       get({ host: "127.0.0.1", port, agent: false }, (response) => {
         response.resume();
         response.on("error", () => resolve("cut"));
-        response.on("end", () => resolve(`${response.statusCode} ${response.headers["x-envoy-overloaded"] ?? ""}`));
+        response.on("end", () => resolve(`${response.statusCode} ${String(response.headers["x-envoy-overloaded"] ?? "")}`));
       }).on("error", () => resolve("cut"));
     }),
   };

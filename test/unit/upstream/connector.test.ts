@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 
@@ -104,6 +105,24 @@ describe("Connector over plaintext", () => {
     const server = await tcpUpstream(() => undefined);
     expect((await dial({ address: "localhost", port: portOf(server) })).error).toBeNull();
     expect((await dial({ address: "no-such-host.invalid", port: 80 })).error?.code).toBe("connect_failure");
+  });
+
+  it.runIf(process.platform === "linux")("asks the kernel for the keepalive it is told (spec/04 4.3), or for its own", async () => {
+    const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi");
+    const getSockOpt = koffi.load(null).func("int getsockopt(int fd, int level, int option, void *value, void *length)");
+    const server = await tcpUpstream(() => undefined);
+    const keepAliveOf = async (target: Partial<ConnectTarget>): Promise<number[]> => {
+      const { socket } = await dial({ port: portOf(server), ...target });
+      const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
+      // SO_KEEPALIVE, then TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT.
+      return [[1, 9], [6, 4], [6, 5], [6, 6]].map(([level, option]) => {
+        const value = new Int32Array(1);
+        getSockOpt(fd, level, option, value, new Uint32Array([4]));
+        return value[0] ?? -1;
+      });
+    };
+    expect(await keepAliveOf({ keepAlive: { timeMs: 45_000, intervalMs: 7_000, probes: 4 } })).toEqual([1, 45, 7, 4]);
+    expect(await keepAliveOf({})).toEqual([1, 15, 1, 10]);
   });
 
   it("says who refused", async () => {

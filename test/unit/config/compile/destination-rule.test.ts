@@ -51,6 +51,38 @@ describe("policy", () => {
     expect(cluster(mesh("connectTimeout: 3s")).limits.connectTimeoutMs).toBe(3000);
   });
 
+  test.each([
+    ["tcp: { maxConnections: 7 }", { limits: { maxConnections: 7 } }],
+    ["tcp: { maxConnections: 0 }", { limits: { maxConnections: Infinity } }],
+    ["tcp: { connectTimeout: 250ms }", { limits: { connectTimeoutMs: 250 } }],
+    ["tcp: { maxConnectionDuration: 90s }", { limits: { maxConnectionDurationMs: 90_000 } }],
+    ["tcp: { idleTimeout: 20s }", { limits: { idleTimeoutMs: 20_000, tcpIdleTimeoutMs: 20_000 } }],
+    ["tcp: { idleTimeout: 20s }, http: { idleTimeout: 30s }", { limits: { idleTimeoutMs: 30_000, tcpIdleTimeoutMs: 20_000 } }],
+    ["tcp: { tcpKeepalive: {} }", { limits: { tcpKeepAlive: { timeMs: 7_200_000, intervalMs: 75_000, probes: 9 } } }],
+    ["tcp: { tcpKeepalive: { time: 30s, interval: 10ms, probes: 3 } }", { limits: { tcpKeepAlive: { timeMs: 30_000, intervalMs: 1_000, probes: 3 } } }],
+    ["tcp: { tcpKeepalive: { time: 100h, probes: 1000 } }", { limits: { tcpKeepAlive: { timeMs: 32_767_000, intervalMs: 75_000, probes: 127 } } }],
+    ["http: { http1MaxPendingRequests: 5 }", { limits: { maxPendingRequests: 5 } }],
+    ["http: { http2MaxRequests: 6 }", { limits: { maxRequests: 6 } }],
+    ["http: { maxRetries: 2 }", { limits: { maxRetries: 2 } }],
+    ["http: { maxRequestsPerConnection: 1 }", { limits: { maxRequestsPerConnection: 1 } }],
+    ["http: { maxConcurrentStreams: 10 }", { limits: { maxConcurrentStreams: 10 } }],
+    ["http: { h2UpgradePolicy: UPGRADE }", { protocol: "http2" }],
+    ["http: { h2UpgradePolicy: DO_NOT_UPGRADE }", { protocol: "http1", hop: false }],
+    ["http: { useClientProtocol: true }", { protocol: "downstream" }],
+    ["http: { http2KeepAlive: { interval: 10s } }", { http2KeepAlive: { intervalMs: 10_000, timeoutMs: 5_000 } }],
+  ])("spec/04 4.3: connectionPool { %s }", (pool, expected) => {
+    const { snapshot, problems } = compileYaml(REVIEWS + rule(`{ host: reviews, trafficPolicy: { connectionPool: { ${pool} } } }`));
+    expect(clusterOf(snapshot, `outbound|9080||${HOST}`)).toMatchObject(expected);
+    expect(problems).toEqual([]);
+  });
+
+  test("spec/04 4.3: the mesh's tcpKeepalive holds where a connection pool has none", () => {
+    const meshWide = mesh("tcpKeepalive: { time: 60s }");
+    expect(cluster(meshWide).limits.tcpKeepAlive).toEqual({ timeMs: 60_000, intervalMs: 75_000, probes: 9 });
+    const own = rule("{ host: reviews, trafficPolicy: { connectionPool: { tcp: { tcpKeepalive: { probes: 2 } } } } }");
+    expect(cluster(meshWide + own).limits.tcpKeepAlive).toEqual({ timeMs: 7_200_000, intervalMs: 75_000, probes: 2 });
+  });
+
   test("a port-level entry replaces all four blocks, also those it leaves out", () => {
     const found = cluster(rule(`
   host: reviews
