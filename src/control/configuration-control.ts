@@ -18,6 +18,7 @@ import type { ConfigFacts } from "../telemetry/config-metrics.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { type ConfigurationStatus, statusObject } from "./configuration-status.ts";
 import { SavedConfiguration } from "./saved-configuration.ts";
+import { TlsFiles } from "./tls-files.ts";
 
 /** After the start, when whoever waited for readiness has it. */
 const SETTLED_MS = 2000;
@@ -46,6 +47,7 @@ export class ConfigurationControl {
   readonly #store: ConfigurationStore;
   readonly #saved: SavedConfiguration | null;
   readonly #history = new ObjectHistory();
+  readonly #tlsFiles: TlsFiles;
   #workload: WorkloadIdentity;
   #stopWatching: () => void = () => undefined;
   #update: StoreUpdate | null = null;
@@ -72,6 +74,9 @@ export class ConfigurationControl {
     this.#onSnapshot = onSnapshot;
     this.#workload = options.workload;
     this.#source = new FolderSource(options);
+    this.#tlsFiles = new TlsFiles(options.timers, () => {
+      if (this.#update !== null) this.#compile(this.#update);
+    });
     this.#saved = options.state === null ? null : new SavedConfiguration({ ...options.state, clock: options.clock, log: options.log });
     this.#inForce = this.#saved?.load() ?? null;
     this.#store = new ConfigurationStore(this.#inForce ?? []);
@@ -99,6 +104,7 @@ export class ConfigurationControl {
 
   stop(): void {
     this.#stopWatching();
+    this.#tlsFiles.stop();
   }
 
   /** Resolves when nothing is being saved any more. */
@@ -188,8 +194,9 @@ export class ConfigurationControl {
     try {
       compiled = compile({
         resources, workload: this.#workload, rejectedPolicies: closedPolicies(update, this.#workload.namespace), version,
-        dnsCapture: this.#options.dnsCapture,
+        dnsCapture: this.#options.dnsCapture, fileDigest: this.#tlsFiles.digest,
       });
+      this.#tlsFiles.compiled();
       this.#hasFailed = false;
     } catch (cause) {
       if (this.#snapshot === null) throw cause;

@@ -5,8 +5,16 @@ import { isWildcard } from "./host-name.ts";
 import type { ProblemList } from "./problem-list.ts";
 import type { Service, ServicePort } from "./service.ts";
 
-/** A digest of a file's content, or why it cannot be read. */
-export type FileDigest = (path: string) => { readonly digest: string } | { readonly problem: string };
+/** What is known of a file that a configuration names. */
+export interface FileState {
+  /** Of the content that is in use, which is an older one where there is a problem; null: it was never read. */
+  readonly digest: string | null;
+  /** Why it cannot be used as it is now; null: it can. */
+  readonly problem: string | null;
+}
+
+/** Reads a file for its digest. */
+export type FileDigest = (path: string) => FileState;
 
 /** The fields that name files. */
 const FILES = ["caCertificates", "caCrl", "clientCertificate", "privateKey"] as const;
@@ -35,9 +43,11 @@ export function originatedTls(
     // A server must not be shown a certificate that its clients are not meant to have.
     files[field] = mode === "SIMPLE" && (field === "clientCertificate" || field === "privateKey") ? null : given(tls[field]);
     const file = files[field];
-    const content = file === null || fileDigest === null ? null : fileDigest(file);
-    if (content !== null && "problem" in content) return refuse(field, `${file} ${content.problem}`);
-    if (content !== null) digests.push(content.digest);
+    if (file === null || fileDigest === null) continue;
+    const { digest, problem } = fileDigest(file);
+    if (digest === null) return refuse(field, `${file} ${problem ?? "was not read"}`);
+    if (problem !== null) problems.error(resource, [...path, field], `${file} ${problem}: what was read before stays in use`);
+    digests.push(digest);
   }
   if (tls.insecureSkipVerify === true) {
     problems.warning(resource, [...path, "insecureSkipVerify"], `SECURITY: whoever answers for ${service.host} port ${port.number} is believed: its certificate is not verified`);
