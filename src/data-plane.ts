@@ -22,6 +22,7 @@ import { FilterSeries } from "./telemetry/filter-series.ts";
 import { ListenerSeries } from "./telemetry/listener-series.ts";
 import type { Logger, LogSink } from "./telemetry/log.ts";
 import { RequestMetrics } from "./telemetry/request-metrics.ts";
+import { RouteSeries } from "./telemetry/route-series.ts";
 import type { SeriesWriter } from "./telemetry/series-writer.ts";
 import { TcpMetrics } from "./telemetry/tcp-metrics.ts";
 import { type AddressLookup, addressLookup } from "./upstream/address-lookup.ts";
@@ -151,7 +152,7 @@ export class DataPlane {
       }),
       identity: this.#identity,
       trustDomains: () => this.#snapshot.trustDomains,
-      streamObservers: [this.#requestMetrics, this.#accessLog],
+      streamObservers: [this.#requestMetrics, new RouteSeries(options.series), this.#accessLog],
       tcpObservers: [this.#tcpMetrics, this.#accessLog],
       listenerObserver: {
         accepted: (listener) => listeners.accepted(listener),

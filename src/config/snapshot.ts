@@ -141,6 +141,8 @@ export interface RouteSpec {
   readonly match: RouteMatchSpec;
   readonly action: RouteActionSpec;
   readonly provenance: Provenance | null;
+  /** Its requests are counted under this name. */
+  readonly statPrefix?: string;
   readonly fault?: FaultSpec;
   readonly cors?: CorsSpec;
   /** Of the response of whatever the route does, and of the request where it is forwarded. */

@@ -138,8 +138,9 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   }
 
   /** Told before the filters are asked, so that what they refuse is logged with its route. */
-  #describeRoute({ name, action }: RouteSpec): void {
+  #describeRoute({ name, statPrefix, action }: RouteSpec): void {
     this.info.routeName = name;
+    this.info.statPrefix = statPrefix ?? null;
     if (action.kind === "redirect") return;
     if (action.kind === "direct-response") this.info.clusterName = action.clusterName;
     // Of several, one is drawn when the request is forwarded.

@@ -46,6 +46,8 @@ export class StreamInfo {
   /** Why the transport to the upstream failed, in words; null when it did not. */
   transportFailure: string | null = null;
   routeName: string | null = null;
+  /** What statistics of the route are kept under; null: none are. */
+  statPrefix: string | null = null;
   clusterName: string | null = null;
   service: ServiceRef | null = null;
   /** `ip:port` of the endpoint last tried. */

@@ -52,6 +52,7 @@ export function compileRoutes(resource: VirtualService, port: number, parts: Rou
         action: rule.redirect === undefined ? compileAction(resource, rule, origin, port, parts) : redirectOf(rule.redirect, block),
         provenance: ruleProvenance(resource, index),
         ...(changes === undefined ? {} : { changes }),
+        ...(block?.statPrefix ? { statPrefix: block.statPrefix } : {}),
         ...faultOf(rule),
         ...corsOf(rule),
       });

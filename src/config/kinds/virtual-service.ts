@@ -165,6 +165,5 @@ export type WeightedDestination = v.InferOutput<typeof weightedDestination>;
 export const VIRTUAL_SERVICE_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "http[].fault.delay.exponentialDelay", consequence: "Istio ignores this field as well; write fixedDelay" },
   { path: "http[].fault.abort.http2Error", consequence: "Istio ignores this field as well; write httpStatus or grpcStatus" },
-  { path: "http[].match[].statPrefix", consequence: "no statistics are kept under that name" },
   { path: "tcp[].match[].sourceSubnet", consequence: "Istio ignores this field as well" },
 ];
