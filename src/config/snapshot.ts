@@ -2,6 +2,7 @@ import type { StringMatchSpec } from "../core/string-match.ts";
 import type { ServiceRef } from "../message/stream-info.ts";
 import type { WorkloadLabels } from "../message/workload-labels.ts";
 import type { DnsSpec, HashSpec, HealthCheckSpec, LoadBalancerName, LocalitySpec, OriginatedTlsSpec, RetryBudgetSpec, TunnelSpec, WarmupSpec } from "./snapshot-cluster.ts";
+import type { JwtRuleSpec } from "./snapshot-jwt.ts";
 import type { ChangesSpec, CorsSpec, FaultSpec, MirrorSpec, RateLimitSpec, RedirectSpec } from "./snapshot-route.ts";
 
 /*
@@ -353,6 +354,8 @@ export interface InboundSpec {
   /** Any other port; its `port` is 0. */
   readonly passthrough: InboundPortSpec;
   readonly authorization: AuthorizationSpec;
+  /** RequestAuthentication; absent: tokens are nobody's business. */
+  readonly jwtRules?: readonly JwtRuleSpec[];
 }
 
 export type MtlsMode = "STRICT" | "PERMISSIVE" | "DISABLE";

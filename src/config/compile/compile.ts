@@ -24,6 +24,7 @@ import { ownPlace } from "./own-place.ts";
 import { PeerAuthentications } from "./peer-authentication.ts";
 import { PodIndex } from "./pod-index.ts";
 import { ProblemList } from "./problem-list.ts";
+import { compileRequestAuthentication } from "./request-authentication.ts";
 import { reportReferences } from "./reference-check.ts";
 import { compareText, oldestFirst } from "./resource-order.ts";
 import { reportSelectors } from "./selector-check.ts";
@@ -82,6 +83,7 @@ export function compile(input: CompileInput): CompileOutput {
   });
   const authorization = compileAuthorization(resources, input.rejectedPolicies ?? [], identity, mesh, problems);
   const inbound = compileInbound({ registry, pods, identity, workload, sidecar: scope.sidecar, policies, rules, mesh, problems, authorization });
+  const jwtRules = compileRequestAuthentication(resources, identity, mesh, problems);
   reportReferences(resources, registry, problems);
   // It is read when a proxy starts; here only for what of it comes second.
   effectiveProxyConfig(resources, identity, problems);
@@ -91,7 +93,7 @@ export function compile(input: CompileInput): CompileOutput {
     version: input.version,
     workload,
     outbound,
-    inbound: inbound.inbound,
+    inbound: jwtRules.length === 0 ? inbound.inbound : { ...inbound.inbound, jwtRules },
     clusters: allClusters(scope, { mesh, rules, policies, problems, place: ownPlace(identity, pods, registry.services), dnsFamily: dnsFamily(identity.addresses), fileDigest: input.fileDigest ?? null }, inbound.clusters),
     pathNormalization: mesh.pathNormalization,
     trustDomains: mesh.trustDomains,
