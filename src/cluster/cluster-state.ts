@@ -3,6 +3,7 @@ import { NO_CLUSTER_METRICS } from "./cluster-metrics.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { HttpPool } from "./http-pool.ts";
 import { Limits } from "./limits.ts";
+import { priorityLevels } from "./priority-levels.ts";
 
 /** A count and what it may reach; `max` null is no limit. */
 export interface CountState {
@@ -95,12 +96,11 @@ export function unusedClusterState(spec: ClusterSpec): ClusterState {
     if (!byName.has(endpoint.name)) byName.set(endpoint.name, endpoint);
   }
   const endpoints = [...byName.values()];
-  const healthy = endpoints.filter((endpoint) => endpoint.spec.isHealthy).length;
   return clusterState({
     spec,
     limits: new Limits(spec.limits, NO_CLUSTER_METRICS),
     endpoints,
-    isPanicking: endpoints.length > 0 && 100 * healthy < (spec.outlierDetection?.minHealthPercent ?? 0) * endpoints.length,
+    isPanicking: priorityLevels(endpoints, spec.outlierDetection?.minHealthPercent ?? 0).some(({ isPanicking, load }) => isPanicking && load > 0),
     pools: new Map(),
     tcp: new Map(),
     ejectedForMs: () => null,

@@ -25,10 +25,13 @@ describe("outlier detection", () => {
     for (const upstream of upstreams) upstream.stop();
   });
 
-  const yaml = (outlierDetection: Resource, ports = upstreams.map(({ port }) => port)): string => yamlOf(
-    service({ name: "reviews", endpoints: ports.map((port) => ({ port })) }),
-    networking("DestinationRule", "reviews", { host: "reviews", trafficPolicy: { loadBalancer: { simple: "ROUND_ROBIN" }, outlierDetection } }),
-  );
+  const yaml = (outlierDetection: Resource, ports = upstreams.map(({ port }) => port), annotations: Readonly<Record<string, string>> = {}): string => {
+    const rule = networking("DestinationRule", "reviews", { host: "reviews", trafficPolicy: { loadBalancer: { simple: "ROUND_ROBIN" }, outlierDetection } });
+    return yamlOf(
+      service({ name: "reviews", endpoints: ports.map((port) => ({ port })) }),
+      { ...rule, metadata: { name: "reviews", namespace: "default", annotations } },
+    );
+  };
 
   async function withProxy(text: string, work: () => Promise<void>): Promise<void> {
     time = new ManualTime();
@@ -111,6 +114,77 @@ describe("outlier detection", () => {
       upstreams[0]?.always("502");
       expect(await failures(30)).toBe(2);
     });
+  });
+
+  it("counts the statuses that are listed, and no others (spec/04 4.4)", async () => {
+    await withProxy(yaml({ consecutive5xxErrors: 2, maxEjectionPercent: 50, outlierDetectionHttpErrorCodes: [429] }), async () => {
+      upstreams[0]?.always("500");
+      expect(await failures(30)).toBe(10);
+      expect(ejected()).toBe(0);
+      upstreams[0]?.always("429");
+      expect((await statuses(30)).filter((status) => status === 429).length).toBe(2);
+      expect(ejected()).toBe(1);
+    });
+  });
+
+  it("splitExternalLocalOriginErrors: failed connections have a count of their own, and a metric (spec/04 4.4, 4.5)", async () => {
+    const refusing = await freePort();
+    const ports = [refusing, upstreams[1]?.port ?? 0, upstreams[2]?.port ?? 0];
+    const split = { consecutive5xxErrors: 1, splitExternalLocalOriginErrors: true, consecutiveLocalOriginFailures: 3, maxEjectionPercent: 50 };
+    await withProxy(yaml(split, ports), async () => {
+      const askOnce = async (): Promise<void> => {
+        let isOver = false;
+        void statuses(1).then(() => (isOver = true));
+        while (!isOver) {
+          await new Promise((resolve) => {
+            setTimeout(resolve, 2);
+          });
+          time.pass(20);
+        }
+      };
+      const refused = (): number => proxy.clusters().outbound.flatMap(({ endpoints }) => endpoints).find(({ address }) => address.endsWith(`:${refusing}`))?.connectFailures ?? 0;
+      for (let round = 0; round < 20 && ejected() === 0; round++) {
+        // Seen by answers the first would have been enough.
+        expect(refused()).toBeLessThan(3);
+        await askOnce();
+      }
+      expect([refused(), ejected()]).toEqual([3, 1]);
+      expect(await proxy.metrics()).toMatch(/envoy_cluster_outlier_detection_ejections_enforced_consecutive_local_origin_failure\{[^}]*\} 1/);
+    });
+  });
+
+  it("lets one request through after the ejection, with the annotation, and goes by what becomes of it", async () => {
+    const settings = { consecutive5xxErrors: 2, maxEjectionPercent: 50, interval: "1s", baseEjectionTime: "10s" };
+    await withProxy(yaml(settings, undefined, { "outrider.io/outlier-readmission": "probe" }), async () => {
+      upstreams[0]?.always("500");
+      expect(await failures(12)).toBe(2);
+      time.pass(11_000);
+      // One request pays for the look; all at once there would have been two.
+      expect(await failures(30)).toBe(1);
+      time.pass(19_000);
+      expect(await failures(9)).toBe(0);
+      upstreams[0]?.always("200");
+      time.pass(2_000);
+      expect(await failures(9)).toBe(0);
+      expect(ejected()).toBe(0);
+      expect(proxy.logLines.filter((line) => line.includes("the probe was answered")).map((line) => /the probe was answered \d+/.exec(line)?.[0]))
+        .toEqual(["the probe was answered 500", "the probe was answered 200"]);
+    });
+  });
+
+  it("one of five that answers 500: over 99 % are well after one interval", async () => {
+    const more = [await ScriptedUpstream.start(), await ScriptedUpstream.start()];
+    try {
+      const ports = [...upstreams, ...more].map(({ port }) => port);
+      await withProxy(yaml({ interval: "1s", baseEjectionTime: "30s", maxEjectionPercent: 20 }, ports), async () => {
+        upstreams[0]?.always("500");
+        await statuses(25);
+        time.pass(1_000);
+        expect(await failures(300)).toBeLessThan(3);
+      });
+    } finally {
+      for (const upstream of more) upstream.stop();
+    }
   });
 
   it("ejects one that refuses connections", async () => {
