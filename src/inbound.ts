@@ -7,7 +7,8 @@ import type { InboundRefusal } from "./connection/inbound-refusal.ts";
 import { TcpProxy } from "./connection/tcp-proxy.ts";
 import { terminateTls } from "./connection/tls-server.ts";
 import { TunnelSocket } from "./connection/tunnel-socket.ts";
-import type { AuthorizationSpec, InboundSpec } from "./config/snapshot.ts";
+import type { InboundSpec } from "./config/snapshot.ts";
+import type { AuthorizationSpec } from "./config/snapshot-security.ts";
 import { inboundFilters } from "./filter/direction-filters.ts";
 import { FilterChain } from "./filter/filter-chain.ts";
 import { Authorizer } from "./filter/rbac.ts";
@@ -56,7 +57,7 @@ export function inbound(parts: Parts): TunnelledDirection {
       ...parts, handshakes, hello, trustDomains: parts.trustDomains(), alpnPreference: protocol === "http" ? HTTP_ALPN : TCP_ALPN,
     }, done),
     http: (socket, firstBytes, facts, routing) => http.serve(socket, firstBytes, facts, routing),
-    authorizeTcp: (facts) => authorizer.check(new AuthorizationFacts(facts, null)),
+    authorizeTcp: (facts) => authorizer.checkConnection(new AuthorizationFacts(facts, null)),
     opaque: (request) => tcp.forward(request),
     dialEarly: (request, options) => tcp.dialEarly(request, options),
     refused: (refusal) => parts.refused("inbound", refusal),

@@ -4,6 +4,7 @@ import type { WorkloadLabels } from "../message/workload-labels.ts";
 import type { DnsSpec, HashSpec, HealthCheckSpec, LoadBalancerName, LocalitySpec, OriginatedTlsSpec, RetryBudgetSpec, TunnelSpec, WarmupSpec } from "./snapshot-cluster.ts";
 import type { JwtRuleSpec } from "./snapshot-jwt.ts";
 import type { ChangesSpec, CorsSpec, FaultSpec, MirrorSpec, RateLimitSpec, RedirectSpec } from "./snapshot-route.ts";
+import type { AuthorizationSpec } from "./snapshot-security.ts";
 
 /*
  * What the data path obeys: the whole of the user's configuration compiled for this workload. Plain data, made by
@@ -369,61 +370,4 @@ export interface InboundPortSpec {
   readonly mtlsProvenance?: Provenance;
   readonly cluster: string;
   readonly service: ServiceRef | null;
-}
-
-/** AuthorizationPolicy that selects this workload (`spec/05` 5.5). DENY first; no ALLOW policy at all allows. */
-export interface AuthorizationSpec {
-  readonly deny: readonly PolicySpec[];
-  readonly allow: readonly PolicySpec[];
-}
-
-export interface PolicySpec {
-  readonly namespace: string;
-  readonly name: string;
-  readonly rules: readonly PolicyRuleSpec[];
-  readonly provenance: Provenance;
-}
-
-/** (any of `from`) and (any of `to`) and (all of `when`); an empty list holds. */
-export interface PolicyRuleSpec {
-  readonly from: readonly SourceSpec[];
-  readonly to: readonly OperationSpec[];
-  readonly when: readonly ConditionSpec[];
-  /** 1-based line in the policy's file. */
-  readonly line: number;
-}
-
-/** Any of `values` and none of `notValues`; an empty list sets no condition. */
-export interface AnyOf<T> {
-  readonly values: readonly T[];
-  readonly notValues: readonly T[];
-}
-
-export interface SourceSpec {
-  /** Peer SPIFFE ID without `spiffe://`. */
-  readonly principals: AnyOf<StringMatchSpec>;
-  /** Namespace in the peer's SPIFFE ID. */
-  readonly namespaces: AnyOf<StringMatchSpec>;
-  /** JWT `iss/sub`; there is none until request authentication has set it. */
-  readonly requestPrincipals: AnyOf<StringMatchSpec>;
-  /** CIDR blocks, of the TCP peer and of the trusted client. */
-  readonly ipBlocks: AnyOf<string>;
-  readonly remoteIpBlocks: AnyOf<string>;
-}
-
-export interface OperationSpec {
-  /** `hosts` compare without case. */
-  readonly hosts: AnyOf<StringMatchSpec>;
-  readonly ports: AnyOf<number>;
-  readonly methods: AnyOf<StringMatchSpec>;
-  readonly paths: AnyOf<StringMatchSpec>;
-}
-
-export interface ConditionSpec {
-  readonly attribute:
-    | { readonly kind: "request.headers"; readonly name: string }
-    | { readonly kind: "source.ip" | "remote.ip" | "source.namespace" | "source.principal" | "destination.ip" | "destination.port" | "connection.sni" | "request.auth" };
-  readonly match: AnyOf<StringMatchSpec>;
-  /** For the address attributes instead of `match`: CIDR blocks. */
-  readonly blocks: AnyOf<string>;
 }

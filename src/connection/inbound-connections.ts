@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import type { InboundSpec } from "../config/snapshot.ts";
-import type { AuthorizationVerdict } from "../filter/rbac.ts";
+import type { AuthorizationVerdict } from "../filter/rbac-verdict.ts";
 import type { StreamRouting } from "../http/http-stream.ts";
 import type { ConnectionFacts, SocketAddress, TlsFacts } from "../message/connection-facts.ts";
 import { inspectClientHello, type ClientHello } from "./client-hello.ts";

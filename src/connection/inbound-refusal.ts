@@ -1,4 +1,4 @@
-import type { AuthorizationVerdict } from "../filter/rbac.ts";
+import type { AuthorizationVerdict } from "../filter/rbac-verdict.ts";
 import type { ConnectionFacts, SocketAddress } from "../message/connection-facts.ts";
 
 /** Why an inbound connection was not served; `peer` is for the log. */

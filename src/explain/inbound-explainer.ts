@@ -14,7 +14,7 @@ import { VerifiedToken } from "../message/verified-token.ts";
 import { httpOf, malformedOf, opaqueOf, resetOf, type Scene } from "./compose.ts";
 import { splitHostPort } from "./destination.ts";
 import type { DryRun } from "./dry-run.ts";
-import { accountOfVerdict } from "./explain-rbac.ts";
+import { accountOfProvider, accountOfVerdict } from "./explain-rbac.ts";
 import { type ExplainRequest, InvalidExplainRequest } from "./explain-request.ts";
 import type { Explanation } from "./explanation.ts";
 import { HttpDecisions } from "./http-decision.ts";
@@ -86,7 +86,10 @@ export class InboundExplainer {
     if (first instanceof ProxyError) return malformedOf(scene, first);
     const token = request.jwt === null ? null : new VerifiedToken(request.jwt);
     const facts = ({ connection, head }: FilterRequest): AuthorizationFacts => new AuthorizationFacts(connection, head, token);
-    const accounts: FilterAccounts = new Map([["rbac", (asked) => accountOfVerdict(this.#authorizer, facts(asked))]]);
+    const accounts: FilterAccounts = new Map([
+      ["ext-authz", (asked) => accountOfProvider(this.#authorizer, facts(asked))],
+      ["rbac", (asked) => accountOfVerdict(this.#authorizer, facts(asked))],
+    ]);
     const filters = inboundFilters({ authorizer: () => this.#authorizer, facts });
     const decision = this.#http.decide({ facts: scene.facts, routing: port.routing, filters, accounts, read: () => read() as ReadRequest });
     const tried = decision.route === null ? [] : [{ route: decision.route, failed: null }];
@@ -95,9 +98,10 @@ export class InboundExplainer {
 
   #opaque(scene: Scene, port: InboundPort): Explanation {
     const facts = new AuthorizationFacts(scene.facts, null);
-    const verdict = this.#authorizer.check(facts);
-    const account = accountOfVerdict(this.#authorizer, facts);
-    const filter = { name: "rbac", verdict: verdict.isAllowed ? "pass" : "deny", ...account } as const;
+    const verdict = this.#authorizer.checkConnection(facts);
+    const asked = accountOfProvider(this.#authorizer, facts);
+    const account = asked ?? accountOfVerdict(this.#authorizer, facts);
+    const filter = { name: asked === null ? "rbac" : "ext-authz", verdict: verdict.isAllowed ? "pass" : "deny", ...account } as const;
     const explanation = opaqueOf(scene, port.destination.clusters, this.#dryRun, null, [filter]);
     if (verdict.isAllowed) return explanation;
     return { ...explanation, verdict: "deny", flag: "-", details: `rbac_access_denied_matched_policy[${verdict.id}]`, clusters: [], route: null };

@@ -1,4 +1,5 @@
-import type { ConditionSpec, PolicyRuleSpec, Snapshot } from "../config/snapshot.ts";
+import type { Snapshot } from "../config/snapshot.ts";
+import type { ConditionSpec, PolicyRuleSpec } from "../config/snapshot-security.ts";
 import { isLoggedHeader } from "./replay-line.ts";
 
 /**
@@ -8,7 +9,7 @@ import { isLoggedHeader } from "./replay-line.ts";
  */
 export function unloggedDenials({ inbound }: Pick<Snapshot, "inbound">): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
-  for (const { namespace, name, rules } of inbound.authorization.deny) {
+  for (const { namespace, name, rules } of [...inbound.authorization.custom ?? [], ...inbound.authorization.deny]) {
     const condition = rules.map(unloggedCondition).find((one) => one !== null) ?? null;
     if (condition !== null) found.set(`ns[${namespace}]-policy[${name}]`, condition);
   }
@@ -17,7 +18,7 @@ export function unloggedDenials({ inbound }: Pick<Snapshot, "inbound">): Readonl
 
 /** `ns[..]-policy[..]` of response code details; null when they name no policy. */
 export function policyOfDetails(details: string | null): string | null {
-  return /\[(ns\[.*\]-policy\[.*\])-rule\[\d+\]\]$/.exec(details ?? "")?.[1] ?? null;
+  return /\[(ns\[.*\]-policy\[.*\])-rule\[\d+\](?:-deny-due-to-bad-CUSTOM-action)?\]$/.exec(details ?? "")?.[1] ?? null;
 }
 
 function unloggedCondition({ from, when }: PolicyRuleSpec): string | null {

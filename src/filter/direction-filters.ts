@@ -5,8 +5,9 @@ import { FaultFilter } from "./fault-filter.ts";
 import type { Filter, FilterRequest } from "./filter-chain.ts";
 import type { FilterMetrics } from "./filter-metrics.ts";
 import type { Authorizer } from "./rbac.ts";
+import { CustomFilter, type ExternalAuthorizers } from "./rbac-custom-filter.ts";
 import type { AuthorizationFacts } from "./rbac-facts.ts";
-import { RbacFilter } from "./rbac-filter.ts";
+import { factsOf, RbacFilter } from "./rbac-filter.ts";
 
 /** What the gates of one direction need of their surroundings. */
 export interface InboundFilterParts {
@@ -14,11 +15,15 @@ export interface InboundFilterParts {
   readonly authorizer: () => Authorizer;
   /** For whoever knows more of a request than what it carries; absent: what it carries. */
   readonly facts?: (request: FilterRequest) => AuthorizationFacts;
+  /** Whom CUSTOM policies may ask; absent: nobody, so that they deny. */
+  readonly providers?: ExternalAuthorizers;
 }
 
+const NOBODY: ExternalAuthorizers = () => null;
+
 /** The gates a request passes that arrives for the application, in order; live traffic and `explain` have the same. */
-export function inboundFilters({ authorizer, facts }: InboundFilterParts): Filter[] {
-  return [new RbacFilter(authorizer, facts)];
+export function inboundFilters({ authorizer, facts = factsOf, providers = NOBODY }: InboundFilterParts): Filter[] {
+  return [new CustomFilter(authorizer, facts, providers), new RbacFilter(authorizer, facts)];
 }
 
 export interface OutboundFilterParts {

@@ -4,7 +4,7 @@ import type { IpAddress } from "../core/cidr.ts";
 import { normalizeAuthority } from "../message/authority.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
 import type { RequestHead } from "../message/head.ts";
-import type { Claims, VerifiedToken } from "../message/verified-token.ts";
+import type { VerifiedToken } from "../message/verified-token.ts";
 
 const SPIFFE_SCHEME = "spiffe://";
 
@@ -16,29 +16,36 @@ export class AuthorizationFacts {
   readonly connection: ConnectionFacts;
   /** Null for an opaque TCP connection. */
   readonly request: RequestHead | null;
-  /** JWT `iss/sub`; null unless request authentication has verified a token. */
-  readonly requestPrincipal: string | null;
-  /** The claims of that token, lists in one string (`scope`) taken apart; null without. */
-  readonly claims: Claims | null;
+  /** Null when request authentication has verified none. */
+  readonly token: VerifiedToken | null;
   /** The peer's SPIFFE ID without `spiffe://`; null when it proved none. */
   readonly principal: string | null;
+  #namespace: string | null | undefined;
   #peerIp: IpAddress | null | undefined;
   #clientIp: IpAddress | null | undefined;
+  #path: string | undefined;
   #hosts: readonly string[] | undefined;
 
   constructor(connection: ConnectionFacts, request: RequestHead | null, token: VerifiedToken | null = null) {
     this.connection = connection;
     this.request = request;
-    this.requestPrincipal = token?.principal ?? null;
-    this.claims = token?.claims ?? null;
+    this.token = token;
     const id = connection.tls?.peer?.spiffeId;
     this.principal = id === undefined ? null : id.slice(SPIFFE_SCHEME.length);
   }
 
+  /** JWT `iss/sub`; null without a verified token. */
+  get requestPrincipal(): string | null {
+    return this.token === null ? null : this.token.principal;
+  }
+
   /** Namespace in the peer's ID, which must have Istio's form `td/ns/NAMESPACE/sa/ACCOUNT`; null without. */
   get namespace(): string | null {
-    const parts = this.principal?.split("/") ?? [];
-    return parts.length === 5 && parts[1] === "ns" && parts[3] === "sa" ? (parts[2] as string) : null;
+    if (this.#namespace === undefined) {
+      const parts = this.principal?.split("/") ?? [];
+      this.#namespace = parts.length === 5 && parts[1] === "ns" && parts[3] === "sa" ? (parts[2] as string) : null;
+    }
+    return this.#namespace;
   }
 
   /** The TCP peer. */
@@ -68,8 +75,11 @@ export class AuthorizationFacts {
   get path(): string | null {
     const target = this.request?.path;
     if (target === undefined) return null;
-    const queryAt = target.indexOf("?");
-    return queryAt < 0 ? target : target.slice(0, queryAt);
+    if (this.#path === undefined) {
+      const queryAt = target.indexOf("?");
+      this.#path = queryAt < 0 ? target : target.slice(0, queryAt);
+    }
+    return this.#path;
   }
 
   /**
@@ -87,6 +97,20 @@ export class AuthorizationFacts {
     if (sent === null) return [];
     const plain = asciiLowerCase(sent).replace(/\.$/, "");
     return plain === sent ? [sent] : [sent, plain];
+  }
+
+  /**
+   * The values of a claim of the verified token: its text, or the texts in its list (`spec/05` 5.5, `request.auth.claims`).
+   * Empty for one that is not there or is of another type.
+   */
+  claim(path: readonly string[]): readonly string[] {
+    let value: unknown = this.token?.claims;
+    for (const name of path) {
+      if (typeof value !== "object" || value === null || Array.isArray(value) || !Object.hasOwn(value, name)) return [];
+      value = (value as Readonly<Record<string, unknown>>)[name];
+    }
+    if (typeof value === "string") return [value];
+    return Array.isArray(value) ? value.filter((element) => typeof element === "string") : [];
   }
 }
 

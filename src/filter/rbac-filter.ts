@@ -27,6 +27,7 @@ export class RbacFilter implements Filter {
   }
 }
 
-function factsOf({ connection, head, info }: FilterRequest): AuthorizationFacts {
+/** What a request carries, and what request authentication verified of it. */
+export function factsOf({ connection, head, info }: FilterRequest): AuthorizationFacts {
   return new AuthorizationFacts(connection, head, info.token);
 }

@@ -1,4 +1,5 @@
-import type { AnyOf, Provenance } from "../config/snapshot.ts";
+import type { Provenance } from "../config/snapshot.ts";
+import type { AnyOf } from "../config/snapshot-security.ts";
 import { ruleProvenance } from "./rbac.ts";
 import type { Authorizer } from "./rbac.ts";
 import type { Condition } from "./rbac-condition.ts";
@@ -32,8 +33,7 @@ export function nearestMiss(authorizer: Authorizer, facts: AuthorizationFacts): 
   for (const rule of authorizer.allowRules(facts)) {
     const failed = failuresOf(rule, facts);
     if (nearest !== null && failed.length >= nearest.failed.length) continue;
-    const { policy, index } = rule;
-    nearest = { provenance: ruleProvenance(rule), id: `ns[${policy.namespace}]-policy[${policy.name}]-rule[${index}]`, failed };
+    nearest = { provenance: ruleProvenance(rule), id: rule.id, failed };
   }
   return nearest;
 }

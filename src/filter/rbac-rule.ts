@@ -1,5 +1,5 @@
-import type { PolicyRuleSpec, PolicySpec } from "../config/snapshot.ts";
-import { compileOperation, compileSource, compileWhen } from "./rbac-condition.ts";
+import type { PolicyRuleSpec, PolicySpec } from "../config/snapshot-security.ts";
+import { compileOperation, compileSource, compileWhen } from "./rbac-compile.ts";
 import type { Condition } from "./rbac-condition.ts";
 import type { AuthorizationFacts } from "./rbac-facts.ts";
 
@@ -21,6 +21,11 @@ export class Rule {
     this.from = from;
     this.to = to;
     this.when = when;
+  }
+
+  /** `ns[NAMESPACE]-policy[NAME]-rule[INDEX]`, as response code details name it. */
+  get id(): string {
+    return `ns[${this.policy.namespace}]-policy[${this.policy.name}]-rule[${this.index}]`;
   }
 
   matches(facts: AuthorizationFacts): boolean {
@@ -45,8 +50,8 @@ export function compileRule(policy: PolicySpec, index: number, isDeny: boolean):
  * discarded if it uses any (null); one that denies loses those conditions and so denies more.
  */
 export function toTcpRule(rule: Rule, isDeny: boolean): Rule | null {
-  const withoutHttp = (clause: Clause) => clause.filter((condition) => !condition.needsHttp);
-  const isTcpOnly = [...rule.from, ...rule.to, rule.when].every((clause) => clause.every((condition) => !condition.needsHttp));
+  const withoutHttp = (clause: Clause) => clause.filter((condition) => !condition.attribute.needsHttp);
+  const isTcpOnly = [...rule.from, ...rule.to, rule.when].every((clause) => clause.every((condition) => !condition.attribute.needsHttp));
   if (isTcpOnly) return rule;
   if (!isDeny) return null;
   return new Rule(rule.policy, rule.index, rule.from.map(withoutHttp), rule.to.map(withoutHttp), withoutHttp(rule.when));

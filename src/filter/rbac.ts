@@ -1,86 +1,112 @@
-import type { AuthorizationSpec, PolicySpec, Provenance } from "../config/snapshot.ts";
+import type { AuthorizationSpec, CustomPolicySpec, PolicySpec } from "../config/snapshot-security.ts";
+import type { Provenance } from "../config/snapshot.ts";
 import type { AuthorizationFacts } from "./rbac-facts.ts";
-import { compileRule, toTcpRule } from "./rbac-rule.ts";
 import type { Rule } from "./rbac-rule.ts";
+import { RuleSet } from "./rbac-rule-set.ts";
+import type { AuthorizationVerdict } from "./rbac-verdict.ts";
 
-/** What was decided and by which rule. Made once per rule, not per request. */
-export interface AuthorizationVerdict {
-  readonly isAllowed: boolean;
-  /** `ns[..]-policy[..]-rule[..]` of the rule that decided, else `none`: what `%RESPONSE_CODE_DETAILS%` shows in brackets. */
-  readonly id: string;
-  /** Null when no rule decided: there is no ALLOW policy, or none of their rules matched. */
-  readonly policy: PolicySpec | null;
-  readonly ruleIndex: number | null;
-  /** The deciding rule's place in the user's files. */
-  readonly provenance: Provenance | null;
+/** What policies in dry run would have made of a request: the rule that would have decided, and how. */
+export interface DryRunVerdict {
+  /** Of the policy whose removal would change the outcome, or of the first whose rules did not match. */
+  readonly policy: PolicySpec;
+  /** The verdict if the policies in dry run were in force beside the others. */
+  readonly verdict: AuthorizationVerdict;
 }
 
 const NO_ALLOW_POLICY: AuthorizationVerdict = { isAllowed: true, id: "none", policy: null, ruleIndex: null, provenance: null };
 const NO_RULE_MATCHED: AuthorizationVerdict = { ...NO_ALLOW_POLICY, isAllowed: false };
 
-interface Ruling {
-  readonly rule: Rule;
-  readonly verdict: AuthorizationVerdict;
-}
-
-/** The rules of one protocol, in the order of their policies. */
-interface Rulings {
-  readonly deny: readonly Ruling[];
-  readonly allow: readonly Ruling[];
-}
-
 /**
  * The AuthorizationPolicies of a workload, compiled once per snapshot (`spec/05` 5.5). A matching DENY rule denies; without any
  * ALLOW policy the rest is allowed; otherwise a matching ALLOW rule allows. HTTP and TCP are judged by the same code.
+ * CUSTOM rules come before all of them and are for whoever can ask: see `custom`.
  */
 export class Authorizer {
   /** True when no policy selects the workload, so that nobody need gather facts. */
   readonly isOpen: boolean;
-  readonly #http: Rulings;
-  readonly #tcp: Rulings;
+  /** True when there is somebody to ask about some requests. */
+  readonly hasCustom: boolean;
+  /** True when some policies only look on: AUDIT, and those in dry run. */
+  readonly hasOnlookers: boolean;
+  readonly #custom: RuleSet;
+  readonly #deny: RuleSet;
+  readonly #allow: RuleSet;
+  readonly #audit: RuleSet;
+  readonly #dryRunDeny: RuleSet;
+  readonly #dryRunAllow: RuleSet;
+  readonly #firstDryRunAllow: PolicySpec | null;
   readonly #hasAllowPolicy: boolean;
 
   /** @throws Error for a regex or address block that validation should have refused. */
-  constructor(spec: AuthorizationSpec) {
-    this.isOpen = spec.deny.length === 0 && spec.allow.length === 0;
-    this.#hasAllowPolicy = spec.allow.length > 0;
-    const deny = spec.deny.flatMap((policy) => policy.rules.map((_, index) => compileRule(policy, index, true)));
-    const allow = spec.allow.flatMap((policy) => policy.rules.map((_, index) => compileRule(policy, index, false)));
-    const forTcp = (rules: readonly Rule[], isDeny: boolean) => rules.map((rule) => toTcpRule(rule, isDeny)).filter((rule) => rule !== null);
-    this.#http = { deny: deny.map((rule) => toRuling(rule, false)), allow: allow.map((rule) => toRuling(rule, true)) };
-    this.#tcp = {
-      deny: forTcp(deny, true).map((rule) => toRuling(rule, false)),
-      allow: forTcp(allow, false).map((rule) => toRuling(rule, true)),
-    };
+  constructor({ custom = [], deny, allow, audit = [], dryRun = { deny: [], allow: [] } }: AuthorizationSpec) {
+    this.hasCustom = custom.length > 0;
+    this.hasOnlookers = audit.length + dryRun.deny.length + dryRun.allow.length > 0;
+    this.isOpen = !this.hasCustom && !this.hasOnlookers && deny.length === 0 && allow.length === 0;
+    this.#hasAllowPolicy = allow.length > 0;
+    this.#firstDryRunAllow = dryRun.allow[0] ?? null;
+    this.#custom = new RuleSet(custom, true, customVerdict);
+    this.#deny = new RuleSet(deny, true, (rule) => verdictOf(rule, false));
+    this.#allow = new RuleSet(allow, false, (rule) => verdictOf(rule, true));
+    this.#audit = new RuleSet(audit, true, (rule) => verdictOf(rule, true));
+    this.#dryRunDeny = new RuleSet(dryRun.deny, true, (rule) => verdictOf(rule, false));
+    this.#dryRunAllow = new RuleSet(dryRun.allow, false, (rule) => verdictOf(rule, true));
   }
 
-  /** Judges a request, or an opaque connection when `facts.request` is null. */
+  /**
+   * The CUSTOM rule that wants somebody asked about a request or connection; null when none does. Its verdict, a denial
+   * with Istio's id, is for when nobody can be.
+   */
+  custom(facts: AuthorizationFacts): AuthorizationVerdict | null {
+    return this.hasCustom ? this.#custom.first(facts) : null;
+  }
+
+  /** Judges a request, or an opaque connection when `facts.request` is null, by DENY and ALLOW policies. */
   check(facts: AuthorizationFacts): AuthorizationVerdict {
-    const { deny, allow } = facts.request === null ? this.#tcp : this.#http;
-    const denied = firstMatch(deny, facts);
+    const denied = this.#deny.first(facts);
     if (denied !== null) return denied;
     if (!this.#hasAllowPolicy) return NO_ALLOW_POLICY;
-    return firstMatch(allow, facts) ?? NO_RULE_MATCHED;
+    return this.#allow.first(facts) ?? NO_RULE_MATCHED;
+  }
+
+  /** The same with CUSTOM rules, for which nobody can be asked about an opaque connection. */
+  checkConnection(facts: AuthorizationFacts): AuthorizationVerdict {
+    return this.custom(facts) ?? this.check(facts);
+  }
+
+  /** The AUDIT rule that a request matches, or null. */
+  audited(facts: AuthorizationFacts): AuthorizationVerdict | null {
+    return this.#audit.first(facts);
+  }
+
+  /**
+   * What the policies in dry run would have made of a request that the others, in force, judged as `enforced`. Null when
+   * there are none, or when the request is denied without them.
+   */
+  dryRun(facts: AuthorizationFacts, enforced: AuthorizationVerdict): DryRunVerdict | null {
+    if (!this.hasOnlookers || !enforced.isAllowed) return null;
+    const denied = this.#dryRunDeny.first(facts);
+    if (denied !== null) return { policy: denied.policy as PolicySpec, verdict: denied };
+    const firstAllow = this.#firstDryRunAllow;
+    if (firstAllow === null) return null;
+    const allowed = this.#dryRunAllow.first(facts);
+    if (allowed !== null) return { policy: allowed.policy as PolicySpec, verdict: allowed };
+    // Allowed by a rule, it stays so; allowed because there was no ALLOW policy, it is not.
+    return { policy: firstAllow, verdict: enforced.policy === null ? NO_RULE_MATCHED : enforced };
   }
 
   /** The ALLOW rules that were considered for `facts`, for whoever explains a denial. */
   allowRules(facts: AuthorizationFacts): readonly Rule[] {
-    return (facts.request === null ? this.#tcp : this.#http).allow.map(({ rule }) => rule);
+    return this.#allow.rulesFor(facts);
   }
 }
 
-function firstMatch(rulings: readonly Ruling[], facts: AuthorizationFacts): AuthorizationVerdict | null {
-  for (let index = 0; index < rulings.length; index++) {
-    const { rule, verdict } = rulings[index] as Ruling;
-    if (rule.matches(facts)) return verdict;
-  }
-  return null;
+function verdictOf(rule: Rule, isAllowed: boolean): AuthorizationVerdict {
+  return { isAllowed, id: rule.id, policy: rule.policy, ruleIndex: rule.index, provenance: ruleProvenance(rule) };
 }
 
-function toRuling(rule: Rule, isAllowed: boolean): Ruling {
-  const { policy, index } = rule;
-  const id = `ns[${policy.namespace}]-policy[${policy.name}]-rule[${index}]`;
-  return { rule, verdict: { isAllowed, id, policy, ruleIndex: index, provenance: ruleProvenance(rule) } };
+function customVerdict(rule: Rule): AuthorizationVerdict {
+  const { provider } = rule.policy as CustomPolicySpec;
+  return { ...verdictOf(rule, false), id: `${rule.id}-deny-due-to-bad-CUSTOM-action`, provider };
 }
 
 /** Where a rule was written. */

@@ -36,7 +36,7 @@ const floors: readonly (readonly string[])[] = [
   ["src/config/"],
   ["src/telemetry/", "src/lifecycle/"],
   ["src/codec/"],
-  ["src/identity/", "src/config/snapshot.ts", "src/config/snapshot-route.ts", "src/config/snapshot-cluster.ts", "src/config/snapshot-jwt.ts"],
+  ["src/identity/", "src/config/snapshot.ts", "src/config/snapshot-route.ts", "src/config/snapshot-cluster.ts", "src/config/snapshot-jwt.ts", "src/config/snapshot-security.ts"],
   ["src/message/"],
   ["src/core/"],
 ];

@@ -1,7 +1,7 @@
 import type { AuthorizationOperation } from "../kinds/authorization-policy.ts";
 import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
 import { positionOf } from "../resource.ts";
-import type { AuthorizationSpec, ConditionSpec, OperationSpec, PolicyRuleSpec, PolicySpec } from "../snapshot.ts";
+import type { AuthorizationSpec, ConditionSpec, CustomPolicySpec, OperationSpec, PolicyRuleSpec, PolicySpec } from "../snapshot-security.ts";
 import { selects } from "./export-to.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import { compileCondition } from "./policy-condition.ts";
@@ -29,6 +29,31 @@ export interface RejectedPolicy {
 /** A rule without conditions: it holds for every request and connection. */
 const EVERYTHING: Omit<PolicyRuleSpec, "line"> = { from: [], to: [], when: [] };
 
+/** The policies of a workload, sorted by what they do. */
+class Sorted {
+  readonly custom: CustomPolicySpec[] = [];
+  readonly deny: PolicySpec[];
+  readonly allow: PolicySpec[] = [];
+  readonly audit: PolicySpec[] = [];
+  readonly dryRun = { deny: [] as PolicySpec[], allow: [] as PolicySpec[] };
+
+  constructor(closed: PolicySpec[]) {
+    this.deny = closed;
+  }
+
+  /** What is empty is left out, so that a workload without such policies has nothing of them in its snapshot. */
+  spec(): AuthorizationSpec {
+    const { custom, deny, allow, audit, dryRun } = this;
+    return {
+      ...(custom.length === 0 ? {} : { custom }),
+      deny,
+      allow,
+      ...(audit.length === 0 ? {} : { audit }),
+      ...(dryRun.deny.length + dryRun.allow.length === 0 ? {} : { dryRun }),
+    };
+  }
+}
+
 /**
  * The policies in force for a workload (spec/05 5.5). What cannot be obeyed as written denies: a policy that validation or
  * this compiler does not understand denies everything, and a CUSTOM one what it would have asked about.
@@ -40,29 +65,37 @@ export function compileAuthorization(
   mesh: MeshSettings,
   problems: ProblemList,
 ): AuthorizationSpec {
-  const deny: PolicySpec[] = rejected
+  const sorted = new Sorted(rejected
     .filter((policy) => policy.kind === "AuthorizationPolicy" && applies(policy.namespace, policy.selector ?? undefined, workload, mesh))
     .toSorted((a, b) => compareText(`${a.namespace}/${a.name}`, `${b.namespace}/${b.name}`) || compareText(a.file, b.file) || a.line - b.line)
-    .map(closed);
-  const allow: PolicySpec[] = [];
+    .map(closed));
   for (const policy of oldestFirst(resources, "AuthorizationPolicy")) {
     const { spec, metadata } = policy;
     if (spec.targetRef !== undefined || spec.targetRefs.length > 0) continue;
     if (!applies(metadata.namespace, spec.selector?.matchLabels, workload, mesh)) continue;
-    if (spec.action === "AUDIT") continue;
-    if (metadata.annotations["istio.io/dry-run"]?.toLowerCase() === "true") {
-      problems.warning(policy, [], "not enforced: it is annotated istio.io/dry-run, and its verdicts are not reported yet");
-      continue;
-    }
-    const compiled = compilePolicy(policy, mesh, problems);
-    if (spec.action === "CUSTOM") {
-      problems.error(policy, ["spec", "action"], "CUSTOM is not supported: requests that match its rules are denied, as with a provider that cannot be reached");
-    }
-    // One that is closed denies whatever its action was: an ALLOW policy beside it could still let somebody in.
-    if (compiled.isClosed || spec.action !== "ALLOW") deny.push(compiled.policy);
-    else allow.push(compiled.policy);
+    sortIn(sorted, policy, mesh, problems);
   }
-  return { deny, allow };
+  return sorted.spec();
+}
+
+function sortIn(sorted: Sorted, policy: Policy, mesh: MeshSettings, problems: ProblemList): void {
+  const { action, provider } = policy.spec;
+  const isDryRun = policy.metadata.annotations["istio.io/dry-run"]?.toLowerCase() === "true";
+  const decidesNothing = isDryRun || action === "AUDIT";
+  const { compiled, isUnderstood } = compilePolicy(policy, mesh, problems, decidesNothing ? "the policy is left out" : "everything is denied to the workloads that this policy selects");
+  if (!isUnderstood) {
+    // Whatever its action was: an ALLOW policy beside it could still let somebody in.
+    if (!decidesNothing) sorted.deny.push({ ...compiled, rules: [{ ...EVERYTHING, line: policy.line }] });
+  } else if (action === "CUSTOM") {
+    problems.error(policy, ["spec", "action"], "CUSTOM is not supported: requests that match its rules are denied, as with a provider that cannot be reached");
+    sorted.custom.push({ ...compiled, provider: provider?.name ?? "" });
+  } else if (action === "AUDIT") {
+    if (!isDryRun) sorted.audit.push(compiled);
+  } else if (action === "DENY") {
+    (isDryRun ? sorted.dryRun.deny : sorted.deny).push(compiled);
+  } else {
+    (isDryRun ? sorted.dryRun.allow : sorted.allow).push(compiled);
+  }
 }
 
 /** Policies of the root namespace are for all namespaces, others for their own. */
@@ -81,19 +114,20 @@ function closed(policy: RejectedPolicy): PolicySpec {
   return { namespace, name, rules: [{ ...EVERYTHING, line }], provenance: { resource, rule: null, file, line } };
 }
 
-function compilePolicy(policy: Policy, mesh: MeshSettings, problems: ProblemList): { policy: PolicySpec; isClosed: boolean } {
+/** `fate`: what becomes of a policy with a condition that is not known. */
+function compilePolicy(policy: Policy, mesh: MeshSettings, problems: ProblemList, fate: string): { compiled: PolicySpec; isUnderstood: boolean } {
   const { namespace, name } = policy.metadata;
   const scope: PolicyScope = { namespace, trustDomains: mesh.trustDomains };
   const rules: PolicyRuleSpec[] = [];
-  let isClosed = false;
+  let isUnderstood = true;
   for (const [index, rule] of policy.spec.rules.entries()) {
     const when: ConditionSpec[] = [];
     (rule.when ?? []).forEach((condition, at) => {
       const compiled = compileCondition(condition, scope);
       if (compiled !== null) when.push(compiled);
       else {
-        isClosed = true;
-        problems.error(policy, ["spec", "rules", index, "when", at, "key"], `${JSON.stringify(condition.key)} is not known: everything is denied to the workloads that this policy selects`);
+        isUnderstood = false;
+        problems.error(policy, ["spec", "rules", index, "when", at, "key"], `${JSON.stringify(condition.key)} is not known: ${fate}`);
       }
     });
     rules.push({
@@ -103,8 +137,8 @@ function compilePolicy(policy: Policy, mesh: MeshSettings, problems: ProblemList
       line: positionOf(policy, ["spec", "rules", index]).line,
     });
   }
-  const provenance = provenanceOf(policy, [], null);
-  return { policy: { namespace, name, rules: isClosed ? [{ ...EVERYTHING, line: policy.line }] : rules, provenance }, isClosed };
+  const { resource, file, line } = provenanceOf(policy, [], null);
+  return { compiled: { namespace, name, rules, provenance: { resource, rule: null, file, line } }, isUnderstood };
 }
 
 function compileOperation(operation: AuthorizationOperation): OperationSpec {

@@ -1,7 +1,8 @@
 import type { ConnectionPool } from "../kinds/connection-pool.ts";
 import type { ResourceOf } from "../kinds/kind-specs.ts";
 import type { SidecarIngress } from "../kinds/sidecar.ts";
-import type { AuthorizationSpec, ClusterSpec, InboundPortSpec, InboundSpec, WorkloadSpec } from "../snapshot.ts";
+import type { ClusterSpec, InboundPortSpec, InboundSpec, WorkloadSpec } from "../snapshot.ts";
+import type { AuthorizationSpec } from "../snapshot-security.ts";
 import { inboundClusterName } from "./cluster-name.ts";
 import type { DestinationRules } from "./destination-rule-index.ts";
 import { effectivePolicy } from "./effective-policy.ts";

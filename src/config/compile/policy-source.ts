@@ -1,6 +1,6 @@
 import type { StringMatchSpec } from "../../core/string-match.ts";
 import type { AuthorizationSource } from "../kinds/authorization-policy.ts";
-import type { AnyOf, SourceSpec } from "../snapshot.ts";
+import type { AnyOf, SourceSpec } from "../snapshot-security.ts";
 import { toBlock } from "./ip-address.ts";
 import { compilePrincipals, compileServiceAccounts, compileTrustDomains, restrictToTrustDomains } from "./policy-principal.ts";
 import { NEVER, compilePolicyNamespace, compilePolicyString } from "./policy-string.ts";

@@ -1,5 +1,6 @@
 import { asciiLowerCase } from "../../core/ascii.ts";
 import type { StringMatchSpec } from "../../core/string-match.ts";
+import type { PathMatchSpec } from "../snapshot-security.ts";
 
 /** A condition that no value meets; for lists that would otherwise be empty, which means no condition at all. */
 export const NEVER: StringMatchSpec = { kind: "exact", value: "" };
@@ -24,11 +25,9 @@ export function compilePolicyNamespace(value: string): StringMatchSpec {
   return { kind: "regex", value: value.split("*").map(quoteRegex).join("[^/]*") };
 }
 
-/** The same for paths, where `{*}` stands for one segment and `{**}` for any number of them. */
-export function compilePolicyPath(value: string): StringMatchSpec {
-  if (!value.includes("{*}") && !value.includes("{**}")) return compilePolicyString(value);
-  const parts = value.split(/(\{\*\*?\})/).map((part) => (part === "{*}" ? "[^/]+" : part === "{**}" ? ".*" : quoteRegex(part)));
-  return { kind: "regex", value: parts.join("") };
+/** The same for paths, which may be templates. */
+export function compilePolicyPath(value: string): PathMatchSpec {
+  return value.includes("{*}") || value.includes("{**}") ? { kind: "template", value } : compilePolicyString(value);
 }
 
 /** The text as a regular expression for exactly itself. */

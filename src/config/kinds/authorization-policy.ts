@@ -52,7 +52,6 @@ const NO_TOKENS = "SECURITY: tokens (JWT) are not verified, so no request has a 
 /** Accepted, and not obeyed yet. */
 export const AUTHORIZATION_POLICY_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "action", when: (value) => value === "CUSTOM", consequence: "SECURITY: the external authorizer is not asked; what the rules of this policy match is denied" },
-  { path: "action", when: (value) => value === "AUDIT", consequence: "requests are not marked for the audit log" },
   { path: "targetRef", consequence: "SECURITY: the policy is for a gateway or waypoint; a sidecar does not enforce it" },
   { path: "targetRefs", consequence: "SECURITY: the policy is for a gateway or waypoint; a sidecar does not enforce it" },
   { path: "rules[].from[].source.requestPrincipals", consequence: NO_TOKENS },

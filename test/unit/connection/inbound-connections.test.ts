@@ -4,7 +4,7 @@ import type { InboundPortSpec, InboundSpec } from "../../../src/config/snapshot.
 import type { EarlyDial } from "../../../src/connection/early-dial.ts";
 import { InboundConnections, type InboundNext } from "../../../src/connection/inbound-connections.ts";
 import type { InboundRefusal } from "../../../src/connection/inbound-refusal.ts";
-import type { AuthorizationVerdict } from "../../../src/filter/rbac.ts";
+import type { AuthorizationVerdict } from "../../../src/filter/rbac-verdict.ts";
 import { RequestHead } from "../../../src/message/head.ts";
 import { HeaderList } from "../../../src/message/header-list.ts";
 import type { TlsFacts } from "../../../src/message/connection-facts.ts";

@@ -1,4 +1,4 @@
-import type { AnyOf, AuthorizationSpec, ConditionSpec, OperationSpec, PolicyRuleSpec, PolicySpec, SourceSpec } from "../../../src/config/snapshot.ts";
+import type { AnyOf, AuthorizationSpec, ConditionSpec, OperationSpec, PolicyRuleSpec, PolicySpec, SourceSpec } from "../../../src/config/snapshot-security.ts";
 import type { StringMatchSpec } from "../../../src/core/string-match.ts";
 import { AuthorizationFacts } from "../../../src/filter/rbac-facts.ts";
 import type { ConnectionFacts } from "../../../src/message/connection-facts.ts";

@@ -1,7 +1,7 @@
 import { BlockList } from "node:net";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import type { AnyOf, AuthorizationSpec, PolicyRuleSpec, PolicySpec } from "../../../src/config/snapshot.ts";
+import type { AnyOf, AuthorizationSpec, PathMatchSpec, PolicyRuleSpec, PolicySpec } from "../../../src/config/snapshot-security.ts";
 import type { StringMatchSpec } from "../../../src/core/string-match.ts";
 import { Authorizer } from "../../../src/filter/rbac.ts";
 import { anyOf, facts, header, operation, policy, rule, source } from "./rbac-fixtures.ts";
@@ -13,15 +13,15 @@ import type { Sample } from "./rbac-fixtures.ts";
  * policies and requests, HTTP and TCP (CVE-2020-16844: the two were compiled apart and differed).
  */
 
-function one(spec: StringMatchSpec, value: string): boolean {
+function one(spec: PathMatchSpec, value: string): boolean {
   if (spec.kind === "present") return value.length > 0;
   if (spec.kind === "prefix") return value.slice(0, spec.value.length) === spec.value;
   if (spec.kind === "suffix") return value.slice(Math.max(0, value.length - spec.value.length)) === spec.value;
   return value === spec.value;
 }
-const some = (specs: readonly StringMatchSpec[], values: readonly string[]) => values.some((value) => specs.some((spec) => one(spec, value)));
+const some = (specs: readonly PathMatchSpec[], values: readonly string[]) => values.some((value) => specs.some((spec) => one(spec, value)));
 
-function plain(spec: AnyOf<StringMatchSpec>, values: readonly string[]): boolean {
+function plain(spec: AnyOf<PathMatchSpec>, values: readonly string[]): boolean {
   return (spec.values.length === 0 || some(spec.values, values)) && !some(spec.notValues, values);
 }
 function blocks(spec: AnyOf<string>, address: string): boolean {

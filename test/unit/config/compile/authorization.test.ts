@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { PolicySpec } from "../../../../src/config/snapshot.ts";
+import type { PolicySpec } from "../../../../src/config/snapshot-security.ts";
 import { compileYaml } from "./compile-yaml.ts";
 
 const policy = (spec: string, metadata = "name: p, namespace: default"): string => `
@@ -46,15 +46,15 @@ describe("actions and empty forms", () => {
 
   test("CUSTOM denies what it would have asked about, loudly", () => {
     const { snapshot, problems } = compiled(policy("{ action: CUSTOM, provider: { name: opa }, rules: [{ to: [{ operation: { paths: [/admin] } }] }] }"));
-    expect(snapshot.inbound.authorization).toMatchObject({ deny: [{ rules: [{ to: [{ paths: { values: [exact("/admin")] } }] }] }], allow: [] });
+    expect(snapshot.inbound.authorization).toMatchObject({ custom: [{ provider: "opa", rules: [{ to: [{ paths: { values: [exact("/admin")] } }] }] }], deny: [], allow: [] });
     expect(problems).toEqual([expect.stringMatching(/^error: AuthorizationPolicy default\/p: spec.action: CUSTOM is not supported.*denied/)]);
   });
 
   test("AUDIT and dry-run decide nothing", () => {
-    expect(authorization(policy("{ action: AUDIT, rules: [{}] }"))).toEqual({ deny: [], allow: [] });
+    expect(authorization(policy("{ action: AUDIT, rules: [{}] }"))).toMatchObject({ deny: [], allow: [], audit: [{ rules: CLOSED }] });
     const { snapshot, problems } = compiled(policy("{ action: DENY, rules: [{}] }", 'name: p, namespace: default, annotations: { istio.io/dry-run: "true" }'));
-    expect(snapshot.inbound.authorization).toEqual({ deny: [], allow: [] });
-    expect(problems).toEqual([expect.stringContaining("warning: AuthorizationPolicy default/p: not enforced")]);
+    expect(snapshot.inbound.authorization).toEqual({ deny: [], allow: [], dryRun: { deny: [expect.objectContaining({ name: "p", rules: CLOSED })], allow: [] } });
+    expect(problems).toEqual([]);
   });
 });
 
@@ -100,12 +100,12 @@ describe("sources", () => {
 describe("operations and conditions", () => {
   const rule = (text: string) => authorization(policy(`{ rules: [${text}] }`)).allow[0]?.rules[0];
 
-  test("hosts without case, ports as numbers, path templates as patterns", () => {
+  test("hosts without case, ports as numbers, path templates as they are", () => {
     expect(rule("{ to: [{ operation: { hosts: ['*.Example.com', 'A*'], notPorts: ['80'], methods: [GET], paths: [/a*, '/v{*}'.html] } }] }".replace("'/v{*}'.html", "'/a.b/{*}/c/{**}'"))?.to).toEqual([{
       hosts: { values: [{ kind: "suffix", value: ".example.com", ignoreCase: true }, { kind: "prefix", value: "a", ignoreCase: true }], notValues: [] },
       ports: { values: [], notValues: [80] },
       methods: { values: [exact("GET")], notValues: [] },
-      paths: { values: [{ kind: "prefix", value: "/a" }, { kind: "regex", value: "/a\\.b/[^/]+/c/.*" }], notValues: [] },
+      paths: { values: [{ kind: "prefix", value: "/a" }, { kind: "template", value: "/a.b/{*}/c/{**}" }], notValues: [] },
     }]);
   });
 
@@ -118,7 +118,10 @@ describe("operations and conditions", () => {
     ["source.principal", "[cluster.local/ns/a/sa/b]", { attribute: { kind: "source.principal" }, match: { values: [exact("cluster.local/ns/a/sa/b")], notValues: [] }, blocks: NONE }],
     ["source.serviceAccount", "[b]", { attribute: { kind: "source.principal" }, match: { values: [exact("cluster.local/ns/default/sa/b")], notValues: [] }, blocks: NONE }],
     ["source.trustDomain", "[z*]", { attribute: { kind: "source.principal" }, match: { values: [exact("")], notValues: [] }, blocks: NONE }],
-    ["request.auth.claims[a][b]", "[x]", { attribute: { kind: "request.auth" }, match: { values: [exact("x")], notValues: [] }, blocks: NONE }],
+    ["request.auth.principal", "[x]", { attribute: { kind: "request.auth.principal" }, match: { values: [exact("x")], notValues: [] }, blocks: NONE }],
+    ["request.auth.audiences", "[x]", { attribute: { kind: "request.auth.claims", path: ["aud"] }, match: { values: [exact("x")], notValues: [] }, blocks: NONE }],
+    ["request.auth.presenter", "[x]", { attribute: { kind: "request.auth.claims", path: ["azp"] }, match: { values: [exact("x")], notValues: [] }, blocks: NONE }],
+    ["request.auth.claims[a][b]", "[x]", { attribute: { kind: "request.auth.claims", path: ["a", "b"] }, match: { values: [exact("x")], notValues: [] }, blocks: NONE }],
   ])("when %s %s", (key, values, expected) => {
     expect(rule(`{ when: [{ key: "${key}", values: ${values} }] }`)?.when).toEqual([expected]);
   });
@@ -136,6 +139,15 @@ describe("fail closed", () => {
     expect(names(found.deny)).toEqual(["default/p"]);
     expect(found.deny[0]?.rules).toEqual(CLOSED);
     expect(names(found.allow)).toEqual(["default/open"]);
+  });
+
+  test("a policy that decides nothing is left out", () => {
+    const unknown = (action: string): string => `{ action: ${action}, rules: [{ when: [{ key: 'experimental.envoy.filters.a.b[c]', values: [x] }] }] }`;
+    const dryRun = 'name: p, namespace: default, annotations: { istio.io/dry-run: "true" }';
+    for (const yaml of [policy(unknown("AUDIT")), policy(unknown("DENY"), dryRun)]) {
+      expect(authorization(yaml)).toEqual({ deny: [], allow: [] });
+      expect(compiled(yaml).problems).toContainEqual(expect.stringContaining("the policy is left out"));
+    }
   });
 
   test("only for the workloads that it selects, as far as that can be read", () => {

@@ -1,0 +1,101 @@
+import type { StringMatchSpec } from "../core/string-match.ts";
+
+/* What of a snapshot says who may do what. Like `snapshot.ts`, plain data. */
+
+/**
+ * The AuthorizationPolicies that select this workload (`spec/05` 5.5), by what they do: a request that a CUSTOM rule
+ * matches is asked about first, one that a DENY rule matches is denied; of the rest, all are allowed where there is no
+ * ALLOW policy at all, else those that an ALLOW rule matches. Absent lists are empty.
+ */
+export interface AuthorizationSpec {
+  readonly custom?: readonly CustomPolicySpec[];
+  readonly deny: readonly PolicySpec[];
+  readonly allow: readonly PolicySpec[];
+  /** What their rules match is marked, and otherwise treated as if they were not there. */
+  readonly audit?: readonly PolicySpec[];
+  /** Annotated `istio.io/dry-run`: decided and reported, never obeyed. */
+  readonly dryRun?: DryRunSpec;
+}
+
+export interface DryRunSpec {
+  readonly deny: readonly PolicySpec[];
+  readonly allow: readonly PolicySpec[];
+}
+
+export interface PolicySpec {
+  readonly namespace: string;
+  readonly name: string;
+  readonly rules: readonly PolicyRuleSpec[];
+  readonly provenance: PolicyPlace;
+}
+
+/** A policy that leaves the decision to somebody else. */
+export interface CustomPolicySpec extends PolicySpec {
+  /** One of `meshConfig.extensionProviders`. */
+  readonly provider: string;
+}
+
+/** Where a policy is written: the `Provenance` of a whole resource. */
+export interface PolicyPlace {
+  /** `AuthorizationPolicy namespace/name`. */
+  readonly resource: string;
+  readonly rule: null;
+  readonly file: string;
+  /** 1-based. */
+  readonly line: number;
+}
+
+/** (any of `from`) and (any of `to`) and (all of `when`); an empty list holds. */
+export interface PolicyRuleSpec {
+  readonly from: readonly SourceSpec[];
+  readonly to: readonly OperationSpec[];
+  readonly when: readonly ConditionSpec[];
+  /** 1-based line in the policy's file. */
+  readonly line: number;
+}
+
+/** Any of `values` and none of `notValues`; an empty list sets no condition. */
+export interface AnyOf<T> {
+  readonly values: readonly T[];
+  readonly notValues: readonly T[];
+}
+
+export interface SourceSpec {
+  /** Peer SPIFFE ID without `spiffe://`. */
+  readonly principals: AnyOf<StringMatchSpec>;
+  /** Namespace in the peer's SPIFFE ID. */
+  readonly namespaces: AnyOf<StringMatchSpec>;
+  /** JWT `iss/sub`; there is none until request authentication has set it. */
+  readonly requestPrincipals: AnyOf<StringMatchSpec>;
+  /** CIDR blocks, of the TCP peer and of the trusted client. */
+  readonly ipBlocks: AnyOf<string>;
+  readonly remoteIpBlocks: AnyOf<string>;
+}
+
+export interface OperationSpec {
+  /** `hosts` compare without case. */
+  readonly hosts: AnyOf<StringMatchSpec>;
+  readonly ports: AnyOf<number>;
+  readonly methods: AnyOf<StringMatchSpec>;
+  readonly paths: AnyOf<PathMatchSpec>;
+}
+
+/**
+ * A path: as any string, or a template in which the segment `{*}` stands for one segment that is not empty, and `{**}`,
+ * the last of its operators, for any text.
+ */
+export type PathMatchSpec = StringMatchSpec | { readonly kind: "template"; readonly value: string };
+
+export interface ConditionSpec {
+  readonly attribute:
+    | { readonly kind: "request.headers"; readonly name: string }
+    /** A claim of the verified token, by the names that lead to it. */
+    | { readonly kind: "request.auth.claims"; readonly path: readonly string[] }
+    | {
+      readonly kind: "source.ip" | "remote.ip" | "source.namespace" | "source.principal" | "destination.ip" | "destination.port"
+        | "connection.sni" | "request.auth.principal";
+    };
+  readonly match: AnyOf<StringMatchSpec>;
+  /** For the address attributes instead of `match`: CIDR blocks. */
+  readonly blocks: AnyOf<string>;
+}
