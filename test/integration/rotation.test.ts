@@ -79,7 +79,7 @@ describe("rotation", () => {
     expect(load.failures).toEqual([]);
   });
 
-  it("refuses peers of an authority that is trusted no longer, new connections and resumed ones", async () => {
+  it("B22 refuses peers of an authority that is trusted no longer, new connections and resumed ones", async () => {
     const connect = (session?: Buffer): TLSSocket => {
       const raw = pair.callee.connectInbound(application.port);
       raw.on("error", () => raw.destroy());

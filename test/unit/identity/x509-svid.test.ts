@@ -83,7 +83,7 @@ describe("a good SVID", () => {
   });
 });
 
-describe("a bad leaf", () => {
+describe("B21 a bad leaf", () => {
   const bad: [string, string, CertificateRequest][] = [
     ["two SPIFFE URIs", "tls_peer_two_uri_sans", { uris: [ID, idOf("admin")] }],
     ["a second URI that is no SPIFFE ID", "tls_peer_two_uri_sans", { uris: [ID, "https://example.org/"] }],
@@ -130,7 +130,7 @@ describe("a bad leaf", () => {
   });
 });
 
-describe("a bad chain", () => {
+describe("B21 a bad chain", () => {
   it("to an unknown root, or to itself, is refused", () => {
     expect(reasonOf(check(newCa().issue(ID)))).toBe("tls_peer_unknown_ca");
     const key = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ type: "pkcs8", format: "pem" });
