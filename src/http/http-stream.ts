@@ -5,7 +5,7 @@ import type { ConnectionFacts } from "../message/connection-facts.ts";
 import type { RequestHead, ResponseHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
 import { addMissingStatus, grpcReplyHead, isGrpcContent, lacksStatus, MISSING_STATUS_DETAILS } from "../message/grpc-status.ts";
-import { type LocalReply, localReplyHead, toLocalReply } from "../message/local-reply.ts";
+import { detailsAfterHead, type LocalReply, localReplyHead, toLocalReply } from "../message/local-reply.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { DownstreamStream, RequestReceiver } from "../message/stream.ts";
 import { type Direction, type ServiceRef, StreamInfo } from "../message/stream-info.ts";
@@ -302,7 +302,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     if (this.#phase === "ended") return;
     if (this.#phase === "responding") {
       this.info.addFlag(error.attributes.flag);
-      this.info.details = "upstream_reset_after_response_started";
+      this.info.details = detailsAfterHead(error);
       this.info.transportFailure = error.reason === "" ? null : error.reason;
       this.#downstream.reset(error);
       this.#finish();

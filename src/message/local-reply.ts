@@ -54,6 +54,11 @@ function describe(details: string, error: ProxyError): string {
   return `${details}{${reset}${transport}}`.replaceAll(" ", "_");
 }
 
+/** `%RESPONSE_CODE_DETAILS%` of a failure that came when the response had begun, and which nobody can hear of any more. */
+export function detailsAfterHead(error: ProxyError): string {
+  return describe(error.attributes.details, error).replace("before_response_started", "after_response_started");
+}
+
 /** The head of a local reply; its body, if any, is `reply.body` in UTF-8. */
 export function localReplyHead(reply: LocalReply): ResponseHead {
   const headers = new HeaderList();

@@ -1,5 +1,6 @@
 import type { ConnectionFacts, SocketAddress } from "./connection-facts.ts";
 import type { HttpVersion } from "./head.ts";
+import { joinFlags } from "./response-flags.ts";
 import type { VerifiedToken } from "./verified-token.ts";
 import type { WorkloadLabels } from "./workload-labels.ts";
 
@@ -71,11 +72,9 @@ export class StreamInfo {
     this.peer = connection.tunnel?.workload ?? null;
   }
 
-  /** Adds a response flag, keeping each once. */
+  /** Adds a response flag, keeping each once, in Envoy's order. */
   addFlag(flag: string): void {
-    if (flag === "-" || flag === "") return;
-    if (this.flags === "-") this.flags = flag;
-    else if (!this.flags.split(",").includes(flag)) this.flags = `${this.flags},${flag}`;
+    this.flags = joinFlags(this.flags, flag);
   }
 }
 

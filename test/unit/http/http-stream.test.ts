@@ -207,7 +207,7 @@ describe("a local reply", () => {
     after.stream.respond(response(200), false);
     after.stream.fail(new ProxyError("upstream_disconnect", "10.0.0.1:9080: connection reset by peer"), false);
     expect(after.downstream.events).toEqual(["respond 200", "reset"]);
-    expect(after.told).toMatchObject({ status: 200, flags: "UC", details: "upstream_reset_after_response_started", transportFailure: "10.0.0.1:9080: connection reset by peer" });
+    expect(after.told).toMatchObject({ status: 200, flags: "UC", details: "upstream_reset_after_response_started{connection_termination}", transportFailure: "10.0.0.1:9080: connection reset by peer" });
   });
 });
 
