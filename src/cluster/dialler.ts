@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import type { ClusterSpec } from "../config/snapshot.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { ConnectDone, Dialing, UpstreamFacts } from "../upstream/connector.ts";
+import type { ProxyHeaderSpec } from "../upstream/proxy-header.ts";
 import type { TransportTls } from "../upstream/transport-tls.ts";
 import type { ClusterMetrics, ConnectionKind } from "./cluster-metrics.ts";
 import type { Dial } from "./dial.ts";
@@ -32,7 +33,10 @@ export class Dialler {
     this.#parts = parts;
   }
 
-  /** Connects to `endpoint` as `spec` says; `done` may be called within this call. `kindOf` tells what it became. */
+  /**
+   * Connects to `endpoint` as `spec` says; `done` may be called within this call. `kindOf` tells what it became. `origin`:
+   * the opaque connection that it carries on, null if that is not known; such connections take the tunnel, HTTP does not.
+   */
   connect(
     endpoint: Endpoint,
     spec: ClusterSpec,
@@ -40,6 +44,7 @@ export class Dialler {
     alpn: readonly string[],
     kindOf: (facts: UpstreamFacts) => ConnectionKind,
     done: ConnectDone,
+    origin: ProxyHeaderSpec["origin"] | undefined = undefined,
   ): Dialing {
     const startedAtMs = this.#parts.clock.monotonicMs();
     let dialing: Dialing | null = null;
@@ -61,6 +66,8 @@ export class Dialler {
       connectTimeoutMs: spec.limits.connectTimeoutMs,
       tls,
       alpn,
+      ...(spec.proxyProtocol === undefined ? {} : { proxyHeader: { version: spec.proxyProtocol, origin: origin ?? null } }),
+      ...(spec.tunnel === undefined || origin === undefined ? {} : { tunnel: spec.tunnel }),
       keepAlive: spec.limits.tcpKeepAlive,
     };
     dialing = this.#parts.dial(target, (error, socket, facts) => {

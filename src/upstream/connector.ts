@@ -10,10 +10,13 @@ import type { TlsIdentity } from "../identity/tls-identity.ts";
 import type { SocketAddress } from "../message/connection-facts.ts";
 import { fromNodeError } from "../message/node-error.ts";
 import { ProxyError } from "../message/proxy-error.ts";
+import type { TunnelSpec } from "../config/snapshot-cluster.ts";
 import { originateToServer, verifyOriginated } from "./originated-client.ts";
 import { OriginatedContexts } from "./originated-contexts.ts";
+import { proxyHeader, type ProxyHeaderSpec } from "./proxy-header.ts";
 import { originateTls, tlsConnectError, tlsFailure, verifyUpstream } from "./tls-client.ts";
 import { isMeshTls, type TransportTls } from "./transport-tls.ts";
+import { TunnelHandshake } from "./tunnel-handshake.ts";
 
 /** Where to connect and what to verify there. */
 export interface ConnectTarget {
@@ -28,6 +31,10 @@ export interface ConnectTarget {
   readonly tls: TransportTls | null;
   /** ALPN names to offer, best first; only with TLS. */
   readonly alpn: readonly string[];
+  /** Sent before anything else, TLS included. */
+  readonly proxyHeader?: ProxyHeaderSpec;
+  /** What is dialled is a forward proxy, and the connection one through it. */
+  readonly tunnel?: TunnelSpec;
   /** Absent: `KEEP_ALIVE_PROBE_MS`. */
   readonly keepAlive?: TcpKeepAliveSpec | undefined;
 }
@@ -100,6 +107,8 @@ class Dial implements Dialing {
   /** Once TCP is connected, where TLS is spoken. */
   #tls: TLSSocket | null = null;
   #timer: Timer | null = null;
+  /** Set while a forward proxy is asked. */
+  #tunnel: TunnelHandshake | null = null;
   #isTcpConnected = false;
   #isOver = false;
 
@@ -156,8 +165,9 @@ class Dial implements Dialing {
     if (tcp === null) return;
     this.#isTcpConnected = true;
     if (keepAlive !== undefined) (tcp as unknown as KeepAliveSocket).setKeepAlive(true, keepAlive.timeMs, keepAlive.intervalMs, keepAlive.probes);
+    this.#introduce(tcp);
     if (tls === null) {
-      this.#finish(tcp, null, null);
+      this.#ready(tcp, null, null);
       return;
     }
     const socket = this.#originate(tcp, tls, alpn);
@@ -180,11 +190,11 @@ class Dial implements Dialing {
     if (isMeshTls(tls)) {
       const verdict = verifyUpstream(socket, this.#parts.identity, tls, this.#parts.trustDomains(), this.#peerName);
       if (verdict instanceof ProxyError) this.#fail(verdict);
-      else this.#finish(socket, verdict.spiffeId, alpn);
+      else this.#ready(socket, verdict.spiffeId, alpn);
       return;
     }
     const refused = verifyOriginated(socket, tls, this.#peerName);
-    if (refused === null) this.#finish(socket, null, alpn);
+    if (refused === null) this.#ready(socket, null, alpn);
     else this.#fail(tlsFailure(refused));
   };
 
@@ -194,7 +204,9 @@ class Dial implements Dialing {
   };
 
   readonly #onClose = (): void => {
-    if (this.#isTcpConnected) {
+    if (this.#tunnel !== null) {
+      this.#fail(this.#tunnel.closed());
+    } else if (this.#isTcpConnected) {
       this.#fail(tlsFailure(new PeerRefused("tls_handshake_closed", `peer ${this.#peerName} closed the connection during the TLS handshake`)));
     } else {
       this.#fail(new ProxyError("connect_failure", `${this.#peerName}: closed before it was connected`));
@@ -208,12 +220,34 @@ class Dial implements Dialing {
   }
 
   #onTimeout(): void {
-    const what = this.#isTcpConnected ? "TLS handshake not finished" : "not connected";
+    const what = this.#tunnel !== null ? "no tunnel opened" : this.#isTcpConnected ? "TLS handshake not finished" : "not connected";
     this.#fail(new ProxyError("connect_timeout", `${this.#peerName}: ${what} within ${this.#target.connectTimeoutMs} ms`));
   }
 
   #withoutCertificate(): PeerRefused {
     return new PeerRefused("tls_no_identity", `cannot speak mesh TLS to ${this.#peerName}: this workload has no certificate yet`);
+  }
+
+  #introduce(tcp: Socket): void {
+    const { proxyHeader: wanted } = this.#target;
+    if (wanted === undefined) return;
+    const own = { source: addressOf(tcp.localAddress, tcp.localPort), destination: addressOf(tcp.remoteAddress, tcp.remotePort) };
+    const { source, destination } = wanted.origin ?? own;
+    tcp.write(proxyHeader(wanted.version, source, destination));
+  }
+
+  /** Connected and verified; behind a forward proxy not yet where it should lead. */
+  #ready(socket: Socket, peerSpiffeId: string | null, alpn: string | null): void {
+    const { tunnel } = this.#target;
+    if (tunnel === undefined) {
+      this.#finish(socket, peerSpiffeId, alpn);
+      return;
+    }
+    this.#tunnel = new TunnelHandshake(socket, tunnel, this.#peerName, (error) => {
+      if (error === null) this.#finish(socket, peerSpiffeId, alpn);
+      else this.#fail(error);
+    });
+    this.#tunnel.begin();
   }
 
   #finish(socket: Socket, peerSpiffeId: string | null, alpn: string | null): void {
