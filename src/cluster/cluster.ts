@@ -21,6 +21,7 @@ import { OutlierDetector } from "./outlier-detector.ts";
 import type { PoolOwner } from "./pool-owner.ts";
 import { RequestHasher } from "./request-hash.ts";
 import { RequestLease, type LeaseReceiver } from "./request-lease.ts";
+import { RetryBudget } from "./retry-budget.ts";
 import type { SharedCounts } from "./shared-counts.ts";
 import { TcpDial, type TcpReceiver } from "./tcp-dial.ts";
 import { TcpLease } from "./tcp-lease.ts";
@@ -81,6 +82,7 @@ export class Cluster implements PoolOwner {
   readonly #outliers: OutlierDetector;
   readonly #pools: EndpointPools;
   readonly #tcp = new Set<TcpLease>();
+  readonly #retryBudget: RetryBudget;
   #hasher: RequestHasher | null;
   #isDraining = false;
   #isClosed = false;
@@ -92,6 +94,7 @@ export class Cluster implements PoolOwner {
     this.parts = parts;
     this.metrics = parts.metrics(spec.name);
     this.limits = new Limits(spec.limits, this.metrics, sharedCountsOf(spec, parts));
+    this.#retryBudget = new RetryBudget(spec.limits.retryBudget);
     this.#endpoints = new EndpointSet(parts, this.metrics);
     this.#pools = new EndpointPools(this);
     this.#originals = new OriginalDestinations(parts.timers, (endpoint) => this.#pools.retire(endpoint));
@@ -139,6 +142,7 @@ export class Cluster implements PoolOwner {
     if (!isDeepStrictEqual(this.#tls, spec.tls)) this.#tls = spec.tls;
     this.#hasher = hasherOf(spec);
     this.limits.apply(spec.limits, sharedCountsOf(spec, this.parts));
+    this.#retryBudget.apply(spec.limits.retryBudget);
     this.#useTls(spec);
     this.#useNames(spec);
     this.#applyEndpoints();
@@ -201,9 +205,18 @@ export class Cluster implements PoolOwner {
     return dial;
   }
 
-  /** True when one more retry may run (`maxRetries`); `endRetry` must follow. */
-  tryBeginRetry(): boolean {
-    if (this.limits.retries.tryAdd()) return true;
+  /** A request for it began, at this moment of the monotonic clock: what its retries are measured by. */
+  requestBegan(nowMs: number): void {
+    this.#retryBudget.requested(nowMs);
+  }
+
+  /**
+   * True when one more retry may run (`maxRetries`, and the budget); `endRetry` must follow. `wasSent`: the attempt before may
+   * have reached its endpoint.
+   */
+  tryBeginRetry(wasSent: boolean): boolean {
+    const { pending, requests, retries } = this.limits;
+    if (this.#retryBudget.tryRetry(this.parts.clock.monotonicMs(), wasSent, retries.count, pending.count + requests.count) && retries.tryAdd()) return true;
     this.metrics.retryOverflow();
     return false;
   }

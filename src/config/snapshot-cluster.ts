@@ -42,13 +42,18 @@ export interface LocalitySpec {
   readonly weights: readonly { readonly locality: string; readonly weight: number }[];
 }
 
-/** `spec/04` 4.3 "retryBudget"; replaces `maxRetries`. */
-export interface RetryBudgetSpec {
-  readonly percent: number;
-  readonly minRetryConcurrency: number;
-  /** 0: of what is under way now. */
-  readonly intervalMs: number;
-}
+/**
+ * How many retries the requests of a cluster may cause.
+ * - `rate`: of those of the last seconds, this percentage, or so many a second if that is more. What was certainly not sent
+ *   does not count.
+ * - `concurrency`: so many under way, by the requests under way or those of the last `intervalMs` (`spec/04` 4.3
+ *   "retryBudget"); in place of `maxRetries`.
+ * - `none`: as many as policies ask for.
+ */
+export type RetryBudgetSpec =
+  | { readonly kind: "rate"; readonly percent: number; readonly minPerSecond: number }
+  | { readonly kind: "concurrency"; readonly percent: number; readonly minConcurrency: number; readonly intervalMs: number }
+  | { readonly kind: "none" };
 
 /** Endpoints are names: `STRICT_DNS` takes every address, `LOGICAL_DNS` the first for each new connection. */
 export interface DnsSpec {

@@ -31,6 +31,7 @@ const ATTRIBUTES = {
   http_version: { source: "downstream", status: 505, flag: "DPE", details: "http_version_not_supported", body: "HTTP Version Not Supported" },
   method_not_allowed: { source: "downstream", status: 405, flag: "DPE", details: "method_not_allowed", body: "Method Not Allowed" },
   method_unknown: { source: "downstream", status: 501, flag: "DPE", details: "method_unknown", body: "Not Implemented" },
+  misdirected: { source: "downstream", status: 421, flag: "-", details: "misdirected_request", body: "Misdirected Request" },
   expectation_failed: { source: "downstream", status: 417, flag: "DPE", details: "expectation_failed", body: "Expectation Failed" },
   header_timeout: { source: "downstream", status: 408, flag: "SI", details: "request_header_timeout", body: "Request Timeout" },
   body_rate: { source: "downstream", status: 408, flag: "SI", details: "request_body_too_slow", body: "Request Timeout" },
@@ -75,12 +76,15 @@ export class ProxyError extends Error {
    * before the first response byte was most likely closed while idle (the keep-alive race).
    */
   readonly onReusedConnection: boolean;
+  /** For an upstream failure: certainly nothing of the request was written, although it had a connection. */
+  readonly isUnsent: boolean;
 
-  constructor(code: ProxyErrorCode, reason = "", options: { cause?: unknown; onReusedConnection?: boolean } = {}) {
+  constructor(code: ProxyErrorCode, reason = "", options: { cause?: unknown; onReusedConnection?: boolean; isUnsent?: boolean } = {}) {
     super(reason === "" ? code : `${code}: ${reason}`, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.reason = reason;
     this.onReusedConnection = options.onReusedConnection ?? false;
+    this.isUnsent = options.isUnsent ?? false;
   }
 
   get attributes(): Attributes {

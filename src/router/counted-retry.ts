@@ -7,24 +7,38 @@ export class CountedRetry {
   readonly #cluster: Cluster;
   readonly #info: StreamInfo;
   #isCounted = false;
+  #hasRetried = false;
 
   constructor(cluster: Cluster, info: StreamInfo) {
     this.#cluster = cluster;
     this.#info = info;
   }
 
-  /** The retry to make after this decision, counted; null when there is to be none, which the flags of the stream then say. */
-  begin(decision: RetryDecision): Retry | null {
+  /**
+   * The retry to make after this decision, counted; null when there is to be none, which the flags of the stream then say.
+   * `isAnswer`: the upstream answered.
+   */
+  begin(decision: RetryDecision, isAnswer: boolean): Retry | null {
     this.release();
+    const { metrics } = this.#cluster;
     if (decision.kind === "give-up") {
-      if (decision.isExhausted) this.#info.addFlag("URX");
+      if (decision.reason === "exhausted") {
+        metrics.retriesExhausted();
+        this.#info.addFlag("URX");
+      } else if (decision.reason === "body-not-kept") {
+        metrics.retryAbandoned();
+      } else if (this.#hasRetried && isAnswer) {
+        metrics.retrySucceeded();
+      }
       return null;
     }
-    if (!this.#cluster.tryBeginRetry()) {
+    if (!this.#cluster.tryBeginRetry(decision.wasSent)) {
       this.#info.addFlag("UO");
       return null;
     }
+    metrics.retried(decision.backoffMs > 0);
     this.#isCounted = true;
+    this.#hasRetried = true;
     return decision;
   }
 

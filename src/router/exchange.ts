@@ -84,6 +84,7 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
 
   /** Begins the first attempt. */
   start(): void {
+    this.#cluster.requestBegan(this.#stream.info.startedAtMs);
     this.#timeout?.start();
     if (this.#requestEnded) this.#onRequestComplete();
     this.#attempt();
@@ -161,7 +162,7 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
     this.#uncountedStatus = effectiveStatus(head.status, end ? head.headers : null);
     // One that the trailers may belie is counted with them: a success first would hide every failure behind it.
     if (end || !this.#readsTrailers) this.#countStatus();
-    const retry = this.#beginRetry(this.#retries.onResponse(head.status, head.headers, this.#body.canReplay));
+    const retry = this.#beginRetry(this.#retries.onResponse(head.status, head.headers, this.#body.canReplay), true);
     if (retry !== null) {
       if (!end) this.#upstream?.reset();
       this.#endAttempt();
@@ -221,7 +222,7 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
       this.#stream.fail(error, false);
       return;
     }
-    const retry = this.#beginRetry(this.#retries.onReset(error, this.#upstream !== null, this.#body.canReplay));
+    const retry = this.#beginRetry(this.#retries.onReset(error, this.#upstream !== null && !error.isUnsent, this.#body.canReplay), false);
     this.#endAttempt();
     if (retry !== null) {
       this.#attemptAfter(retry.backoffMs);
@@ -233,8 +234,8 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
   }
 
   /** The retry to make after this decision; null when there is to be none. */
-  #beginRetry(decision: RetryDecision): Retry | null {
-    const retry = this.#retrying.begin(decision);
+  #beginRetry(decision: RetryDecision, isAnswer: boolean): Retry | null {
+    const retry = this.#retrying.begin(decision, isAnswer);
     if (retry === null) return null;
     this.#needsFreshConnection = retry.needsFreshConnection;
     // A stale connection says nothing against its endpoint.

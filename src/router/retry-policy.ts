@@ -9,6 +9,8 @@ export interface Retry {
   readonly kind: "retry";
   readonly backoffMs: number;
   readonly needsFreshConnection: boolean;
+  /** The attempt before may have reached the upstream; false: it certainly did not, or met a connection that was closed already. */
+  readonly wasSent: boolean;
   /** Why, for logs: a condition of `spec/03` 3.6, `stale-connection`, or `unprocessed` for a stream the peer passed over. */
   readonly because: RetryCondition | "stale-connection" | "unprocessed";
 }
@@ -17,8 +19,6 @@ export interface GiveUp {
   readonly kind: "give-up";
   /** For logs and `explain`. */
   readonly reason: "no-policy" | "not-retriable" | "not-idempotent" | "exhausted" | "stopped" | "body-not-kept";
-  /** The policy would have tried again but no attempt was left: response flag `URX`. */
-  readonly isExhausted: boolean;
 }
 
 export type RetryDecision = Retry | GiveUp;
@@ -50,7 +50,7 @@ const FAILURES: Partial<Record<ProxyErrorCode, Failure>> = {
   per_try_timeout: "reset",
 };
 
-const giveUp = (reason: GiveUp["reason"]): GiveUp => ({ kind: "give-up", reason, isExhausted: reason === "exhausted" });
+const giveUp = (reason: GiveUp["reason"]): GiveUp => ({ kind: "give-up", reason });
 const NO_POLICY = giveUp("no-policy");
 const NOT_RETRIABLE = giveUp("not-retriable");
 const NOT_IDEMPOTENT = giveUp("not-idempotent");
@@ -109,7 +109,7 @@ export class RetryState {
     if (condition === null) return NOT_RETRIABLE;
     // Whoever answered may have executed the request first.
     if (!spec.isExplicit && !this.#isIdempotent) return NOT_IDEMPOTENT;
-    return this.#retry(spec, condition, canReplay);
+    return this.#retry(spec, condition, true, canReplay);
   }
 
   /**
@@ -123,21 +123,21 @@ export class RetryState {
     if (failure === "refused" && !this.#hasReplayedUnprocessed) return this.#replayUnprocessed(canReplay);
     const spec = this.#spec;
     if (spec === null) return NO_POLICY;
-    const isUnsent = failure !== "reset" || !wasSent;
-    const condition = resetCondition(spec, failure, isUnsent);
-    if (condition !== null && (spec.isExplicit || isUnsent || this.#isIdempotent)) return this.#retry(spec, condition, canReplay);
+    const mayBeExecuted = failure === "reset" && wasSent;
+    const condition = resetCondition(spec, failure, wasSent);
+    if (condition !== null && (spec.isExplicit || !mayBeExecuted || this.#isIdempotent)) return this.#retry(spec, condition, wasSent, canReplay);
     if (spec.isExplicit || error.code !== "upstream_disconnect") return condition === null ? NOT_RETRIABLE : NOT_IDEMPOTENT;
-    return this.#retryResetOnce(spec, isUnsent, canReplay);
+    return this.#retryResetOnce(spec, wasSent, canReplay);
   }
 
   /**
    * The built-in policy says nothing of resets, yet one that an idempotent request can be spared is spared: once, so
    * that a request that kills its server does not kill them all (faults row F03).
    */
-  #retryResetOnce(spec: RetrySpec, isUnsent: boolean, canReplay: boolean): RetryDecision {
-    if (!isUnsent && !this.#isIdempotent) return NOT_IDEMPOTENT;
+  #retryResetOnce(spec: RetrySpec, wasSent: boolean, canReplay: boolean): RetryDecision {
+    if (wasSent && !this.#isIdempotent) return NOT_IDEMPOTENT;
     if (this.#hasRetriedReset) return NOT_RETRIABLE;
-    const decision = this.#retry(spec, "reset", canReplay);
+    const decision = this.#retry(spec, "reset", wasSent, canReplay);
     if (decision.kind === "retry") this.#hasRetriedReset = true;
     return decision;
   }
@@ -151,23 +151,23 @@ export class RetryState {
     if (this.#isStopped) return STOPPED;
     if (!canReplay) return BODY_NOT_KEPT;
     this.#hasReplayedStale = true;
-    return { kind: "retry", backoffMs: 0, needsFreshConnection: true, because: "stale-connection" };
+    return { kind: "retry", backoffMs: 0, needsFreshConnection: true, wasSent: false, because: "stale-connection" };
   }
 
   #replayUnprocessed(canReplay: boolean): RetryDecision {
     if (this.#isStopped) return STOPPED;
     if (!canReplay) return BODY_NOT_KEPT;
     this.#hasReplayedUnprocessed = true;
-    return { kind: "retry", backoffMs: 0, needsFreshConnection: false, because: "unprocessed" };
+    return { kind: "retry", backoffMs: 0, needsFreshConnection: false, wasSent: true, because: "unprocessed" };
   }
 
-  #retry(spec: RetrySpec, because: RetryCondition, canReplay: boolean): RetryDecision {
+  #retry(spec: RetrySpec, because: RetryCondition, wasSent: boolean, canReplay: boolean): RetryDecision {
     if (this.#isStopped) return STOPPED;
     if (!canReplay) return BODY_NOT_KEPT;
     if (this.#retries >= spec.attempts) return EXHAUSTED;
     this.#retries++;
     const backoffMs = backOffMs(this.#retries, spec.backoffBaseMs, spec.backoffMaxMs, this.#random);
-    return { kind: "retry", backoffMs, needsFreshConnection: false, because };
+    return { kind: "retry", backoffMs, needsFreshConnection: false, wasSent, because };
   }
 }
 
@@ -201,11 +201,11 @@ function grpcCondition(on: readonly RetryCondition[], headers: HeaderList): Retr
 }
 
 /** The condition of 3.6 a failed attempt meets, or null. */
-function resetCondition(spec: RetrySpec, failure: Failure, isUnsent: boolean): RetryCondition | null {
+function resetCondition(spec: RetrySpec, failure: Failure, wasSent: boolean): RetryCondition | null {
   const on = spec.retryOn;
   if (failure === "connect" && on.includes("connect-failure")) return "connect-failure";
   if (failure === "refused" && on.includes("refused-stream")) return "refused-stream";
-  if (isUnsent && on.includes("reset-before-request")) return "reset-before-request";
+  if (!wasSent && on.includes("reset-before-request")) return "reset-before-request";
   if (on.includes("5xx")) return "5xx";
   if (on.includes("gateway-error")) return "gateway-error";
   return on.includes("reset") ? "reset" : null;

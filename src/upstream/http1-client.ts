@@ -74,7 +74,7 @@ export class Http1Client implements UpstreamConnection, Http1ResponseSink, Http1
   request(head: RequestHead, end: boolean, receiver: ResponseReceiver): UpstreamStream {
     const stream = new Http1ClientStream(this, head, end, receiver);
     if (this.#isClosed || this.#stream !== null || !this.#socket.writable) {
-      stream.failLater(new ProxyError("upstream_disconnect", `${this.#peer}: connection closed`, { onReusedConnection: this.#isReused }));
+      stream.failLater(new ProxyError("upstream_disconnect", `${this.#peer}: connection closed`, { onReusedConnection: this.#isReused, isUnsent: true }));
       return stream;
     }
     let text: string;

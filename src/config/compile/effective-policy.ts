@@ -1,5 +1,5 @@
 import type { ConnectionPool } from "../kinds/connection-pool.ts";
-import type { ClientTls, LoadBalancer, OutlierDetection, TrafficPolicy } from "../kinds/destination-rule.ts";
+import type { ClientTls, LoadBalancer, OutlierDetection, RetryBudget, TrafficPolicy } from "../kinds/destination-rule.ts";
 import type { Path, Resource } from "../resource.ts";
 import type { DestinationRule, OwnedSubset, ServicePolicy } from "./destination-rule-index.ts";
 
@@ -11,21 +11,23 @@ export interface Block<T> {
   readonly path: Path;
 }
 
-/** The four blocks in force for one port and subset; an absent one means the built-in default. */
+/** The blocks in force for one port and subset; an absent one means the built-in default. */
 export interface EffectivePolicy {
   readonly loadBalancer: Block<LoadBalancer> | null;
   readonly connectionPool: Block<ConnectionPool> | null;
   readonly outlierDetection: Block<OutlierDetection> | null;
   readonly tls: Block<ClientTls> | null;
+  readonly retryBudget: Block<RetryBudget> | null;
 }
 
-const NOTHING: EffectivePolicy = { loadBalancer: null, connectionPool: null, outlierDetection: null, tls: null };
+const NOTHING: EffectivePolicy = { loadBalancer: null, connectionPool: null, outlierDetection: null, tls: null, retryBudget: null };
 
-type Blocks = Pick<TrafficPolicy, "loadBalancer" | "connectionPool" | "outlierDetection" | "tls">;
+type Blocks = Pick<TrafficPolicy, "loadBalancer" | "connectionPool" | "outlierDetection" | "tls"> & { readonly retryBudget?: RetryBudget | undefined };
 
 /**
  * The policy of a port and subset (spec/04 4.1). Blocks are replaced whole and never merged field by field. A port-level
- * setting stands for all four blocks: those it leaves out fall back to the built-in defaults, not to the level above.
+ * setting stands for four blocks: those it leaves out fall back to the built-in defaults, not to the level above. It has
+ * no retry budget: below the policy of a rule there is none then, below that of a subset it is the rule's.
  */
 export function effectivePolicy(policy: ServicePolicy | null, port: number, owned: OwnedSubset | null): EffectivePolicy {
   const general = policy?.trafficPolicy ?? null;
@@ -34,12 +36,13 @@ export function effectivePolicy(policy: ServicePolicy | null, port: number, owne
   if (owned === null || own === undefined) return base;
   const path = ["spec", "subsets", owned.index, "trafficPolicy"];
   const level = policyOfPort(own, owned.resource, path, port);
-  if (own.portLevelSettings.some((entry) => entry.port.number === port)) return level;
+  if (own.portLevelSettings.some((entry) => entry.port.number === port)) return { ...level, retryBudget: base.retryBudget };
   return {
     loadBalancer: level.loadBalancer ?? base.loadBalancer,
     connectionPool: level.connectionPool ?? base.connectionPool,
     outlierDetection: level.outlierDetection ?? base.outlierDetection,
     tls: level.tls ?? base.tls,
+    retryBudget: level.retryBudget ?? base.retryBudget,
   };
 }
 
@@ -60,5 +63,6 @@ function blocksOf(blocks: Blocks, resource: DestinationRule, path: Path): Effect
     connectionPool: block(blocks.connectionPool, "connectionPool"),
     outlierDetection: block(blocks.outlierDetection, "outlierDetection"),
     tls: block(blocks.tls, "tls"),
+    retryBudget: block(blocks.retryBudget, "retryBudget"),
   };
 }

@@ -1,5 +1,5 @@
-import type { ClusterSpec, EndpointSpec } from "../snapshot.ts";
-import type { DnsFamily } from "../snapshot-cluster.ts";
+import type { ClusterSpec, EndpointSpec, LimitsSpec } from "../snapshot.ts";
+import type { DnsFamily, RetryBudgetSpec } from "../snapshot-cluster.ts";
 import { clusterMembers } from "./cluster-members.ts";
 import { outboundClusterName } from "./cluster-name.ts";
 import type { DestinationRule, DestinationRules, OwnedSubset } from "./destination-rule-index.ts";
@@ -16,6 +16,7 @@ import type { PlacedEndpoint } from "./locality-plan.ts";
 import type { OwnPlace } from "./own-place.ts";
 import type { PeerAuthentications } from "./peer-authentication.ts";
 import type { ProblemList } from "./problem-list.ts";
+import { compileRetryBudget } from "./retry-budget.ts";
 import type { Service, ServicePort } from "./service.ts";
 import { decideTls, takesMeshTls } from "./upstream-tls.ts";
 import type { TlsDecision } from "./upstream-tls.ts";
@@ -70,7 +71,7 @@ function compileCluster(
     service: service.ref,
     endpoints,
     ...compileLoadBalancer(policy.loadBalancer, rule, parts.problems),
-    limits: compileLimits(pool, parts.mesh),
+    limits: withRetryBudget(compileLimits(pool, parts.mesh), compileRetryBudget(policy.retryBudget, [rule, service.resource], parts.problems)),
     outlierDetection: members?.outlierDetection ?? null,
     ...(members === null || members.localities === null ? {} : { locality: members.localities }),
     tls,
@@ -81,6 +82,12 @@ function compileCluster(
     hop: offersHop(port.protocol, tls, pool, [service.resource, rule, owned?.resource ?? null], parts.mesh, parts.problems),
     http2KeepAlive: compileHttp2KeepAlive(pool),
   };
+}
+
+/** A budget of the traffic policy stands for `maxRetries` as well. */
+function withRetryBudget(limits: LimitsSpec, retryBudget: RetryBudgetSpec | undefined): LimitsSpec {
+  if (retryBudget === undefined) return limits;
+  return { ...limits, retryBudget, ...(retryBudget.kind === "concurrency" ? { maxRetries: Number.POSITIVE_INFINITY } : {}) };
 }
 
 function compileEndpoint({ endpoint, priority }: PlacedEndpoint, decision: TlsDecision, policies: PeerAuthentications): EndpointSpec {

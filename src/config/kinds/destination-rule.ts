@@ -111,6 +111,7 @@ export type TrafficPolicy = v.InferOutput<typeof trafficPolicy>;
 /** The four blocks that a `portLevelSettings` entry replaces, with its `port`. */
 export type PortTrafficPolicy = TrafficPolicy["portLevelSettings"][number];
 export type Subset = DestinationRuleSpec["subsets"][number];
+export type RetryBudget = NonNullable<TrafficPolicy["retryBudget"]>;
 export type LoadBalancer = v.InferOutput<typeof loadBalancer>;
 export type OutlierDetection = v.InferOutput<typeof outlierDetection>;
 export type LocalityLbSetting = v.InferOutput<typeof localityLbSetting>;
@@ -133,6 +134,5 @@ export const DESTINATION_RULE_UNSUPPORTED: readonly UnsupportedField[] = [
   ...atEvery([
     { path: "tunnel", consequence: "connections are not tunnelled; they go to the destination directly" },
     { path: "proxyProtocol", consequence: "no PROXY header is sent" },
-    { path: "retryBudget", consequence: "retries are limited by connectionPool.http.maxRetries alone" },
   ], "trafficPolicy", "subsets[].trafficPolicy"),
 ];

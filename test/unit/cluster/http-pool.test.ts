@@ -263,9 +263,9 @@ describe("limits", () => {
 
   it("allows as many retries as maxRetries", () => {
     const { cluster } = limited({ maxRetries: 1 });
-    expect([cluster.tryBeginRetry(), cluster.tryBeginRetry()]).toEqual([true, false]);
+    expect([cluster.tryBeginRetry(true), cluster.tryBeginRetry(true)]).toEqual([true, false]);
     cluster.endRetry();
-    expect(cluster.tryBeginRetry()).toBe(true);
+    expect(cluster.tryBeginRetry(true)).toBe(true);
   });
 
   it("a request that is cut leaves no count behind", () => {

@@ -154,8 +154,8 @@ describe("clusters of two threads (spec/04 4.9)", () => {
 
   it("maxRetries: counted over both", () => {
     const [one, two] = pair({ maxRetries: 1 });
-    expect([one.cluster.tryBeginRetry(), two.cluster.tryBeginRetry()]).toEqual([true, false]);
+    expect([one.cluster.tryBeginRetry(true), two.cluster.tryBeginRetry(true)]).toEqual([true, false]);
     one.cluster.endRetry();
-    expect(two.cluster.tryBeginRetry()).toBe(true);
+    expect(two.cluster.tryBeginRetry(true)).toBe(true);
   });
 });

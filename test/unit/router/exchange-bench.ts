@@ -1,4 +1,5 @@
 import type { AcquireRequest, Acquisition, Cluster } from "../../../src/cluster/cluster.ts";
+import { NO_CLUSTER_METRICS } from "../../../src/cluster/cluster-metrics.ts";
 import type { Endpoint } from "../../../src/cluster/endpoint.ts";
 import type { LeaseReceiver, RequestLease } from "../../../src/cluster/request-lease.ts";
 import type { ForwardSpec, RetrySpec, UpstreamProtocol } from "../../../src/config/snapshot.ts";
@@ -227,6 +228,8 @@ export class ExchangeBench {
         return this.mayRetry;
       },
       endRetry: () => this.retriesUnderWay--,
+      requestBegan: () => undefined,
+      metrics: NO_CLUSTER_METRICS,
       hasher: null,
     } as unknown as Cluster;
     // Back-off is drawn from nothing to its bound: always the bound here.

@@ -81,7 +81,7 @@ describe("the keep-alive race (story 2, F04)", () => {
     for (const spec of [policy(), explicit("retriable-4xx"), null]) {
       const retries = state(spec, "GET");
       expect(retries.onReset(reset("upstream_disconnect", true), true))
-        .toEqual({ kind: "retry", backoffMs: 0, needsFreshConnection: true, because: "stale-connection" });
+        .toEqual({ kind: "retry", backoffMs: 0, needsFreshConnection: true, wasSent: false, because: "stale-connection" });
       const again = retries.onReset(reset("upstream_disconnect", true), true);
       expect(again.kind === "retry" ? again.because : again.kind).not.toBe("stale-connection");
     }
@@ -98,7 +98,7 @@ describe("the keep-alive race (story 2, F04)", () => {
     retries.onReset(reset("upstream_disconnect", true), true);
     expect(retries.onReset(reset("connect_failure"), false)).toMatchObject({ kind: "retry" });
     expect(retries.onReset(reset("connect_failure"), false)).toMatchObject({ kind: "retry" });
-    expect(retries.onReset(reset("connect_failure"), false)).toMatchObject({ reason: "exhausted", isExhausted: true });
+    expect(retries.onReset(reset("connect_failure"), false)).toMatchObject({ reason: "exhausted" });
   });
 });
 
@@ -106,7 +106,7 @@ describe("a stream its peer did not process (C12, C14)", () => {
   it("is sent once more whatever its method, at once, under any policy and without one", () => {
     for (const spec of [policy(), explicit("retriable-4xx"), null]) {
       expect(state(spec, "POST").onReset(reset("refused_stream"), true))
-        .toEqual({ kind: "retry", backoffMs: 0, needsFreshConnection: false, because: "unprocessed" });
+        .toEqual({ kind: "retry", backoffMs: 0, needsFreshConnection: false, wasSent: true, because: "unprocessed" });
     }
   });
 
@@ -115,10 +115,16 @@ describe("a stream its peer did not process (C12, C14)", () => {
     retries.onReset(reset("refused_stream"), true);
     expect(retries.onReset(reset("refused_stream"), true)).toMatchObject({ because: "refused-stream", backoffMs: 24 });
     expect(retries.onReset(reset("refused_stream"), true)).toMatchObject({ because: "refused-stream" });
-    expect(retries.onReset(reset("refused_stream"), true)).toMatchObject({ reason: "exhausted", isExhausted: true });
+    expect(retries.onReset(reset("refused_stream"), true)).toMatchObject({ reason: "exhausted" });
     const without = state(null, "POST");
     without.onReset(reset("refused_stream"), true);
     expect(without.onReset(reset("refused_stream"), true)).toMatchObject({ reason: "no-policy" });
+  });
+
+  it("is no reset before the request: its head had been written", () => {
+    const retries = state(explicit("reset-before-request"), "POST");
+    retries.onReset(reset("refused_stream"), true);
+    expect(retries.onReset(reset("refused_stream"), true)).toMatchObject({ reason: "not-retriable" });
   });
 
   it("is not replayed when its body is gone, or the downstream was told something", () => {
@@ -151,6 +157,11 @@ describe("a written policy: each condition of 3.6, for every method", () => {
     ["reset-before-request", "upstream_disconnect", true, false],
     ["reset-before-request", "upstream_disconnect", false, true],
     ["reset-before-request", "connect_failure", false, true],
+    ["reset-before-request", "per_try_timeout", true, false],
+    ["refused-stream", "upstream_reset", true, false],
+    ["refused-stream", "connect_failure", false, false],
+    ["retriable-headers", "upstream_disconnect", true, false],
+    ["envoy-ratelimited", "upstream_disconnect", true, false],
     ["connect-failure", "connect_failure", false, true],
     ["connect-failure", "tls_failure", false, true],
     ["connect-failure", "upstream_disconnect", true, false],
@@ -190,20 +201,31 @@ describe("a written policy: each condition of 3.6, for every method", () => {
   });
 });
 
+describe("what is measured by the budget", () => {
+  it("is a retry of what may have reached the upstream", () => {
+    const sent = (code: ProxyErrorCode, wasSent: boolean): boolean | null => {
+      const decision = state(explicit("5xx", "connect-failure"), "GET").onReset(reset(code), wasSent);
+      return decision.kind === "retry" ? decision.wasSent : null;
+    };
+    expect([sent("connect_failure", false), sent("upstream_disconnect", true), sent("upstream_disconnect", false), sent("refused_stream", true)]).toEqual([false, true, false, true]);
+    expect(state(explicit("5xx"), "GET").onResponse(503, NONE)).toMatchObject({ wasSent: true });
+  });
+});
+
 describe("RetryState", () => {
   it("counts attempts and says when they are used up", () => {
     const retries = state(explicit("5xx"), "GET");
     expect(retries.onResponse(503, NONE)).toMatchObject({ kind: "retry", backoffMs: 24 });
     expect(retries.onResponse(503, NONE)).toMatchObject({ kind: "retry", backoffMs: 49 });
-    expect(retries.onResponse(503, NONE)).toMatchObject({ kind: "give-up", reason: "exhausted", isExhausted: true });
+    expect(retries.onResponse(503, NONE)).toMatchObject({ kind: "give-up", reason: "exhausted" });
   });
 
   it("gives up once stopped, or when the body is not kept, without using URX", () => {
     const stopped = state(explicit("5xx"), "GET");
     stopped.stop();
-    expect(stopped.onResponse(503, NONE)).toMatchObject({ reason: "stopped", isExhausted: false });
+    expect(stopped.onResponse(503, NONE)).toMatchObject({ reason: "stopped" });
     expect(stopped.onReset(reset("upstream_disconnect", true), true)).toMatchObject({ reason: "stopped" });
-    expect(state(explicit("5xx"), "POST").onResponse(503, NONE, false)).toMatchObject({ reason: "body-not-kept", isExhausted: false });
+    expect(state(explicit("5xx"), "POST").onResponse(503, NONE, false)).toMatchObject({ reason: "body-not-kept" });
     expect(state(null, "PUT").onReset(reset("upstream_disconnect", true), true, false)).toMatchObject({ reason: "body-not-kept" });
   });
 
