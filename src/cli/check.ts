@@ -122,7 +122,8 @@ function workloadsOf(resources: readonly AnyResource[]): WorkloadIdentity[] {
     trustDomain: null,
   }));
   const namespaces = [...new Set(resources.map((resource) => resource.metadata.namespace))];
-  const anyone = namespaces.map((namespace): WorkloadIdentity => ({ podName: "any", namespace, serviceAccount: "default", addresses: [], labels: {}, trustDomain: null }));
+  // It stands for workloads that know their node, whichever that is.
+  const anyone = namespaces.map((namespace): WorkloadIdentity => ({ podName: "any", namespace, serviceAccount: "default", addresses: [], labels: {}, trustDomain: null, nodeName: "any" }));
   return [...anyone, ...withoutReplicas(pods)].slice(0, MAX_WORKLOADS);
 }
 
