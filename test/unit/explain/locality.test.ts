@@ -28,6 +28,6 @@ describe("localities", () => {
   });
 
   it("in a sentence", () => {
-    expect(describeExplanation(explained([], "eu/b"), parseExplainRequest(REQUEST))).toContain(": 10.0.1.3:9080, and to 10.0.1.1:9080, 10.0.1.2:9080 and 10.0.1.4:9080 when too few of these are healthy");
+    expect(describeExplanation(explained([], "eu/b"), parseExplainRequest(REQUEST))).toContain(": 10.0.1.3:9080, and to 10.0.1.1:9080, 10.0.1.2:9080, 10.0.1.4:9080 when too few of these are healthy");
   });
 });
