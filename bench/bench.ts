@@ -4,6 +4,7 @@ import { cpus, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { startApplication } from "./application.ts";
 import type { Application } from "./application.ts";
+import { benchAuthorization } from "./authz.ts";
 import { checkRoute } from "./check.ts";
 import type { Child } from "./child.ts";
 import { benchConfiguration } from "./config.ts";
@@ -122,6 +123,7 @@ async function run(options: Options, folder: string, children: Child[]): Promise
 
 async function main(): Promise<void> {
   if (process.argv[2] === "config") return benchConfiguration();
+  if (process.argv[2] === "authz") return benchAuthorization();
   const options = readOptions(process.argv.slice(2));
   if (options === null) {
     process.stdout.write(USAGE);

@@ -4,6 +4,7 @@ import { AuthorizationFacts } from "../../../src/filter/rbac-facts.ts";
 import type { ConnectionFacts } from "../../../src/message/connection-facts.ts";
 import { RequestHead } from "../../../src/message/head.ts";
 import { HeaderList } from "../../../src/message/header-list.ts";
+import { VerifiedToken } from "../../../src/message/verified-token.ts";
 
 const NONE = { values: [], notValues: [] };
 
@@ -40,6 +41,8 @@ export interface Sample {
   readonly local?: string;
   readonly port?: number;
   readonly sni?: string | null;
+  /** Of a verified token; absent: there is none. */
+  readonly claims?: Readonly<Record<string, unknown>>;
   /** Absent: HTTP with these defaults; null: opaque TCP. */
   readonly http?: { method?: string; path?: string; authority?: string; headers?: readonly (readonly [string, string])[] } | null;
 }
@@ -55,5 +58,5 @@ export function facts(sample: Sample = {}): AuthorizationFacts {
   };
   if (sample.http === null) return new AuthorizationFacts(connection, null);
   const { method = "GET", path = "/", authority = "a.test", headers = [] } = sample.http ?? {};
-  return new AuthorizationFacts(connection, new RequestHead(method, authority, path, HeaderList.of(...headers)));
+  return new AuthorizationFacts(connection, new RequestHead(method, authority, path, HeaderList.of(...headers)), sample.claims === undefined ? null : new VerifiedToken(sample.claims));
 }
