@@ -42,6 +42,8 @@ interface EndpointRequest {
 export interface TcpAcquireRequest extends EndpointRequest {
   /** ALPN to offer where TLS is spoken. */
   readonly alpn: readonly string[];
+  /** The downstream connection, for servers that are told of it; absent: not known. */
+  readonly origin?: { readonly source: SocketAddress; readonly destination: SocketAddress };
 }
 
 /** What an HTTP request wants of a cluster. */
@@ -187,7 +189,7 @@ export class Cluster implements PoolOwner {
       reserve: () => this.limits.connections.tryAdd(),
       connect: (endpoint, done) => {
         const tls = this.#tlsOf(endpoint, null);
-        return this.dialler.connect(endpoint, this.#spec, tls, isMeshTls(tls) ? request.alpn : [], kindOfTcp, done);
+        return this.dialler.connect(endpoint, this.#spec, tls, isMeshTls(tls) ? request.alpn : [], kindOfTcp, done, request.origin ?? null);
       },
       connected: (endpoint, socket, facts) => {
         const lease = new TcpLease(endpoint, socket, facts, this.parts.clock.monotonicMs(), (over, isByPeer) => this.#tcpEnded(over, isByPeer));

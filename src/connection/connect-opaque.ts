@@ -8,5 +8,5 @@ const TCP_ALPN: readonly string[] = ["istio"];
 /** Dials an upstream for an opaque connection. `receiver` may be told within the call. */
 export function connectOpaque(cluster: Cluster, facts: ConnectionFacts, receiver: TcpReceiver): Acquisition {
   const hash = cluster.hasher === null ? null : cluster.hasher.ofConnection(facts);
-  return cluster.connectTcp({ originalDestination: facts.isCaptured ? facts.local : null, alpn: TCP_ALPN, hash }, receiver);
+  return cluster.connectTcp({ originalDestination: facts.isCaptured ? facts.local : null, alpn: TCP_ALPN, hash, origin: { source: facts.remote, destination: facts.local } }, receiver);
 }

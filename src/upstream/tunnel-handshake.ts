@@ -8,6 +8,7 @@ import { ProxyError } from "../message/proxy-error.ts";
 const MAX_HEAD_BYTES = 16 * 1024;
 const MAX_LINES = 100;
 const MAX_INFORMATIONAL = 8;
+const VERSION = "HTTP/1.";
 
 /**
  * Asks a forward proxy for a tunnel (RFC 9110 section 9.3.6; `spec/04` 4.8). `done` is called once unless the socket closes
@@ -61,7 +62,10 @@ export class TunnelHandshake {
     let offset = 0;
     for (;;) {
       offset = this.#head.take(chunk, offset);
-      if (offset < 0) return;
+      if (offset < 0) {
+        checkBeginning(this.#head.part);
+        return;
+      }
       const { status } = this.#parser.parse(this.#head, "CONNECT");
       if (status >= 200) {
         this.#answered(status, chunk.subarray(offset));
@@ -92,4 +96,9 @@ export class TunnelHandshake {
     this.#socket.off("data", this.#onData);
     this.#socket.off("end", this.#onEnd);
   }
+}
+
+/** Who speaks another protocol says its greeting and then waits, and so would the connection. */
+function checkBeginning(part: Buffer): void {
+  if (!VERSION.startsWith(part.toString("latin1", 0, VERSION.length))) throw new ProxyError("upstream_protocol", "it does not speak HTTP/1");
 }

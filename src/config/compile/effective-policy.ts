@@ -18,11 +18,14 @@ export interface EffectivePolicy {
   readonly outlierDetection: Block<OutlierDetection> | null;
   readonly tls: Block<ClientTls> | null;
   readonly retryBudget: Block<RetryBudget> | null;
+  readonly tunnel: Block<NonNullable<TrafficPolicy["tunnel"]>> | null;
+  readonly proxyProtocol: Block<NonNullable<TrafficPolicy["proxyProtocol"]>> | null;
 }
 
-const NOTHING: EffectivePolicy = { loadBalancer: null, connectionPool: null, outlierDetection: null, tls: null, retryBudget: null };
+const NOTHING: EffectivePolicy = { loadBalancer: null, connectionPool: null, outlierDetection: null, tls: null, retryBudget: null, tunnel: null, proxyProtocol: null };
 
-type Blocks = Pick<TrafficPolicy, "loadBalancer" | "connectionPool" | "outlierDetection" | "tls"> & { readonly retryBudget?: RetryBudget | undefined };
+/** Of a port-level entry the last three are never there. */
+type Blocks = Pick<TrafficPolicy, "loadBalancer" | "connectionPool" | "outlierDetection" | "tls"> & Partial<Pick<TrafficPolicy, "retryBudget" | "tunnel" | "proxyProtocol">>;
 
 /**
  * The policy of a port and subset (spec/04 4.1). Blocks are replaced whole and never merged field by field. A port-level
@@ -36,13 +39,15 @@ export function effectivePolicy(policy: ServicePolicy | null, port: number, owne
   if (owned === null || own === undefined) return base;
   const path = ["spec", "subsets", owned.index, "trafficPolicy"];
   const level = policyOfPort(own, owned.resource, path, port);
-  if (own.portLevelSettings.some((entry) => entry.port.number === port)) return { ...level, retryBudget: base.retryBudget };
+  if (own.portLevelSettings.some((entry) => entry.port.number === port)) return { ...level, retryBudget: base.retryBudget, tunnel: base.tunnel, proxyProtocol: base.proxyProtocol };
   return {
     loadBalancer: level.loadBalancer ?? base.loadBalancer,
     connectionPool: level.connectionPool ?? base.connectionPool,
     outlierDetection: level.outlierDetection ?? base.outlierDetection,
     tls: level.tls ?? base.tls,
     retryBudget: level.retryBudget ?? base.retryBudget,
+    tunnel: level.tunnel ?? base.tunnel,
+    proxyProtocol: level.proxyProtocol ?? base.proxyProtocol,
   };
 }
 
@@ -64,5 +69,7 @@ function blocksOf(blocks: Blocks, resource: DestinationRule, path: Path): Effect
     outlierDetection: block(blocks.outlierDetection, "outlierDetection"),
     tls: block(blocks.tls, "tls"),
     retryBudget: block(blocks.retryBudget, "retryBudget"),
+    tunnel: block(blocks.tunnel, "tunnel"),
+    proxyProtocol: block(blocks.proxyProtocol, "proxyProtocol"),
   };
 }

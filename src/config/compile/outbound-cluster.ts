@@ -18,6 +18,7 @@ import type { PeerAuthentications } from "./peer-authentication.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { compileRetryBudget } from "./retry-budget.ts";
 import type { Service, ServicePort } from "./service.ts";
+import { compileTunnel } from "./tunnel.ts";
 import { decideTls, takesMeshTls } from "./upstream-tls.ts";
 import type { TlsDecision } from "./upstream-tls.ts";
 import { compileHttp2KeepAlive, offersHop, outboundUpstreamProtocol } from "./upstream-protocol.ts";
@@ -77,6 +78,7 @@ function compileCluster(
     tls,
     ...(decision.kind === "originate" ? { originatedTls: decision.tls } : {}),
     ...(dns === null ? {} : { dns }),
+    ...compileTunnel(policy.tunnel, policy.proxyProtocol, parts.problems),
     fromLoopbackSource: false,
     protocol: outboundUpstreamProtocol(port.protocol, pool, parts.mesh),
     hop: offersHop(port.protocol, tls, pool, [service.resource, rule, owned?.resource ?? null], parts.mesh, parts.problems),

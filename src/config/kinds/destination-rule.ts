@@ -131,8 +131,4 @@ const atEvery = (fields: readonly UnsupportedField[], ...prefixes: string[]): Un
 /** Accepted, and not obeyed yet. */
 export const DESTINATION_RULE_UNSUPPORTED: readonly UnsupportedField[] = [
   ...atEvery(POLICY_UNSUPPORTED, "trafficPolicy", "trafficPolicy.portLevelSettings[]", "subsets[].trafficPolicy", "subsets[].trafficPolicy.portLevelSettings[]"),
-  ...atEvery([
-    { path: "tunnel", consequence: "connections are not tunnelled; they go to the destination directly" },
-    { path: "proxyProtocol", consequence: "no PROXY header is sent" },
-  ], "trafficPolicy", "subsets[].trafficPolicy"),
 ];
