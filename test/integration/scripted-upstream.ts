@@ -4,7 +4,8 @@ import { portOf } from "./mesh-resources.ts";
 
 /**
  * An upstream that answers as it was told, a word for each request: a status; `reset`, `close` and `garbage` after it
- * has read the whole request; `hang`; `half` of an answer; `grpc-N`; `overloaded`; `hints-503`.
+ * has read the whole request; `hang`; `half` of an answer; `grpc-N` in the head, `grpc-trailers-N`; `overloaded`;
+ * `ratelimited`; `hints-503`.
  */
 export class ScriptedUpstream {
   readonly #server: Server;
@@ -79,11 +80,16 @@ export class ScriptedUpstream {
     else if (word === "garbage") socket.end("no HTTP at all\r\n\r\n");
     else if (word === "half") response.writeHead(200, { "content-length": 10 }).write("half");
     else if (word === "overloaded") response.writeHead(503, { "x-envoy-overloaded": "true" }).end();
+    else if (word === "ratelimited") response.writeHead(503, { "x-envoy-ratelimited": "true" }).end();
     else if (word === "hints-503") response.writeEarlyHints({ link: "</a>; rel=preload" }, () => response.writeHead(503).end());
     else if (word === "hang-once-then-503") {
       // The first attempt answers at once; the second is still under way when the other request wants to retry.
       if (this.executions(id) === 1) response.writeHead(503).end();
       else setTimeout(() => response.writeHead(503).end(), 200);
+    } else if (word.startsWith("grpc-trailers-")) {
+      response.writeHead(200, { trailer: "grpc-status" });
+      response.addTrailers({ "grpc-status": word.slice(14) });
+      response.end();
     } else if (word.startsWith("grpc-")) response.writeHead(200, { "grpc-status": word.slice(5) }).end();
     else if (word !== "hang") response.writeHead(Number(word)).end(word);
   }
