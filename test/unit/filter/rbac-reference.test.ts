@@ -87,7 +87,29 @@ function ruleOf(dice: Dice): PolicyRuleSpec {
     from: dice.list(0, 2, () => sourceOf(dice)), to: dice.list(0, dice.roll(20) === 0 ? 40 : 2, () => operationOf(dice)), when: dice.roll(2) === 0 ? [] : dice.list(0, 2, () => conditionOf(dice)),
   });
 }
+/** Of rules that all ask for one and the same thing, which is then what divides them: how a value of it is asked for. */
+function narrowRules(dice: Dice): (() => PolicyRuleSpec) {
+  const values = <T>(pool: readonly T[]) => ({ values: dice.list(1, 2, () => dice.of(...pool)), notValues: [] as T[] });
+  const strings = (pool: readonly string[]) => anyOf(values(pool).values, dice.roll(4) === 0 ? [dice.of(...pool)] : []);
+  const asked = (attribute: ConditionSpec["attribute"], match: ConditionSpec["match"]): PolicyRuleSpec => rule({ when: [{ ...header("", []), attribute, match }] });
+  switch (dice.roll(9)) {
+    case 0: return () => rule({ from: [source({ principals: strings(PRINCIPALS) })] });
+    case 1: return () => rule({ from: [source({ namespaces: strings(NAMESPACES) })] });
+    case 2: return () => rule({ from: [source({ ipBlocks: values(BLOCKS) })] });
+    case 3: return () => rule({ from: [source({ remoteIpBlocks: values(BLOCKS) })] });
+    case 4: return () => rule({ to: [operation({ hosts: strings(HOSTS) })] });
+    case 5: return () => rule({ to: [operation({ paths: strings(PATHS) })] });
+    case 6: return () => rule({ to: [operation({ paths: { values: [{ kind: "template", value: dice.of(...TEMPLATES) }], notValues: [] } })] });
+    case 7: return () => asked({ kind: "request.auth.claims", path: ["group"] }, strings(["admin", "user*", "user1"]));
+    default: return () => asked({ kind: "request.headers", name: "x-role" }, dice.roll(9) === 0 ? strings(ROLES) : strings(["admin", "user", "user,admin", "admin,user", "x"]));
+  }
+}
+function narrowPolicies(dice: Dice, prefix: string): PolicySpec[] {
+  const make = narrowRules(dice);
+  return [policy(prefix, ...dice.list(4, 10, make))];
+}
 function policiesOf(dice: Dice, prefix: string): PolicySpec[] {
+  if (dice.roll(3) === 0) return narrowPolicies(dice, prefix);
   // Few rules are asked one by one, many are divided.
   const most = dice.of(0, 1, 2, 12);
   return dice.list(0, most, () => dice.list(0, 3, () => ruleOf(dice))).map((rules, index) => policy(`${prefix}${index}`, ...rules));
