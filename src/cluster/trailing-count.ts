@@ -6,7 +6,7 @@ const SLOTS = 10;
  */
 export class TrailingCount {
   readonly #slotMs: number;
-  readonly #slots: number[] = new Array<number>(SLOTS).fill(0);
+  readonly #slots: number[] = Array.from({ length: SLOTS }, () => 0);
   /** Number of the slot that is being filled, counted from the start of the clock. */
   #slot = 0;
   #total = 0;

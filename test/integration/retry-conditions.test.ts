@@ -1,4 +1,4 @@
-import { constants, createServer, type Http2Server } from "node:http2";
+import { constants, createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { freePort } from "./free-port.ts";
@@ -55,7 +55,7 @@ class RefusingUpstream {
 
   async start(): Promise<void> {
     this.#server.on("session", (session) => session.on("error", () => undefined));
-    this.#server.on("stream", (stream) => {
+    this.#server.on("stream", (stream: ServerHttp2Stream) => {
       stream.on("error", () => undefined);
       if (this.refusals > 0) {
         this.refusals--;

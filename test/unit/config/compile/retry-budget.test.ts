@@ -56,8 +56,8 @@ describe("the retry budget of a cluster", () => {
   });
 
   it.each(["20", "101%", "-1%", "20% 3", "on", "", "20%  3/s"])("is not what cannot be read: %j", (annotation) => {
-    const { problems, limits } = compiled({ annotation });
-    expect(limits()).not.toHaveProperty("retryBudget");
-    expect(problems.filter((problem) => problem.includes("it has no effect"))).toHaveLength(1);
+    const result = compiled({ annotation });
+    expect(result.limits()).not.toHaveProperty("retryBudget");
+    expect(result.problems.filter((problem) => problem.includes("it has no effect"))).toHaveLength(1);
   });
 });
