@@ -15,12 +15,15 @@ export interface Located extends LatencyCandidate {
   readonly locality: string;
 }
 
-/** The share of a locality, and who is there. */
+/** Turns at most that the localities of a new cluster have behind them. */
+const FIRST_TURNS = 100;
+
+/** The share of a locality, and who is there; the same object for as long as the locality has endpoints. */
 class Place<C extends Candidate> implements Candidate {
   readonly activeRequests = 0;
   readonly hashKey: string;
-  readonly weight: number;
-  readonly picker: Picker<C>;
+  weight: number;
+  picker: Picker<C>;
 
   constructor(locality: string, weight: number, picker: Picker<C>) {
     this.hashKey = locality;
@@ -64,10 +67,16 @@ export class LocalityPicker<C extends Located> implements Picker<C> {
   constructor(balancing: Balancing, level: PriorityLevel<C>, { weights }: LocalitySpec, previous: Picker<C> | null, random: Random) {
     const before = previous instanceof LocalityPicker ? (previous as LocalityPicker<C>) : null;
     for (const [locality, { weight, usable }] of effectiveWeights(level, weights)) {
-      const old = before === null ? null : (before.#places.get(locality)?.picker ?? null);
-      this.#places.set(locality, new Place(locality, weight, createPicker(balancing, usable, old, random)));
+      const known = before === null ? undefined : before.#places.get(locality);
+      const picker = createPicker(balancing, usable, known?.picker ?? null, random);
+      const place = known ?? new Place(locality, weight, picker);
+      place.weight = weight;
+      place.picker = picker;
+      this.#places.set(locality, place);
     }
-    this.#schedule = new EdfSchedule([...this.#places.values()], weighByWeight, null, random);
+    this.#schedule = new EdfSchedule([...this.#places.values()], weighByWeight, before === null ? null : before.#schedule, random);
+    // A schedule whose weights differ favours the heavy at its very beginning, and many proxies begin together.
+    if (before === null) for (let turn = Math.floor(random() * FIRST_TURNS); turn > 0; turn--) this.#schedule.pick();
   }
 
   pick(random: Random): C | null {

@@ -21,6 +21,8 @@ const workload = object({
   labels: v.optional(labels, {}),
   addresses: v.optional(v.array(ipAddress, (issue) => `must be a list of addresses, not ${quote(issue.input)}`), []),
   trustDomain: v.optional(v.nullable(filledText), null),
+  locality: v.optional(v.nullable(filledText), null),
+  nodeName: v.optional(v.nullable(filledText), null),
 });
 
 /** One document of a `*.meshtest.yaml` file: a configuration, the workload that sees it, and cases. */

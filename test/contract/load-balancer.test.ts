@@ -2,6 +2,9 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { EdfSchedule, weighByLoad } from "../../src/cluster/edf-schedule.ts";
 import { loadHash64 } from "../../src/cluster/hash64.ts";
 import { createPicker } from "../../src/cluster/load-balancer.ts";
+import { levelPicker, type Located } from "../../src/cluster/locality-picker.ts";
+import type { Picker } from "../../src/cluster/picker.ts";
+import { PriorityPicker } from "../../src/cluster/priority-picker.ts";
 import type { LoadBalancerName } from "../../src/config/snapshot-cluster.ts";
 import type { Random } from "../../src/core/random.ts";
 import { type Build, candidates, distribution, FakeCandidate, loadBalancerContract, seededRandom } from "./load-balancer.ts";
@@ -23,6 +26,28 @@ loadBalancerContract("MAGLEV with random hashes", hashing("MAGLEV", (random) => 
 
 loadBalancerContract("LEAST_REQUEST with unequal weights", (list, previous, random) =>
   new EdfSchedule(list, weighByLoad, previous instanceof EdfSchedule ? previous : null, random));
+
+/** A candidate's own number decides where it is, so that it stays there when others come and go. */
+const placeOf = ({ name }: FakeCandidate): string => `zone-${Number(name.replaceAll(/\D/g, "")) % 3}`;
+
+/** Localities with shares by their size: as even as if there were none. */
+loadBalancerContract("localities with shares", (list, previous, random) => {
+  const placed = list as readonly (FakeCandidate & Located)[];
+  for (const candidate of list) Object.assign(candidate, { locality: placeOf(candidate) });
+  const weights = [...Map.groupBy(placed, placeOf)].map(([locality, members]) => ({ locality, weight: members.length }));
+  const level = { priority: 0, load: 100, isPanicking: false, all: placed, usable: placed };
+  return levelPicker({ loadBalancer: "LEAST_REQUEST", nowMs: () => 0 }, level, { weights }, previous as Picker<FakeCandidate & Located> | null, random);
+});
+
+/** Priorities whose loads are the shares of their candidates, in whole per cents. */
+loadBalancerContract("priorities with loads", (list, _previous, random) => {
+  const [first, ...rest] = list;
+  if (first === undefined || rest.length === 0) return createPicker({ loadBalancer: "RANDOM", nowMs: () => 0 }, list, null, random);
+  const half = Math.floor(list.length / 2);
+  const load = Math.round((100 * half) / list.length);
+  const share = (part: readonly FakeCandidate[], of: number) => ({ load: of, picker: createPicker({ loadBalancer: "RANDOM", nowMs: () => 0 }, part, null, random) });
+  return new PriorityPicker([share(list.slice(0, half), load), share(list.slice(half), 100 - load)]);
+});
 
 describe("ROUND_ROBIN", () => {
   it("takes turns exactly", () => {

@@ -98,6 +98,25 @@ describe("ejection", () => {
     expect(mesh.ejected.length).toBe(1);
   });
 
+  it("apart from answers, failures to connect are a row only until a request has its connection (spec/04 4.5)", () => {
+    const mesh = new Watched(1, { consecutive5xx: 1, consecutiveLocalOriginFailures: 2 });
+    mesh.clusters.apply([{ ...mesh.cluster.spec, endpoints: [endpointSpec("10.0.0.1"), endpointSpec("10.0.0.2", { priority: 1 })] }]);
+    const dial = (end: "fail" | "succeed"): void => {
+      mesh.connectsAtOnce = false;
+      mesh.acquire();
+      if (end === "fail") mesh.dials.at(-1)?.fail();
+      else mesh.dials.at(-1)?.succeed();
+      mesh.clients.at(-1)?.close();
+    };
+    dial("fail");
+    // A request that is cut counts as one, too; the connection it had came before it.
+    dial("succeed");
+    expect(mesh.endpoint(0).outlier.consecutiveLocalFailures).toBe(1);
+    expect(mesh.ejected).toEqual([]);
+    dial("fail");
+    expect(mesh.ejected).toEqual([0]);
+  });
+
   it("counts a request that timed out as 504", () => {
     const mesh = new Watched(3, { consecutive5xx: 0, consecutiveGatewayErrors: 1 });
     mesh.acquire().lease?.reportReset(new ProxyError("per_try_timeout"));
