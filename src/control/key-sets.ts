@@ -1,0 +1,150 @@
+import { isDeepStrictEqual } from "node:util";
+
+import type { JwtRuleSpec, KeySourceSpec } from "../config/snapshot-jwt.ts";
+import type { Clock } from "../core/clock.ts";
+import type { JsonWebKeySpec } from "../core/json-web-key-set.ts";
+import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
+import type { Logger } from "../telemetry/log.ts";
+import type { FetchKeys } from "./key-fetch.ts";
+
+/** How often keys are fetched anew, as Istio does (`spec/05` 5.7). */
+const REFRESH_MS = 20 * 60_000;
+/** After a failure, twice as long each time. */
+const RETRY_MS = 1_000;
+const MAX_RETRY_MS = 60_000;
+/** A token whose key nobody knows has them fetched at once, but no more often than this: anybody can make one up. */
+const MISSING_MS = 30_000;
+
+export interface KeySetsParts {
+  readonly clock: Clock;
+  readonly timers: TimerWheel;
+  readonly log: Pick<Logger, "info" | "warn">;
+  readonly fetch: FetchKeys;
+  /** Told all keys there are, by the names of their sources, when any of them changed. */
+  readonly publish: (keys: ReadonlyMap<string, readonly JsonWebKeySpec[]>) => void;
+  readonly counted: (isSuccess: boolean) => void;
+}
+
+/** One source, as long as a rule names it. */
+interface KeySet {
+  readonly spec: KeySourceSpec;
+  /** The last good ones; null before the first. They stay whatever comes after. */
+  keys: readonly JsonWebKeySpec[] | null;
+  failures: number;
+  isFetching: boolean;
+  lastAttemptMs: number;
+  timer: Timer | null;
+}
+
+/** For people: a source and what is known of it. */
+export interface KeySetStatus {
+  readonly source: string;
+  readonly keys: number;
+  readonly failures: number;
+}
+
+/**
+ * The keys of issuers, fetched by the control thread: at once for a source that is new, then every 20 minutes, sooner
+ * after a failure or for a token that asks for a key nobody knows. One fetch of a source at a time. The last good keys stay
+ * until there are better ones; a source that never answered has none, and none is ever made up (CVE-2026-31837).
+ */
+export class KeySets {
+  readonly #parts: KeySetsParts;
+  readonly #sets = new Map<string, KeySet>();
+  /** Told when every source was tried once. */
+  #onTried: (() => void)[] = [];
+
+  constructor(parts: KeySetsParts) {
+    this.#parts = parts;
+  }
+
+  /** Keeps the sources that the rules of the newest snapshot name; `done` is called when each was tried. */
+  use(rules: readonly JwtRuleSpec[], done: () => void = () => undefined): void {
+    const wanted = new Map(rules.flatMap(({ keys }) => (keys.kind === "remote" ? [[keys.source.name, keys.source] as const] : [])));
+    let isChanged = false;
+    for (const [name, set] of this.#sets) {
+      if (wanted.has(name)) continue;
+      set.timer?.cancel();
+      this.#sets.delete(name);
+      isChanged ||= set.keys !== null;
+    }
+    for (const [name, spec] of wanted) {
+      if (this.#sets.has(name)) continue;
+      const set: KeySet = { spec, keys: null, failures: 0, isFetching: false, lastAttemptMs: Number.NEGATIVE_INFINITY, timer: null };
+      this.#sets.set(name, set);
+      this.#fetch(set);
+    }
+    if (isChanged) this.#publish();
+    this.#onTried.push(done);
+    this.#tellTried();
+  }
+
+  /** A token asks for a key that a source's are not. */
+  missing(name: string): void {
+    const set = this.#sets.get(name);
+    if (set === undefined || this.#parts.clock.monotonicMs() - set.lastAttemptMs < MISSING_MS) return;
+    this.#fetch(set);
+  }
+
+  status(): KeySetStatus[] {
+    return [...this.#sets.values()].map(({ spec, keys, failures }) => ({ source: spec.name, keys: keys?.length ?? 0, failures }));
+  }
+
+  stop(): void {
+    for (const set of this.#sets.values()) set.timer?.cancel();
+    this.#sets.clear();
+  }
+
+  #fetch(set: KeySet): void {
+    if (set.isFetching) return;
+    set.isFetching = true;
+    set.lastAttemptMs = this.#parts.clock.monotonicMs();
+    set.timer?.cancel();
+    this.#parts.fetch(set.spec).then((keys) => this.#onKeys(set, keys), (error: unknown) => this.#onFailure(set, error));
+  }
+
+  #onKeys(set: KeySet, keys: readonly JsonWebKeySpec[]): void {
+    this.#parts.counted(true);
+    const isNew = !isDeepStrictEqual(keys, set.keys);
+    if (isNew || set.failures > 0) this.#parts.log.info("keys of an issuer fetched", { source: set.spec.name, keys: keys.length });
+    set.failures = 0;
+    set.keys = keys;
+    this.#settle(set, REFRESH_MS);
+    if (isNew && this.#isKept(set)) this.#publish();
+  }
+
+  #onFailure(set: KeySet, error: unknown): void {
+    this.#parts.counted(false);
+    set.failures++;
+    const delayMs = Math.min(RETRY_MS * 2 ** (set.failures - 1), MAX_RETRY_MS);
+    const consequence = set.keys === null ? "its tokens are refused" : "the last good ones are used";
+    this.#parts.log.warn("keys of an issuer not fetched", { source: set.spec.name, reason: reasonOf(error), failures: set.failures, consequence });
+    this.#settle(set, delayMs);
+  }
+
+  #settle(set: KeySet, nextMs: number): void {
+    set.isFetching = false;
+    if (this.#isKept(set)) set.timer = this.#parts.timers.schedule(nextMs, () => this.#fetch(set));
+    this.#tellTried();
+  }
+
+  #isKept(set: KeySet): boolean {
+    return this.#sets.get(set.spec.name) === set;
+  }
+
+  #publish(): void {
+    this.#parts.publish(new Map([...this.#sets].flatMap(([name, { keys }]) => (keys === null ? [] : [[name, keys] as const]))));
+  }
+
+  #tellTried(): void {
+    if ([...this.#sets.values()].some(({ keys, failures }) => keys === null && failures === 0)) return;
+    for (const done of this.#onTried.splice(0)) done();
+  }
+}
+
+/** The sentence of an error, and of what caused it where that says more. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error instanceof AggregateError && error.message === "") return error.errors.map(reasonOf).join("; ");
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+}
