@@ -48,6 +48,8 @@ export interface WorkloadSpec {
   readonly trustDomain: string;
   readonly addresses: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
+  /** `region/zone/subzone`; absent: not known. */
+  readonly locality?: string;
   /** The same as metrics name it. */
   readonly metrics: WorkloadLabels;
 }

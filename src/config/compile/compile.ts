@@ -89,12 +89,13 @@ export function compile(input: CompileInput): CompileOutput {
   effectiveProxyConfig(resources, identity, problems);
   policies.reportShadowed(identity.namespace, identity.labels, problems);
   reportSelectors(resources, pods, identity, mesh, problems);
+  const place = ownPlace(identity, pods, registry.services);
   const snapshot: Snapshot = {
     version: input.version,
-    workload,
+    workload: place.locality === "" ? workload : { ...workload, locality: place.locality },
     outbound,
     inbound: jwtRules.length === 0 ? inbound.inbound : { ...inbound.inbound, jwtRules },
-    clusters: allClusters(scope, { mesh, rules, policies, problems, place: ownPlace(identity, pods, registry.services), dnsFamily: dnsFamily(identity.addresses), fileDigest: input.fileDigest ?? null }, inbound.clusters),
+    clusters: allClusters(scope, { mesh, rules, policies, problems, place, dnsFamily: dnsFamily(identity.addresses), fileDigest: input.fileDigest ?? null }, inbound.clusters),
     pathNormalization: mesh.pathNormalization,
     trustDomains: mesh.trustDomains,
     accessLog: compileAccessLog(effectiveTelemetry(resources, identity, problems), mesh, problems),

@@ -200,6 +200,11 @@ describe("where the workload is", () => {
     expect(priorities(reviews(workload, ...TWO, ...resources))).toEqual(expected);
   });
 
+  it("is part of what /config_dump shows", () => {
+    expect(compileYaml(yamlOf(...TWO), { nodeName: "n2" }).snapshot.workload.locality).toBe("eu/b");
+    expect(compileYaml(yamlOf(service())).snapshot.workload).not.toHaveProperty("locality");
+  });
+
   it("PreferSameNode goes on to the node", () => {
     const resources = [service({ trafficDistribution: "PreferSameNode" }), slice({ addresses: ["10.1.0.1"], nodeName: "n1" }, { addresses: ["10.1.0.2"], nodeName: "n2" }), node("n1", "eu", "a"), node("n2", "eu", "a")];
     expect(priorities(reviews({ nodeName: "n2" }, ...resources))).toEqual([1, 0]);
