@@ -1,8 +1,8 @@
 /** Copies under way at once in one data thread. */
 const MAX_ACTIVE = 256;
 /** Bytes of body that copies hold back because their upstream does not take them: of one, and of all in one data thread. */
-const MAX_BYTES_EACH = 262_144;
-const MAX_BYTES = 8_388_608;
+const MAX_BYTES_EACH = 1_048_576;
+const MAX_BYTES = 16_777_216;
 
 /** What copies of requests may take of a data thread. Whatever is beyond is not sent: the copy gives way, never the original. */
 export class MirrorLimits {

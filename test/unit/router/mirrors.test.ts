@@ -122,9 +122,9 @@ describe("a mirrored request (spec/03 3.9)", () => {
     expect([shadow.last.sentBody, shadow.limits.bytes]).toEqual(["a", 1]);
     shadow.last.drained();
     expect([shadow.last.sentBody, shadow.limits.bytes]).toEqual(["ab", 0]);
-    mirrors.requestData(Buffer.alloc(200_000));
+    mirrors.requestData(Buffer.alloc(1_000_000));
     expect(shadow.outcomes).toEqual([]);
-    mirrors.requestData(Buffer.alloc(100_000));
+    mirrors.requestData(Buffer.alloc(50_000));
     expect([shadow.outcomes, shadow.last.isReset, shadow.last.isReleased]).toEqual([["too_large"], true, true]);
     mirrors.requestData(Buffer.from("more"));
     mirrors.requestEnd(null);
