@@ -14,7 +14,7 @@ import type { ListenerRefusal } from "./listener/listener.ts";
 import type { SocketAddress } from "./message/connection-facts.ts";
 import type { OriginalDestination } from "./listener/original-destination.ts";
 import { outbound } from "./outbound.ts";
-import type { Direction, ListenOptions, Parts, TunnelledDirection } from "./parts.ts";
+import type { CheckedDirection, ListenOptions, Parts, TunnelledDirection } from "./parts.ts";
 import { AccessLog } from "./telemetry/access-log.ts";
 import { ClusterSeries } from "./telemetry/cluster-series.ts";
 import { DefectReports } from "./telemetry/defect-reports.ts";
@@ -67,7 +67,7 @@ export class DataPlane {
   readonly #requestMetrics: RequestMetrics;
   readonly #tcpMetrics: TcpMetrics;
   readonly #accessLog: AccessLog;
-  readonly #directions: readonly [Direction, TunnelledDirection];
+  readonly #directions: readonly [CheckedDirection, TunnelledDirection];
   #snapshot: Snapshot;
   /** The newest that was to be obeyed. */
   #newest: Snapshot;
@@ -105,6 +105,11 @@ export class DataPlane {
   applyIdentity(material: IdentityMaterial): void {
     this.#identity.apply(material);
     for (const direction of this.#directions) direction.identityChanged();
+  }
+
+  /** Endpoints of a cluster, `address:port`, that active health checks speak against; all that are, each time. */
+  applyHealth(cluster: string, failing: readonly string[]): void {
+    this.#directions[0].applyHealth(cluster, failing);
   }
 
   async listen(): Promise<CapturePorts> {

@@ -37,6 +37,8 @@ export type ToDataThread =
   | { readonly type: "snapshot-change"; readonly delta: SnapshotDelta }
   /** Where all threads together count; comes before the snapshot that needs it. */
   | { readonly type: "shared-limits"; readonly change: { readonly removed: readonly string[]; readonly added: ReadonlyMap<string, SharedArrayBuffer> } }
+  /** Endpoints that active health checks speak against, all of each cluster that is named. */
+  | { readonly type: "health"; readonly failing: ReadonlyMap<string, readonly string[]> }
   | { readonly type: "identity"; readonly material: IdentityMaterial }
   | { readonly type: "log-level"; readonly level: LogLevel }
   | { readonly type: "log-taken"; readonly lines: number }
@@ -75,6 +77,8 @@ class DataThread {
   readonly #defectBudget = new DefectBudget(systemClock);
   /** By the name of the cluster. */
   readonly #sharedCounts = new Map<string, SharedCounts>();
+  /** What health checks have found out, for a data plane that is still to be made. */
+  readonly #failing = new Map<string, readonly string[]>();
   #dataPlane: DataPlane | null = null;
   #material: IdentityMaterial | null = null;
   /** The snapshot told last. */
@@ -122,6 +126,13 @@ class DataThread {
       case "shared-limits":
         for (const name of message.change.removed) this.#sharedCounts.delete(name);
         for (const [name, buffer] of message.change.added) this.#sharedCounts.set(name, new SharedCounts(buffer, this.#start.row));
+        return;
+      case "health":
+        for (const [cluster, names] of message.failing) {
+          if (names.length === 0) this.#failing.delete(cluster);
+          else this.#failing.set(cluster, names);
+          this.#dataPlane?.applyHealth(cluster, names);
+        }
         return;
       case "identity":
         this.#material = message.material;
@@ -182,6 +193,7 @@ class DataThread {
     }, snapshot);
     this.#dataPlane = dataPlane;
     if (this.#material !== null) dataPlane.applyIdentity(this.#material);
+    for (const [cluster, names] of this.#failing) dataPlane.applyHealth(cluster, names);
     if (this.#isDraining) dataPlane.drain();
     return dataPlane;
   }

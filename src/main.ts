@@ -6,6 +6,7 @@ import { CircuitBreakerMetrics } from "./control/circuit-breaker-metrics.ts";
 import { clusterStatuses } from "./control/cluster-statuses.ts";
 import { ConfigurationControl } from "./control/configuration-control.ts";
 import { DataThreads } from "./control/data-threads.ts";
+import { HealthControl } from "./control/health-control.ts";
 import { systemClock } from "./core/clock.ts";
 import { systemRandom } from "./core/random.ts";
 import { parseResolvConf } from "./core/resolv-conf.ts";
@@ -80,6 +81,7 @@ class ControlThread {
   #awaitedListeners: ReadinessToken | null;
   readonly #threads: DataThreads;
   readonly #configuration: ConfigurationControl;
+  readonly #health: HealthControl;
   readonly #identity: IdentityFiles;
   readonly #drain: Drain;
   readonly #admin: AdminServers;
@@ -105,7 +107,14 @@ class ControlThread {
     this.#configuration = new ConfigurationControl({
       paths: options.configPaths, workload: options.workload, dnsCapture: options.dnsPort !== null, clock: systemClock, timers: this.#timers, log: this.#log,
       state: options.stateDirectory === null ? null : { directory: options.stateDirectory, version: options.version },
-    }, (snapshot) => this.#threads.applySnapshot(snapshot));
+    }, (snapshot) => {
+      this.#threads.applySnapshot(snapshot);
+      this.#health.apply(snapshot);
+    });
+    this.#health = new HealthControl({
+      clock: systemClock, timers: this.#timers, random: systemRandom, log: this.#log, metrics: this.#metrics,
+      publish: (cluster, failing) => this.#threads.applyHealth(cluster, failing),
+    });
     this.#identity = this.#makeIdentity();
     this.#drain = new Drain(this.#timers, {
       draining: () => this.#onDraining(),
@@ -134,6 +143,7 @@ class ControlThread {
       this.#configuration.stop();
       await this.#configuration.settled();
       this.#identity.stop();
+      this.#health.stop();
       await this.#threads.stop(this.#stopGraceMs);
       await this.#dns?.close();
       await this.#admin.close();
@@ -192,6 +202,7 @@ class ControlThread {
       timers: this.#timers,
       onMaterial: (material) => {
         this.#threads.applyIdentity(material);
+        this.#health.applyIdentity(material);
         this.#configuration.useTrustDomain(material.trustDomain);
         this.#startUp.certificates.drop();
         this.#log.info("certificate in force", { identity: material.spiffeId, generation: material.generation, expires: new Date(material.notAfterMs).toISOString() });

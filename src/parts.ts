@@ -83,6 +83,12 @@ export interface Direction {
   clusterState(): readonly ClusterState[];
 }
 
+/** The direction whose endpoints are checked. */
+export interface CheckedDirection extends Direction {
+  /** Endpoints of a cluster, `address:port`, that active health checks speak against; all that are, each time. */
+  applyHealth(cluster: string, failing: readonly string[]): void;
+}
+
 /** The direction that tunnels lead into. */
 export interface TunnelledDirection extends Direction {
   /** Opens the listener for HBONE, if there is to be one; resolves with its port. */

@@ -21,6 +21,8 @@ export interface EndpointState {
   readonly locality: string;
   /** As its source says. */
   readonly isHealthy: boolean;
+  /** By active health checks. */
+  readonly isFailingChecks: boolean;
   readonly isEjected: boolean;
   /** Milliseconds until it may be restored, at a sweep; null when it is not ejected. */
   readonly ejectedForMs: number | null;
@@ -89,10 +91,11 @@ export function clusterState(view: ClusterView): ClusterState {
 }
 
 /** The state of a cluster that nothing was ever sent to. */
-export function unusedClusterState(spec: ClusterSpec): ClusterState {
+export function unusedClusterState(spec: ClusterSpec, failing?: ReadonlySet<string>): ClusterState {
   const byName = new Map<string, Endpoint>();
   for (const each of spec.kind === "endpoints" ? spec.endpoints : []) {
     const endpoint = new Endpoint(each, 0);
+    endpoint.isFailingChecks = failing !== undefined && failing.has(endpoint.name);
     if (!byName.has(endpoint.name)) byName.set(endpoint.name, endpoint);
   }
   const endpoints = [...byName.values()];
@@ -116,6 +119,7 @@ function endpointState(endpoint: Endpoint, view: ClusterView): EndpointState {
     priority: endpoint.priority,
     locality: endpoint.locality,
     isHealthy: endpoint.spec.isHealthy,
+    isFailingChecks: endpoint.isFailingChecks,
     isEjected: endpoint.isEjected,
     ejectedForMs: view.ejectedForMs(endpoint),
     ejections: endpoint.outlier.ejections,

@@ -238,6 +238,11 @@ export class Cluster implements PoolOwner {
     if (this.#spec.kind === "endpoints") this.#outliers.reportFailure(endpoint, isTimeout);
   }
 
+  /** Endpoints that active health checks speak against, `address:port`; the others are not, or not any more. */
+  setFailing(names: ReadonlySet<string>): void {
+    this.#endpoints.setFailing(names);
+  }
+
   /** Closes idle connections made under an older identity or trust; those with a request close after it. */
   closeStale(): void {
     this.#pools.closeStale();

@@ -13,6 +13,8 @@ export class Clusters {
   #specs = new Map<string, ClusterSpec>();
   /** Those that were asked for. */
   readonly #made = new Map<string, Cluster>();
+  /** Endpoints that active health checks speak against, by cluster. */
+  readonly #failing = new Map<string, ReadonlySet<string>>();
   /** Gone from the snapshot, with requests still under way. */
   readonly #leaving = new Set<Cluster>();
 
@@ -41,6 +43,14 @@ export class Clusters {
     }
   }
 
+  /** What active health checks have found out about a cluster of this name, whether or not it is known yet. */
+  applyHealth(cluster: string, failing: readonly string[]): void {
+    const names = new Set(failing);
+    if (names.size === 0) this.#failing.delete(cluster);
+    else this.#failing.set(cluster, names);
+    this.#made.get(cluster)?.setFailing(names);
+  }
+
   /** The identity or the trust of this workload has changed: connections made under the old one are not used again. */
   closeStale(): void {
     for (const cluster of this.#made.values()) cluster.closeStale();
@@ -60,13 +70,15 @@ export class Clusters {
 
   /** Plain data for `/clusters?format=json`, in the order of the snapshot. */
   state(): ClusterState[] {
-    return [...this.#specs.values()].map((spec) => this.#made.get(spec.name)?.state() ?? unusedClusterState(spec));
+    return [...this.#specs.values()].map((spec) => this.#made.get(spec.name)?.state() ?? unusedClusterState(spec, this.#failing.get(spec.name)));
   }
 
   #make(name: string): Cluster | undefined {
     const spec = this.#specs.get(name);
     if (spec === undefined) return undefined;
     const cluster = new Cluster(spec, this.#parts);
+    const failing = this.#failing.get(name);
+    if (failing !== undefined) cluster.setFailing(failing);
     this.#made.set(name, cluster);
     return cluster;
   }

@@ -17,6 +17,8 @@ import { SlowStart } from "./slow-start.ts";
 /** How often the balancer is asked for another endpoint than those excluded (Istio's `retryIgnorePreviousHosts`). */
 const MAX_RESELECTIONS = 5;
 
+const NONE: ReadonlySet<string> = new Set();
+
 export interface EndpointSetParts {
   readonly clock: Clock;
   readonly timers: TimerWheel;
@@ -38,6 +40,7 @@ export class EndpointSet implements OutlierSubject {
   /** Set while endpoints start slowly, for the moment the next of them is done. */
   #warmupTimer: Timer | null = null;
   #minHealthPercent = 0;
+  #failing: ReadonlySet<string> = NONE;
   #localities: LocalitySpec | null = null;
   #levels: readonly PriorityLevel<Endpoint>[] = [];
   /** By priority; what replaces one goes on where it stood. */
@@ -76,7 +79,9 @@ export class EndpointSet implements OutlierSubject {
       const known = this.#byName.get(name);
       if (known === undefined) hasChanged = true;
       else known.spec = endpointSpec;
-      byName.set(name, known ?? new Endpoint(endpointSpec, nowMs));
+      const endpoint = known ?? new Endpoint(endpointSpec, nowMs);
+      endpoint.isFailingChecks = this.#failing.has(name);
+      byName.set(name, endpoint);
     }
     const gone = this.#endpoints.filter((endpoint) => !byName.has(endpoint.name));
     this.#byName = byName;
@@ -92,6 +97,13 @@ export class EndpointSet implements OutlierSubject {
   }
 
   healthChanged(): void {
+    this.#rebuild(false);
+  }
+
+  /** Active health checks speak against the endpoints of these names, and no others. */
+  setFailing(names: ReadonlySet<string>): void {
+    this.#failing = names;
+    for (const endpoint of this.#endpoints) endpoint.isFailingChecks = names.has(endpoint.name);
     this.#rebuild(false);
   }
 
@@ -149,7 +161,7 @@ export class EndpointSet implements OutlierSubject {
   #takeProbe(): Endpoint | null {
     const probes = this.#probes ?? [];
     for (let endpoint = probes.shift(); endpoint !== undefined; endpoint = probes.shift()) {
-      if (endpoint.outlier.probe !== "wanted" || this.#byName.get(endpoint.name) !== endpoint || !endpoint.spec.isHealthy) continue;
+      if (endpoint.outlier.probe !== "wanted" || this.#byName.get(endpoint.name) !== endpoint || !endpoint.spec.isHealthy || endpoint.isFailingChecks) continue;
       endpoint.outlier.probe = "out";
       return endpoint;
     }

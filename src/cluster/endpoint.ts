@@ -16,6 +16,8 @@ export class Endpoint implements LatencyCandidate {
   spec: EndpointSpec;
   /** Where to dial, of an endpoint whose address is a name; null: at its address. */
   dialAddress: string | null = null;
+  /** Active health checks say that it is not to be used. */
+  isFailingChecks = false;
   /** Requests and opaque connections that were given to it and are not over, those that wait for a connection too. */
   activeRequests = 0;
   /** Since it is known; for `/clusters`. */
@@ -64,9 +66,9 @@ export class Endpoint implements LatencyCandidate {
     return this.outlier.ejectedAtMs !== null;
   }
 
-  /** Ready by its source and not ejected. */
+  /** Ready by its source, well by its checks if there are any, and not ejected. */
   get isPickable(): boolean {
-    return this.spec.isHealthy && this.outlier.ejectedAtMs === null;
+    return this.spec.isHealthy && !this.isFailingChecks && this.outlier.ejectedAtMs === null;
   }
 }
 

@@ -70,7 +70,12 @@ export type DnsFamily = "v4" | "v6" | "all";
 export interface HealthCheckSpec {
   readonly protocol: "http" | "tcp" | "grpc";
   readonly path: string;
+  /** The authority that is asked for. */
   readonly host: string;
+  /** Of gRPC: the service that is asked about; empty: the server as a whole. */
+  readonly service: string;
+  /** Null: that of the endpoint. */
+  readonly port: number | null;
   readonly intervalMs: number;
   readonly timeoutMs: number;
   readonly unhealthyThreshold: number;

@@ -39,7 +39,7 @@ function endpointStatus(endpoint: EndpointState): EndpointStatus {
 }
 
 function healthFlags(endpoint: EndpointState): string {
-  const flags = [...(endpoint.isHealthy ? [] : ["/failed_eds_health"]), ...(endpoint.isEjected ? ["/failed_outlier_check"] : [])];
+  const flags = [...(endpoint.isHealthy ? [] : ["/failed_eds_health"]), ...(endpoint.isFailingChecks ? ["/failed_active_hc"] : []), ...(endpoint.isEjected ? ["/failed_outlier_check"] : [])];
   return flags.length === 0 ? "healthy" : flags.join("");
 }
 

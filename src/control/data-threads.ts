@@ -83,6 +83,8 @@ export class DataThreads {
   readonly #answers = new Map<number, (state: ThreadClusters | null) => void>();
   #limits = new SharedLimits(1);
   #snapshot: Snapshot | null = null;
+  /** By cluster; those with nothing failing are left out. */
+  readonly #failing = new Map<string, readonly string[]>();
   #material: IdentityMaterial | null = null;
   #logLevel: LogLevel;
   #ports: CapturePorts | null = null;
@@ -146,6 +148,15 @@ export class DataThreads {
     thread.send({ type: "snapshot", snapshot });
   }
 
+  /** Endpoints of a cluster, `address:port`, that active health checks speak against; all that are, each time. */
+  applyHealth(cluster: string, failing: readonly string[]): void {
+    const known = this.#failing.get(cluster) ?? [];
+    if (known.join() === failing.join()) return;
+    if (failing.length === 0) this.#failing.delete(cluster);
+    else this.#failing.set(cluster, failing);
+    this.#broadcast({ type: "health", failing: new Map([[cluster, failing]]) });
+  }
+
   applyIdentity(material: IdentityMaterial): void {
     this.#material = material;
     this.#broadcast({ type: "identity", material });
@@ -196,6 +207,7 @@ export class DataThreads {
     });
     thread.worker.on("exit", (code) => this.#onExit(thread, code));
     if (this.#material !== null) thread.send({ type: "identity", material: this.#material });
+    if (this.#failing.size > 0) thread.send({ type: "health", failing: this.#failing });
     if (this.#isDraining) thread.send({ type: "drain" });
     if (this.#snapshot === null) return;
     thread.send({ type: "shared-limits", change: this.#limits.all });

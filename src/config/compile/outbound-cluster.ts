@@ -7,6 +7,7 @@ import { dnsOf } from "./dns-cluster.ts";
 import { effectivePolicy } from "./effective-policy.ts";
 import type { EffectivePolicy } from "./effective-policy.ts";
 import { selects } from "./export-to.ts";
+import { compileHealthCheck } from "./health-check.ts";
 import { compileLimits } from "./limits.ts";
 import { compileLoadBalancer } from "./load-balancer.ts";
 import { withMeshDefaults } from "./mesh-default-policy.ts";
@@ -79,6 +80,7 @@ function compileCluster(
     ...(decision.kind === "originate" ? { originatedTls: decision.tls } : {}),
     ...(dns === null ? {} : { dns }),
     ...compileTunnel(policy.tunnel, policy.proxyProtocol, parts.problems),
+    ...compileHealthCheck(rule, dns === null ? { kind } : { kind, dns }, service.host, parts.problems),
     fromLoopbackSource: false,
     protocol: outboundUpstreamProtocol(port.protocol, pool, parts.mesh),
     hop: offersHop(port.protocol, tls, pool, [service.resource, rule, owned?.resource ?? null], parts.mesh, parts.problems),
