@@ -73,9 +73,10 @@ export function inbound(parts: Parts): TunnelledDirection {
   const tunnelled = new InboundConnections({ ...next, refused: (refusal, socket) => refuseTunnel(refusal, socket, parts) }, parts);
 
   // What was checked is what is sent: the filters see the request after hygiene, the router sends that same one.
+  let allowsForeignHosts = false;
   let policies: AuthorizationSpec = { deny: [], allow: [] };
   let authorizer = new Authorizer(policies);
-  const filters = new FilterChain(inboundFilters({ authorizer: () => authorizer }));
+  const filters = new FilterChain(inboundFilters({ allowsForeignHosts: () => allowsForeignHosts, authorizer: () => authorizer }));
   const router = new Router((name) => clusters.get(name), parts);
   const http = new HttpConnectionManager("inbound", filters, router, { ...parts, observers: parts.streamObservers });
   const tcp = new TcpProxy("inbound", (name) => clusters.get(name), { ...parts, observers: parts.tcpObservers });
@@ -98,6 +99,7 @@ export function inbound(parts: Parts): TunnelledDirection {
       // The same object as before means the same policies: see `shareUnchanged`.
       if (authorization !== policies) authorizer = new Authorizer(authorization);
       policies = authorization;
+      allowsForeignHosts = snapshot.inbound.allowsForeignHosts ?? false;
       http.apply({ pathNormalization: snapshot.pathNormalization, ownMetadata: ownPeerMetadata(snapshot.workload) });
       connections.apply(snapshot.inbound);
       tunnelled.apply(withoutMtls(snapshot.inbound));

@@ -359,6 +359,8 @@ export interface InboundSpec {
   readonly authorization: AuthorizationSpec;
   /** RequestAuthentication; absent: tokens are nobody's business. */
   readonly jwtRules?: readonly JwtRuleSpec[];
+  /** Requests for another host than TLS was opened for are served. Absent: they are refused with 421. */
+  readonly allowsForeignHosts?: boolean;
 }
 
 export type MtlsMode = "STRICT" | "PERMISSIVE" | "DISABLE";

@@ -16,6 +16,7 @@ import { splitHostPort } from "./destination.ts";
 import type { DryRun } from "./dry-run.ts";
 import { accountOfProvider, accountOfVerdict } from "./explain-rbac.ts";
 import { type ExplainRequest, InvalidExplainRequest } from "./explain-request.ts";
+import { accountOfServerName } from "./explain-server-name.ts";
 import type { Explanation } from "./explanation.ts";
 import { HttpDecisions } from "./http-decision.ts";
 import type { FilterAccounts } from "./recorded-filter.ts";
@@ -88,9 +89,10 @@ export class InboundExplainer {
     const facts = ({ connection, head }: FilterRequest): AuthorizationFacts => new AuthorizationFacts(connection, head, token);
     const accounts: FilterAccounts = new Map([
       ["ext-authz", (asked) => accountOfProvider(this.#authorizer, facts(asked))],
+      ["sni", accountOfServerName],
       ["rbac", (asked) => accountOfVerdict(this.#authorizer, facts(asked))],
     ]);
-    const filters = inboundFilters({ authorizer: () => this.#authorizer, facts });
+    const filters = inboundFilters({ allowsForeignHosts: () => this.#snapshot.inbound.allowsForeignHosts ?? false, authorizer: () => this.#authorizer, facts });
     const decision = this.#http.decide({ facts: scene.facts, routing: port.routing, filters, accounts, read: () => read() as ReadRequest });
     const tried = decision.route === null ? [] : [{ route: decision.route, failed: null }];
     return httpOf(scene, decision, { virtualHost: null, tried }, this.#dryRun);

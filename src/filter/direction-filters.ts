@@ -4,6 +4,7 @@ import { CorsFilter } from "./cors-filter.ts";
 import { FaultFilter } from "./fault-filter.ts";
 import type { Filter, FilterRequest } from "./filter-chain.ts";
 import type { FilterMetrics } from "./filter-metrics.ts";
+import { MisdirectedFilter } from "./misdirected-filter.ts";
 import type { Authorizer } from "./rbac.ts";
 import { CustomFilter, type ExternalAuthorizers } from "./rbac-custom-filter.ts";
 import type { AuthorizationFacts } from "./rbac-facts.ts";
@@ -17,13 +18,15 @@ export interface InboundFilterParts {
   readonly facts?: (request: FilterRequest) => AuthorizationFacts;
   /** Whom CUSTOM policies may ask; absent: nobody, so that they deny. */
   readonly providers?: ExternalAuthorizers;
+  /** Whether the host of a request may be another than the server name of its connection; absent: no. */
+  readonly allowsForeignHosts?: () => boolean;
 }
 
 const NOBODY: ExternalAuthorizers = () => null;
 
 /** The gates a request passes that arrives for the application, in order; live traffic and `explain` have the same. */
-export function inboundFilters({ authorizer, facts = factsOf, providers = NOBODY }: InboundFilterParts): Filter[] {
-  return [new CustomFilter(authorizer, facts, providers), new RbacFilter(authorizer, facts)];
+export function inboundFilters({ authorizer, facts = factsOf, providers = NOBODY, allowsForeignHosts = () => false }: InboundFilterParts): Filter[] {
+  return [new MisdirectedFilter(allowsForeignHosts), new CustomFilter(authorizer, facts, providers), new RbacFilter(authorizer, facts)];
 }
 
 export interface OutboundFilterParts {

@@ -10,6 +10,7 @@ import { dnsFamily } from "./dns-cluster.ts";
 import { DestinationRules } from "./destination-rule-index.ts";
 import { effectiveProxyConfig } from "./effective-proxy-config.ts";
 import { effectiveTelemetry } from "./effective-telemetry.ts";
+import { withForeignHosts } from "./foreign-hosts.ts";
 import { compileInbound } from "./inbound.ts";
 import { canonicalAddress } from "./ip-address.ts";
 import { meshSettings } from "./mesh-settings.ts";
@@ -82,7 +83,9 @@ export function compile(input: CompileInput): CompileOutput {
     workload: identity, mesh, lookup, problems, outboundMode: scope.outboundMode, aliases: registry.aliases,
   });
   const authorization = compileAuthorization(resources, input.rejectedPolicies ?? [], identity, mesh, problems);
-  const inbound = compileInbound({ registry, pods, identity, workload, sidecar: scope.sidecar, policies, rules, mesh, problems, authorization });
+  const inbound = withForeignHosts(
+    compileInbound({ registry, pods, identity, workload, sidecar: scope.sidecar, policies, rules, mesh, problems, authorization }),
+    registry.services, identity, problems);
   const jwtRules = compileRequestAuthentication(resources, identity, mesh, problems);
   reportReferences(resources, registry, problems);
   // It is read when a proxy starts; here only for what of it comes second.
