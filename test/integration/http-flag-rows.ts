@@ -1,3 +1,4 @@
+import { RawHttp2 } from "../hostile/raw-http2.ts";
 import { httpRules, meshConfig, networking, security, service, yamlOf } from "./mesh-resources.ts";
 import { freePort } from "./free-port.ts";
 import { eventually, exchange } from "./proxy-under-test.ts";
@@ -204,6 +205,42 @@ export const HTTP_FLAG_ROWS: readonly FlagRow[] = [
     act: async (stage) => {
       await stage.use(stage.upstream.port, { fault: { delay: { fixedDelay: "2s", percentage: { value: 100 } }, abort: { httpStatus: 418, percentage: { value: 100 } } } });
       return stage.whileTimePasses(stage.ask());
+    },
+  },
+  {
+    what: "a preflight request that its rule answers", flags: "-", details: "cors_response", status: 200, body: "",
+    act: async (stage) => {
+      await stage.use(stage.upstream.port, { corsPolicy: { allowOrigins: [{ exact: "https://shop.test" }], allowMethods: ["GET"] } });
+      return stage.ask("OPTIONS / HTTP/1.1\r\nHost: reviews\r\nOrigin: https://shop.test\r\nAccess-Control-Request-Method: GET\r\nConnection: close\r\n\r\n");
+    },
+  },
+  {
+    what: "an HTTP/2 client breaks the protocol while its request is under way", flags: "DPE", details: "http2.codec_error", status: 0,
+    act: async (stage) => {
+      stage.upstream.always("hang");
+      await stage.use(stage.upstream.port);
+      const client = RawHttp2.client(stage.proxy.connectOutbound(VIP));
+      client.headers(1, [[":method", "GET"], [":scheme", "http"], [":authority", "reviews"], [":path", "/"]]);
+      await eventually(() => stage.upstream.bodies.length > 0, "the request is at the upstream");
+      client.data(0, "of no stream");
+      // One line says why the connection ended, one what became of the request.
+      await eventually(() => stage.proxy.accessLog.length > 1, "both were logged");
+      stage.proxy.accessLog.pop();
+      return "";
+    },
+  },
+  {
+    what: "an HTTP/2 client resets its stream", flags: "DC", details: "downstream_remote_disconnect", status: 0,
+    act: async (stage) => {
+      stage.upstream.always("hang");
+      await stage.use(stage.upstream.port);
+      const client = RawHttp2.client(stage.proxy.connectOutbound(VIP));
+      client.headers(1, [[":method", "GET"], [":scheme", "http"], [":authority", "reviews"], [":path", "/"]]);
+      await eventually(() => stage.upstream.bodies.length > 0, "the request is at the upstream");
+      client.reset(1, 8);
+      await eventually(() => stage.proxy.accessLog.length > 0, "it was logged");
+      client.socket.destroy();
+      return "";
     },
   },
   {

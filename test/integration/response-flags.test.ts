@@ -32,6 +32,43 @@ const NEVER: Partial<Record<ResponseFlag, string>> = {
   DR: "a stream that its client resets is logged as DC, as the connection's end is",
 };
 
+/** The details of spec/06 6.5 and what here stands in their place, or why nothing can. */
+const OTHER_DETAILS: Readonly<Record<string, string>> = {
+  maintenance_mode: "there is no maintenance mode",
+  upstream_per_try_idle_timeout: "Istio sets none",
+  request_overall_timeout: "Istio sets none",
+  stream_idle_timeout: "off, as in Istio; request_header_timeout and response_stalled bound what would last for ever",
+  max_duration_timeout: "Istio sets none",
+  upstream_max_stream_duration_reached: "Istio sets none",
+  late_upstream_reset: "a response that was sent is over",
+  downstream_local_disconnect: "connections are closed between requests",
+  missing_host_header: "http1.codec_error",
+  missing_path_rejected: "http1.codec_error",
+  absolute_path_rejected: "the absolute form is taken",
+  low_version: "HTTP/1.0 is served",
+  upgrade_failed: "an offer to upgrade to anything else is left out, and the request served as it is",
+  request_payload_too_large: "request bodies are not gathered",
+  response_payload_too_large: "response bodies are not gathered",
+  "http1.invalid_characters": "http1.codec_error",
+  "http1.content_length_and_chunked_not_allowed": "http1.codec_error",
+  ext_authz_denied: "rbac_access_denied_matched_policy: policies of action CUSTOM deny",
+  ext_authz_error: "the same",
+  jwt_authn_access_denied: "of request authentication, which has tests of its own",
+  local_rate_limited: "local rate limits are not in force yet",
+  internal_redirect: "redirects are the client's to follow",
+  filter_chain_not_found: "counted by outrider_connections_refused_total and told in the log, with the reason",
+};
+/** Details of the specification, by the names they have in this proxy where those are others. */
+const SPECIFIED = [
+  "via_upstream", "direct_response", "route_not_found", "cluster_not_found", "no_healthy_upstream", "maintenance_mode", "response_timeout", "upstream_per_try_timeout",
+  "upstream_per_try_idle_timeout", "request_overall_timeout", "stream_idle_timeout", "max_duration_timeout", "upstream_max_stream_duration_reached",
+  "upstream_reset_before_response_started", "upstream_reset_after_response_started", "late_upstream_reset", "downstream_remote_disconnect", "downstream_local_disconnect",
+  "missing_host_header", "missing_path_rejected", "path_normalization_failed", "absolute_path_rejected", "low_version", "upgrade_failed", "request_headers_too_large",
+  "request_payload_too_large", "response_payload_too_large", "http1.codec_error", "http1.invalid_characters", "http1.content_length_and_chunked_not_allowed", "http2",
+  "fault_filter_abort", "cors_response", "ext_authz_denied", "ext_authz_error", "jwt_authn_access_denied", "rbac_access_denied_matched_policy", "local_rate_limited",
+  "internal_redirect", "filter_chain_not_found",
+];
+
 describe("response flags", () => {
   let upstream: ScriptedUpstream;
   let http2: RawHttp2Backend;
@@ -80,6 +117,12 @@ describe("response flags", () => {
     const termination = details === "" ? null : typeof details === "string" ? details : (expect.stringMatching(details) as string);
     expect(await logged()).toMatchObject({ response_flags: flags, connection_termination_details: termination, method: null });
     expect(await stage.proxy.metrics()).toMatch(new RegExp(`istio_tcp_connections_closed_total\\{.*response_flags="${flags}".*\\} 1`));
+  });
+
+  it("come with all details there are, but for those that have a reason", () => {
+    const raised = HTTP_FLAG_ROWS.map(({ details }) => (typeof details === "string" ? details : details.source.replace("^", "")));
+    const missing = SPECIFIED.filter((name) => !raised.some((details) => details.startsWith(name)));
+    expect(missing.toSorted()).toEqual(Object.keys(OTHER_DETAILS).toSorted());
   });
 
   it("are all there are, but for those that nothing here can raise", () => {
