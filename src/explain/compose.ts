@@ -8,6 +8,7 @@ import { explainedRoute, triedRoutes } from "./describe-route.ts";
 import type { DryRun } from "./dry-run.ts";
 import type { ExplainedMtls, ExplainVerdict, Explanation, WrittenAt } from "./explanation.ts";
 import type { HttpDecision } from "./http-decision.ts";
+import { mirrorsFor } from "../router/mirrors.ts";
 import type { RouteExplanation } from "../router/route-table.ts";
 import { decideTcp } from "./tcp-decision.ts";
 import { writtenAt } from "./written-at.ts";
@@ -27,7 +28,7 @@ function explanation({ direction, facts, destination, listener, mtls }: Scene, p
   const address = authorityOfAddress(facts.local);
   return {
     direction, protocol, verdict, status: null, flag: "-", details: "",
-    route: null, clusters: [], request: null, timeoutMs: null, retries: null, filters: [], tried: [],
+    route: null, clusters: [], request: null, timeoutMs: null, retries: null, mirrors: [], filters: [], tried: [],
     destination: destination === address ? address : `${destination} (${address})`,
     listener, virtualHost: null, mtls, reply: null,
     ...outcome,
@@ -91,7 +92,9 @@ export function httpOf(scene: Scene, decision: HttpDecision, tried: RouteExplana
     retries: retry === null ? null : {
       attempts: retry.attempts, perTryTimeoutMs: retry.perTryTimeoutMs, retryOn: retry.retryOn,
       retriableStatuses: retry.retriableStatuses, isExplicit: retry.isExplicit,
+      avoidsPreviousHosts: retry.avoidsPreviousHosts !== false, prefersRemoteLocalities: retry.prefersRemoteLocalities === true,
     },
+    mirrors: forward === null ? [] : mirrorsFor(forward, head).map(({ cluster, perMillion }) => ({ cluster, percent: perMillion / 10_000 })),
     filters,
     tried: triedRoutes(tried),
     virtualHost: tried.virtualHost,

@@ -18,6 +18,7 @@ export function describeExplanation(explanation: Explanation, request: ExplainRe
     outcome(explanation, subject(explanation, request), isUnread ? " unread, as opaque bytes" : ""),
     ...unknownLines(explanation),
     ...clusterLines(explanation),
+    ...mirrorLines(explanation),
     ...limitLines(explanation),
     ...filterLines(explanation),
     ...triedLines(explanation),
@@ -107,18 +108,23 @@ function listed(addresses: readonly string[]): string {
   return more <= 0 ? addresses.join(", ") : `${addresses.slice(0, MAX_ENDPOINTS).join(", ")} and ${more} more`;
 }
 
+function mirrorLines({ mirrors }: Explanation): string[] {
+  return mirrors.map(({ cluster, percent }) => `A copy${percent === 100 ? "" : ` of ${percent} %`} goes to ${cluster}.`);
+}
+
 function limitLines({ timeoutMs, retries, protocol }: Explanation): string[] {
   if (protocol === "tcp" || timeoutMs === null) return [];
   const timeout = timeoutMs === 0 ? "No timeout" : `Timeout ${timeoutMs / 1000} s`;
   return [`${timeout}; ${retries === null ? "no retries" : describeRetries(retries)}.`];
 }
 
-function describeRetries({ attempts, perTryTimeoutMs, retryOn, retriableStatuses, isExplicit }: ExplainedRetries): string {
+function describeRetries({ attempts, perTryTimeoutMs, retryOn, retriableStatuses, isExplicit, avoidsPreviousHosts, prefersRemoteLocalities }: ExplainedRetries): string {
   if (attempts === 0) return "no retries";
   const statuses = retriableStatuses.length === 0 ? "" : ` (${retriableStatuses.join(", ")})`;
   const each = perTryTimeoutMs === 0 ? "" : `, ${perTryTimeoutMs / 1000} s each`;
+  const where = `${avoidsPreviousHosts ? "" : "; also to endpoints that failed"}${prefersRemoteLocalities ? "; every second one in another locality" : ""}`;
   const care = isExplicit ? "" : "; what may have been executed is repeated only if its method is idempotent";
-  return `up to ${attempts} ${attempts === 1 ? "retry" : "retries"}${each} on ${retryOn.join(", ")}${statuses}${care}`;
+  return `up to ${attempts} ${attempts === 1 ? "retry" : "retries"}${each} on ${retryOn.join(", ")}${statuses}${care}${where}`;
 }
 
 function filterLines({ filters, verdict }: Explanation): string[] {

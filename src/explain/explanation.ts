@@ -76,6 +76,17 @@ export interface ExplainedRetries {
   readonly retriableStatuses: readonly number[];
   /** The owner wrote `retryOn` out, so that requests are repeated whatever their method. */
   readonly isExplicit: boolean;
+  /** False: a retry may go to an endpoint that failed (`retryIgnorePreviousHosts`). */
+  readonly avoidsPreviousHosts: boolean;
+  /** Every second retry leaves the priorities that were tried (`retryRemoteLocalities`). */
+  readonly prefersRemoteLocalities: boolean;
+}
+
+/** Where copies of the request go, which nobody waits for. */
+export interface ExplainedMirror {
+  readonly cluster: string;
+  /** Of such requests. */
+  readonly percent: number;
 }
 
 /** One gate the request came to, in the order in which it came to them. */
@@ -121,6 +132,7 @@ export interface Explanation {
   /** 0: no limit; null where nothing is forwarded. */
   readonly timeoutMs: number | null;
   readonly retries: ExplainedRetries | null;
+  readonly mirrors: readonly ExplainedMirror[];
   readonly filters: readonly ExplainedFilter[];
   /** In order; those after the one that matched were not asked. */
   readonly tried: readonly TriedRoute[];

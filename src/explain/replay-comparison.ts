@@ -33,6 +33,7 @@ export function changesBetween(was: Explanation, now: Explanation): string[] {
     add("reply", [settledHeaders(was.reply?.headers), was.reply?.body], [settledHeaders(now.reply?.headers), now.reply?.body]);
     add("timeout", was.timeoutMs, now.timeoutMs);
     add("retries", was.retries, now.retries);
+    add("mirrors", was.mirrors, now.mirrors);
   }
   return changes;
 }

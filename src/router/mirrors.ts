@@ -1,6 +1,7 @@
 import type { Cluster } from "../cluster/cluster.ts";
 import type { ForwardSpec } from "../config/snapshot.ts";
 import type { MirrorSpec } from "../config/snapshot-route.ts";
+import type { RequestHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
 import type { MirrorLimits } from "./mirror-limits.ts";
 import { MirroredRequest } from "./mirrored-request.ts";
@@ -18,14 +19,12 @@ export class Mirrors {
   }
 
   /**
-   * The copies to be made of a request: each mirror of its route draws for itself (`spec/03` 3.9). Null for none, and for what may
-   * become a tunnel. A mirror whose cluster does not exist gets nothing, which the configuration's check has told.
+   * The copies to be made of a request: each mirror of its route draws for itself (`spec/03` 3.9). Null for none. A mirror whose
+   * cluster does not exist gets nothing, which the configuration's check has told.
    */
   static of(stream: RoutedStream, action: ForwardSpec, requestEnded: boolean, cluster: (name: string) => Cluster | undefined, limits: MirrorLimits, parts: RouterParts): Mirrors | null {
-    const { head } = stream;
-    if (action.mirrors === undefined || head.upgrade !== null || head.method === "CONNECT") return null;
     const copies: MirroredRequest[] = [];
-    for (const mirror of action.mirrors) {
+    for (const mirror of mirrorsFor(action, stream.head)) {
       const to = isDrawn(mirror, parts) ? cluster(mirror.cluster) : undefined;
       if (to !== undefined) copies.push(new MirroredRequest(stream, to, action.timeoutMs, requestEnded, limits, parts));
     }
@@ -48,6 +47,11 @@ export class Mirrors {
   requestOver(): void {
     for (const copy of this.#copies) copy.requestOver();
   }
+}
+
+/** The mirrors that may be drawn for a request: those of its route, and none for what may become a tunnel. */
+export function mirrorsFor({ mirrors }: ForwardSpec, { method, upgrade }: Pick<RequestHead, "method" | "upgrade">): readonly MirrorSpec[] {
+  return mirrors === undefined || upgrade !== null || method === "CONNECT" ? [] : mirrors;
 }
 
 function isDrawn({ perMillion }: MirrorSpec, { random }: RouterParts): boolean {

@@ -63,6 +63,16 @@ describe("an outbound request", () => {
     expect(ask(url)).toMatchObject(expected);
   });
 
+  it("is copied where its rule says so, unless it may become a tunnel (spec/03 3.9)", () => {
+    const shadow = { destination: { host: "redis", port: { number: 6379 } } };
+    const mirrored = meshOf([REVIEWS, REDIS, httpRules("reviews", { route: [{ destination: { host: "reviews" } }], retries: { attempts: 1, retryIgnorePreviousHosts: false, retryRemoteLocalities: true }, mirrors: [shadow, { ...shadow, percentage: { value: 0.5 } }] })]);
+    const request = { direction: "outbound", url: "http://reviews:9080/" } as const;
+    const cluster = "outbound|6379||redis.default.svc.cluster.local";
+    expect(mirrored.explain(request)).toMatchObject({ mirrors: [{ cluster, percent: 100 }, { cluster, percent: 0.5 }], retries: { avoidsPreviousHosts: false, prefersRemoteLocalities: true } });
+    expect(mirrored.explain({ ...request, headers: [["Connection", "upgrade"], ["Upgrade", "websocket"]] }).mirrors).toEqual([]);
+    expect(ask("http://reviews:9080/reviews").mirrors).toEqual([]);
+  });
+
   it("sends what is left of it after hygiene", () => {
     const { request } = ask("http://reviews:9080/reviews", { headers: [["X-Envoy-Retry-On", "5xx"], ["Keep-Me", "1"], ["Connection", "x-hop"], ["X-Hop", "1"]] });
     expect(request?.headers.map(([name]) => name)).toEqual(["Keep-Me", "x-envoy-peer-metadata-id", "x-envoy-peer-metadata", "x-forwarded-proto", "x-request-id", "x-envoy-attempt-count", "x-envoy-expected-rq-timeout-ms"]);

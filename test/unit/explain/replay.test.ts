@@ -12,7 +12,7 @@ const ROUTED: Explanation = {
   route: { resource: "VirtualService a/b", rule: 0, file: "f.yaml", line: 7, name: "r", action: "forward" },
   clusters: [{ name: "c", weight: 1, endpoints: [], unhealthy: [], transport: "plaintext" }],
   request: { method: "GET", authority: "x", path: "/", headers: [["x-request-id", "1"], ["a", "b"]] },
-  timeoutMs: 0, retries: null, filters: [], tried: [], destination: "", listener: null, virtualHost: null, mtls: null, reply: null,
+  timeoutMs: 0, retries: null, mirrors: [], filters: [], tried: [], destination: "", listener: null, virtualHost: null, mtls: null, reply: null,
 };
 const line = (facts: Readonly<Record<string, unknown>> = {}): string => `${JSON.stringify({
   response_code: 200, direction: "outbound", downstream_local_address: "10.0.0.1:80", method: "GET", path: "/", authority: "x", upstream_cluster: "c", route_name: "r",
@@ -62,7 +62,8 @@ describe("compared with another configuration", () => {
     [{ route: { ...ROUTED.route as NonNullable<Explanation["route"]>, rule: 3, line: 9 } }, []],
     [{ request: { method: "GET", authority: "x", path: "/", headers: [["x-request-id", "2"], ["a", "b"]] } }, []],
     [{ request: { method: "GET", authority: "x", path: "/y", headers: [["a", "c"]] } }, ["path", "headers"]],
-    [{ timeoutMs: 5, retries: { attempts: 1, perTryTimeoutMs: 0, retryOn: [], retriableStatuses: [], isExplicit: false } }, ["timeout", "retries"]],
+    [{ timeoutMs: 5, retries: { attempts: 1, perTryTimeoutMs: 0, retryOn: [], retriableStatuses: [], isExplicit: false, avoidsPreviousHosts: true, prefersRemoteLocalities: false } }, ["timeout", "retries"]],
+    [{ mirrors: [{ cluster: "shadow", percent: 10 }] }, ["mirrors"]],
     [{ clusters: [{ name: "c", weight: 50, endpoints: [], unhealthy: [], transport: "mtls" }] }, []],
     [{ verdict: "deny", status: 403, clusters: [], request: null, timeoutMs: null }, ["verdict", "status", "clusters", "method", "authority", "path"]],
   ])("%j differs in %j", async (now, parts) => expect(await partsOf(now)).toEqual(parts));

@@ -15,7 +15,8 @@ const ROUTED: Explanation = {
   ],
   request: { method: "GET", authority: "reviews:9080", path: "/a/b?c=d", headers: [["Host", "reviews:9080"], ["X-Group", "testers"], ["accept", "a"], ["Accept", "b"]] },
   timeoutMs: 2000,
-  retries: { attempts: 2, perTryTimeoutMs: 500, retryOn: ["5xx", "retriable-status-codes"], retriableStatuses: [409], isExplicit: true },
+  retries: { attempts: 2, perTryTimeoutMs: 500, retryOn: ["5xx", "retriable-status-codes"], retriableStatuses: [409], isExplicit: true, avoidsPreviousHosts: true, prefersRemoteLocalities: false },
+  mirrors: [],
   filters: [{ ...NONE, name: "rbac", verdict: "pass", reason: null, nearMiss: null }],
   tried: [], destination: "10.0.0.9:9080", listener: null, virtualHost: null, mtls: null, reply: null,
 };
