@@ -9,6 +9,8 @@ import type { Random } from "./core/random.ts";
 import type { TimerWheel } from "./core/timer-wheel.ts";
 import type { IdentityMaterial } from "./identity/identity-material.ts";
 import { TlsIdentity } from "./identity/tls-identity.ts";
+import { loadJose } from "./filter/jose.ts";
+import type { FetchedKeys } from "./filter/jwt-authn.ts";
 import { inbound } from "./inbound.ts";
 import type { ListenerRefusal } from "./listener/listener.ts";
 import type { SocketAddress } from "./message/connection-facts.ts";
@@ -42,6 +44,8 @@ export interface DataPlaneOptions {
   readonly listen: ListenOptions;
   /** What all data threads together have under way of a cluster; absent: this one is alone. */
   readonly sharedCounts?: (cluster: string) => SharedCounts | null;
+  /** A token asks for a key that a source's are not; absent: nobody fetches any. */
+  readonly keysMissing?: (source: string) => void;
   /** How names are looked up, and how long an answer is used at least; absent: as the host does. */
   readonly names?: { readonly lookup: AddressLookup; readonly minTtlMs: number };
 }
@@ -88,8 +92,10 @@ export class DataPlane {
   /** Obeys a snapshot from now on; requests under way end under the one they began with. Gives a line per listener that cannot bind. */
   async apply(snapshot: Snapshot): Promise<string[]> {
     this.#newest = snapshot;
-    if (snapshot.clusters.some(({ hash }) => hash !== undefined)) {
-      await loadHash64();
+    const needsHash = snapshot.clusters.some(({ hash }) => hash !== undefined);
+    const needsJose = snapshot.inbound.jwtRules !== undefined;
+    if (needsHash || needsJose) {
+      await Promise.all([needsHash && loadHash64(), needsJose && loadJose()]);
       // Overtaken: what came meanwhile stays in force.
       if (this.#newest !== snapshot) return [];
     }
@@ -110,6 +116,11 @@ export class DataPlane {
   /** Endpoints of a cluster, `address:port`, that active health checks speak against; all that are, each time. */
   applyHealth(cluster: string, failing: readonly string[]): void {
     this.#directions[0].applyHealth(cluster, failing);
+  }
+
+  /** The keys of all issuers, as they were last fetched. */
+  useKeys(keys: FetchedKeys): void {
+    this.#directions[1].useKeys(keys);
   }
 
   async listen(): Promise<CapturePorts> {
@@ -170,6 +181,8 @@ export class DataPlane {
       outlierObserver: { outlier: (event) => options.log.info("outlier detection", { ...event }) },
       refused: (direction, refusal) => this.#onRefused(direction, refusal, listeners),
       countDetected: (direction, outcome) => listeners.detected(direction, outcome),
+      countToken: (outcome) => options.series.counter("outrider_jwt_requests_total", { outcome }, "Requests that rules for tokens were asked about").add(1),
+      keysMissing: options.keysMissing ?? (() => undefined),
       countTunnel: (answer) => listeners.tunnelAnswered(answer),
       defect: (where, cause) => defects.report(where, cause),
     };

@@ -7,6 +7,7 @@ import { deepFreeze } from "./core/deep-freeze.ts";
 import { systemRandom } from "./core/random.ts";
 import { TimerWheel } from "./core/timer-wheel.ts";
 import { type CapturePorts, DataPlane, type ThreadClusters } from "./data-plane.ts";
+import type { FetchedKeys } from "./filter/jwt-authn.ts";
 import type { IdentityMaterial } from "./identity/identity-material.ts";
 import { systemOriginalDestination } from "./listener/original-destination.ts";
 import { DefectBudget } from "./lifecycle/defect-budget.ts";
@@ -40,6 +41,8 @@ export type ToDataThread =
   /** Endpoints that active health checks speak against, all of each cluster that is named. */
   | { readonly type: "health"; readonly failing: ReadonlyMap<string, readonly string[]> }
   | { readonly type: "identity"; readonly material: IdentityMaterial }
+  /** The keys of all issuers, as they were last fetched. */
+  | { readonly type: "keys"; readonly keys: FetchedKeys }
   | { readonly type: "log-level"; readonly level: LogLevel }
   | { readonly type: "log-taken"; readonly lines: number }
   | { readonly type: "drain" }
@@ -54,6 +57,8 @@ export type FromDataThread =
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "series"; readonly batch: SeriesBatch }
   | { readonly type: "log"; readonly lines: readonly string[] }
+  /** A token asks for a key that a source's are not. */
+  | { readonly type: "keys-missing"; readonly source: string }
   | { readonly type: "in-flight"; readonly count: number }
   | { readonly type: "cluster-state"; readonly id: number; readonly state: ThreadClusters | null };
 
@@ -81,6 +86,7 @@ class DataThread {
   readonly #failing = new Map<string, readonly string[]>();
   #dataPlane: DataPlane | null = null;
   #material: IdentityMaterial | null = null;
+  #keys: FetchedKeys | null = null;
   /** The snapshot told last. */
   #received: Snapshot | null = null;
   /** The snapshot obeyed now. */
@@ -138,6 +144,10 @@ class DataThread {
         this.#material = message.material;
         this.#dataPlane?.applyIdentity(message.material);
         return;
+      case "keys":
+        this.#keys = message.keys;
+        this.#dataPlane?.useKeys(message.keys);
+        return;
       case "log-level":
         this.#log.setLevel(message.level);
         return;
@@ -189,10 +199,12 @@ class DataThread {
       accessLog: this.#logLines,
       series: this.#series,
       listen: this.#start.listen,
+      keysMissing: (source) => this.#send({ type: "keys-missing", source }),
       sharedCounts: (cluster) => this.#sharedCounts.get(cluster) ?? null,
     }, snapshot);
     this.#dataPlane = dataPlane;
     if (this.#material !== null) dataPlane.applyIdentity(this.#material);
+    if (this.#keys !== null) dataPlane.useKeys(this.#keys);
     for (const [cluster, names] of this.#failing) dataPlane.applyHealth(cluster, names);
     if (this.#isDraining) dataPlane.drain();
     return dataPlane;

@@ -13,6 +13,7 @@ import { inboundFilters } from "./filter/direction-filters.ts";
 import { FilterChain } from "./filter/filter-chain.ts";
 import { Authorizer } from "./filter/rbac.ts";
 import { AuthorizationFacts } from "./filter/rbac-facts.ts";
+import { RequestAuthentication } from "./filter/request-authentication.ts";
 import { HttpConnectionManager } from "./http/http-connection-manager.ts";
 import { Listener } from "./listener/listener.ts";
 import { ListenerSet } from "./listener/listener-set.ts";
@@ -76,7 +77,8 @@ export function inbound(parts: Parts): TunnelledDirection {
   let allowsForeignHosts = false;
   let policies: AuthorizationSpec = { deny: [], allow: [] };
   let authorizer = new Authorizer(policies);
-  const filters = new FilterChain(inboundFilters({ allowsForeignHosts: () => allowsForeignHosts, authorizer: () => authorizer }));
+  const tokens = new RequestAuthentication({ clock: parts.clock, keysMissing: parts.keysMissing });
+  const filters = new FilterChain(inboundFilters({ jwt: { authn: () => tokens.authn, countToken: parts.countToken }, allowsForeignHosts: () => allowsForeignHosts, authorizer: () => authorizer }));
   const router = new Router((name) => clusters.get(name), parts);
   const http = new HttpConnectionManager("inbound", filters, router, { ...parts, observers: parts.streamObservers });
   const tcp = new TcpProxy("inbound", (name) => clusters.get(name), { ...parts, observers: parts.tcpObservers });
@@ -101,12 +103,14 @@ export function inbound(parts: Parts): TunnelledDirection {
       policies = authorization;
       allowsForeignHosts = snapshot.inbound.allowsForeignHosts ?? false;
       http.apply({ pathNormalization: snapshot.pathNormalization, ownMetadata: ownPeerMetadata(snapshot.workload) });
+      tokens.apply(snapshot.inbound.jwtRules);
       connections.apply(snapshot.inbound);
       tunnelled.apply(withoutMtls(snapshot.inbound));
       hbone.apply({ addresses: snapshot.workload.addresses, ownPorts: () => [captured.port, forHbone?.port ?? 0, listen.outboundPort] });
       return bound.apply(snapshot.inbound.ports.flatMap(({ port, bind }) => (bind === null ? [] : [{ name: `${bind.address}_${port}`, bind }])));
     },
     listen: () => captured.listen(),
+    useKeys: (keys) => tokens.useKeys(keys),
     listenForTunnels: async () => forHbone?.listen() ?? null,
     identityChanged: () => clusters.closeStale(),
     drain() {

@@ -7,6 +7,9 @@ import { clusterStatuses } from "./control/cluster-statuses.ts";
 import { ConfigurationControl } from "./control/configuration-control.ts";
 import { DataThreads } from "./control/data-threads.ts";
 import { HealthControl } from "./control/health-control.ts";
+import { FetchGuard } from "./control/fetch-guard.ts";
+import { keyFetcher } from "./control/key-fetch.ts";
+import { KeySets } from "./control/key-sets.ts";
 import { systemClock } from "./core/clock.ts";
 import { systemRandom } from "./core/random.ts";
 import { parseResolvConf } from "./core/resolv-conf.ts";
@@ -14,6 +17,7 @@ import { TimerWheel } from "./core/timer-wheel.ts";
 import type { CapturePorts } from "./data-plane.ts";
 import type { DnsProxy } from "./dns/dns-proxy.ts";
 import { IdentityFiles } from "./identity/identity-files.ts";
+import type { Snapshot } from "./config/snapshot.ts";
 import { Drain } from "./lifecycle/drain.ts";
 import { Readiness, type ReadinessToken } from "./lifecycle/readiness.ts";
 import { ConfigMetrics } from "./telemetry/config-metrics.ts";
@@ -41,6 +45,8 @@ export interface ProxyOptions {
   readonly capturePorts: CapturePorts;
   readonly adminPorts: AdminPorts;
   readonly adminAccess: AdminAccess;
+  /** Address blocks that keys of issuers may be fetched from though they are this host's, or its link's. */
+  readonly keysAllowedFrom: readonly string[];
   /** Where captured DNS queries are answered; null: nowhere. */
   readonly dnsPort: number | null;
   readonly drainSeconds: number;
@@ -88,6 +94,7 @@ class ControlThread {
   /** This thread's own metrics. */
   readonly #metrics = new SeriesWriter((batch) => this.#reader.accept("control", batch));
   readonly #defects: DefectReports;
+  readonly #keys: KeySets;
   #stopGraceMs = 0;
   #dns: DnsProxy | null = null;
   #ports: Partial<AdminPorts & CapturePorts & { readonly dns: number }> = {};
@@ -103,11 +110,13 @@ class ControlThread {
     };
     this.#awaitedListeners = this.#readiness.register(CAPTURE_LISTENERS);
     this.#defects = new DefectReports(this.#metrics, this.#log);
+    this.#keys = this.#makeKeys();
     this.#threads = this.#makeThreads();
     this.#configuration = new ConfigurationControl({
       paths: options.configPaths, workload: options.workload, dnsCapture: options.dnsPort !== null, clock: systemClock, timers: this.#timers, log: this.#log,
       state: options.stateDirectory === null ? null : { directory: options.stateDirectory, version: options.version },
     }, (snapshot) => {
+      this.#fetchKeys(snapshot);
       this.#threads.applySnapshot(snapshot);
       this.#health.apply(snapshot);
     });
@@ -143,11 +152,28 @@ class ControlThread {
       this.#configuration.stop();
       await this.#configuration.settled();
       this.#identity.stop();
+      this.#keys.stop();
       this.#health.stop();
       await this.#threads.stop(this.#stopGraceMs);
       await this.#dns?.close();
       await this.#admin.close();
     }
+  }
+
+  #makeKeys(): KeySets {
+    const { keysAllowedFrom } = this.#options;
+    return new KeySets({
+      clock: systemClock, timers: this.#timers, log: this.#log,
+      fetch: keyFetcher({ guard: new FetchGuard(keysAllowedFrom), timers: this.#timers }),
+      publish: (keys) => this.#threads.applyKeys(keys),
+      counted: (isSuccess) => this.#metrics.counter("outrider_jwks_fetches_total", { outcome: isSuccess ? "success" : "failure" }, "Key sets of token issuers that were fetched").add(1),
+    });
+  }
+
+  /** At the start, traffic waits until the keys of every issuer were tried once: before that all their tokens are refused. */
+  #fetchKeys({ inbound }: Snapshot): void {
+    const awaited = this.#readiness.isReady ? null : this.#readiness.register("keys of token issuers");
+    this.#keys.use(inbound.jwtRules ?? [], () => awaited?.drop());
   }
 
   #makeThreads(): DataThreads {
@@ -175,6 +201,7 @@ class ControlThread {
       died: (thread, reason) => this.#onThreadDied(thread, reason),
       failed: (message) => this.#onThreadFailed(message),
       log: (line) => this.#output.write(line),
+      keysMissing: (source) => this.#keys.missing(source),
       inFlight: (total) => this.#drain.setInFlight(total),
     }, this.#timers, systemClock);
   }

@@ -12,6 +12,8 @@ import type { DefectObserver } from "./core/defect.ts";
 import type { Random } from "./core/random.ts";
 import type { TimerWheel } from "./core/timer-wheel.ts";
 import type { FilterMetrics } from "./filter/filter-metrics.ts";
+import type { FetchedKeys } from "./filter/jwt-authn.ts";
+import type { JwtOutcome } from "./filter/jwt-filter.ts";
 import type { TlsIdentity } from "./identity/tls-identity.ts";
 import type { ListenerObserver } from "./listener/listener.ts";
 import type { OriginalDestination } from "./listener/original-destination.ts";
@@ -58,6 +60,10 @@ export interface Parts {
   readonly refused: (direction: "inbound" | "outbound", refusal: InboundRefusal) => void;
   /** Counts an outcome of protocol detection. */
   readonly countDetected: DetectionObserver;
+  /** Counts a request that rules for tokens were asked about. */
+  readonly countToken: (outcome: JwtOutcome) => void;
+  /** A token asks for a key that a source's are not. */
+  readonly keysMissing: (source: string) => void;
   /** Counts an HBONE tunnel that was asked for. */
   readonly countTunnel: (answer: TunnelAnswer) => void;
   readonly defect: DefectObserver;
@@ -91,6 +97,8 @@ export interface CheckedDirection extends Direction {
 
 /** The direction that tunnels lead into. */
 export interface TunnelledDirection extends Direction {
+  /** The keys of all issuers, as they were last fetched. */
+  useKeys(keys: FetchedKeys): void;
   /** Opens the listener for HBONE, if there is to be one; resolves with its port. */
   listenForTunnels(): Promise<number | null>;
 }

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { type ProxyOptions, runProxy } from "../main.ts";
+import { Cidr } from "../core/cidr.ts";
 import { isLogLevel } from "../telemetry/log.ts";
 import { MIN_TOKEN_LENGTH } from "../admin/write-guard.ts";
 import { describeFlags, type FlagValues, readFlags, UsageError } from "./command-flags.ts";
@@ -71,6 +72,7 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
     capturePorts: { outbound: port("outbound-port"), inbound: port("inbound-port"), hbone: optionalPort("hbone-port") },
     adminPorts: { admin: port("admin-port"), status: port("status-port"), ready: port("ready-port"), metrics: port("metrics-port") },
     adminAccess: { token: readToken(flags.text("admin-token-file")), socketPath: flags.text("admin-socket") || null },
+    keysAllowedFrom: addressBlocks("jwks-allow", flags.text("jwks-allow")),
     dnsPort: optionalPort("dns-port"),
     drainSeconds: flags.number("drain", 0, 3600),
     logLevel,
@@ -86,6 +88,14 @@ function requireReachable(path: string): void {
     const { code } = error as NodeJS.ErrnoException;
     throw new UsageError(`--config: ${path} ${code === "ENOENT" ? "does not exist" : `cannot be read (${code ?? "unknown error"})`}`);
   }
+}
+
+/** Blocks of addresses, separated by commas. @throws UsageError */
+function addressBlocks(flag: string, text: string): string[] {
+  const blocks = text.split(",").map((block) => block.trim()).filter((block) => block !== "");
+  const bad = blocks.find((block) => Cidr.parse(block) === null);
+  if (bad !== undefined) throw new UsageError(`--${flag}: ${JSON.stringify(bad)} is not an address or a block of addresses`);
+  return blocks;
 }
 
 /** The token in a file, read once; null for no file. @throws UsageError for one that cannot be read, or can be guessed. */

@@ -6,6 +6,7 @@ import type { Clock } from "../core/clock.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { CapturePorts, ThreadClusters } from "../data-plane.ts";
 import type { DataThreadStart, FromDataThread, ToDataThread } from "../data-thread.ts";
+import type { FetchedKeys } from "../filter/jwt-authn.ts";
 import type { IdentityMaterial } from "../identity/identity-material.ts";
 import type { LogLevel } from "../telemetry/log-record.ts";
 import type { SeriesBatch } from "../telemetry/series-batch.ts";
@@ -32,6 +33,8 @@ export interface DataThreadsListener {
   /** It could not do what it was told: a port that is taken, at the start. */
   failed(message: string): void;
   log(line: string): void;
+  /** A token asks for a key that a source's are not. */
+  keysMissing(source: string): void;
   /** Streams and opaque connections under way in all threads; Infinity while one has not said yet. */
   inFlight(total: number): void;
 }
@@ -86,6 +89,7 @@ export class DataThreads {
   /** By cluster; those with nothing failing are left out. */
   readonly #failing = new Map<string, readonly string[]>();
   #material: IdentityMaterial | null = null;
+  #keys: FetchedKeys | null = null;
   #logLevel: LogLevel;
   #ports: CapturePorts | null = null;
   #nextThread = 0;
@@ -162,6 +166,12 @@ export class DataThreads {
     this.#broadcast({ type: "identity", material });
   }
 
+  /** The keys of all issuers, as they were last fetched. */
+  applyKeys(keys: FetchedKeys): void {
+    this.#keys = keys;
+    this.#broadcast({ type: "keys", keys });
+  }
+
   setLogLevel(level: LogLevel): void {
     this.#logLevel = level;
     this.#broadcast({ type: "log-level", level });
@@ -207,6 +217,7 @@ export class DataThreads {
     });
     thread.worker.on("exit", (code) => this.#onExit(thread, code));
     if (this.#material !== null) thread.send({ type: "identity", material: this.#material });
+    if (this.#keys !== null) thread.send({ type: "keys", keys: this.#keys });
     if (this.#failing.size > 0) thread.send({ type: "health", failing: this.#failing });
     if (this.#isDraining) thread.send({ type: "drain" });
     if (this.#snapshot === null) return;
@@ -235,6 +246,8 @@ export class DataThreads {
       case "log":
         for (const line of message.lines) this.#listener.log(line);
         return thread.send({ type: "log-taken", lines: message.lines.length });
+      case "keys-missing":
+        return this.#listener.keysMissing(message.source);
       case "in-flight":
         thread.inFlight = message.count;
         return this.#tellInFlight();

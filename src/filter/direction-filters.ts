@@ -5,6 +5,7 @@ import { FaultFilter } from "./fault-filter.ts";
 import type { Filter, FilterRequest } from "./filter-chain.ts";
 import type { FilterMetrics } from "./filter-metrics.ts";
 import { MisdirectedFilter } from "./misdirected-filter.ts";
+import { JwtFilter, type JwtFilterParts } from "./jwt-filter.ts";
 import type { Authorizer } from "./rbac.ts";
 import { CustomFilter, type ExternalAuthorizers } from "./rbac-custom-filter.ts";
 import type { AuthorizationFacts } from "./rbac-facts.ts";
@@ -12,6 +13,8 @@ import { factsOf, RbacFilter } from "./rbac-filter.ts";
 
 /** What the gates of one direction need of their surroundings. */
 export interface InboundFilterParts {
+  /** Verifies tokens, before anybody asks for their claims; absent: nobody does. */
+  readonly jwt?: JwtFilterParts;
   /** Of the snapshot in force. */
   readonly authorizer: () => Authorizer;
   /** For whoever knows more of a request than what it carries; absent: what it carries. */
@@ -25,8 +28,8 @@ export interface InboundFilterParts {
 const NOBODY: ExternalAuthorizers = () => null;
 
 /** The gates a request passes that arrives for the application, in order; live traffic and `explain` have the same. */
-export function inboundFilters({ authorizer, facts = factsOf, providers = NOBODY, allowsForeignHosts = () => false }: InboundFilterParts): Filter[] {
-  return [new MisdirectedFilter(allowsForeignHosts), new CustomFilter(authorizer, facts, providers), new RbacFilter(authorizer, facts)];
+export function inboundFilters({ authorizer, facts = factsOf, providers = NOBODY, allowsForeignHosts = () => false, jwt }: InboundFilterParts): Filter[] {
+  return [new MisdirectedFilter(allowsForeignHosts), ...(jwt === undefined ? [] : [new JwtFilter(jwt)]), new CustomFilter(authorizer, facts, providers), new RbacFilter(authorizer, facts)];
 }
 
 export interface OutboundFilterParts {

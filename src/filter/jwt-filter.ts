@@ -9,8 +9,14 @@ import { applyToken, removeOutputs } from "./jwt-output.ts";
 /** Of the address in WWW-Authenticate, as Envoy cuts it. */
 const MAX_REALM = 256;
 
-/** Told of every request that rules for tokens were asked about. */
-export type JwtObserver = (outcome: "verified" | "missing" | "denied" | "preflight") => void;
+export type JwtOutcome = "verified" | "missing" | "denied" | "preflight";
+
+export interface JwtFilterParts {
+  /** Of the snapshot in force; null where no rule selects the workload. */
+  readonly authn: () => JwtAuthn | null;
+  /** Told of every request that rules for tokens were asked about. */
+  readonly countToken: (outcome: JwtOutcome) => void;
+}
 
 /**
  * RequestAuthentication as a gate (`spec/05` 5.7): a request's token is verified and its claims are handed on to the gates
@@ -18,23 +24,20 @@ export type JwtObserver = (outcome: "verified" | "missing" | "denied" | "preflig
  */
 export class JwtFilter implements Filter {
   readonly name = "jwt-authn";
-  readonly #authn: () => JwtAuthn | null;
-  readonly #observe: JwtObserver;
+  readonly #parts: JwtFilterParts;
 
-  /** `authn` gives that of the snapshot in force, null where no rule selects the workload. */
-  constructor(authn: () => JwtAuthn | null, observe: JwtObserver) {
-    this.#authn = authn;
-    this.#observe = observe;
+  constructor(parts: JwtFilterParts) {
+    this.#parts = parts;
   }
 
   check(request: FilterRequest): Verdict {
-    const authn = this.#authn();
+    const authn = this.#parts.authn();
     if (authn === null) return undefined;
     const { head } = request;
     removeOutputs(head, authn.outputs);
     // A browser asks leave before it sends the token (Fetch standard, "CORS-preflight request").
     if (isPreflight(head)) {
-      this.#observe("preflight");
+      this.#parts.countToken("preflight");
       return undefined;
     }
     const result = authn.authenticate(head);
@@ -44,16 +47,16 @@ export class JwtFilter implements Filter {
   #finish(result: JwtResult, request: FilterRequest, authn: JwtAuthn): LocalReply | undefined {
     const { head, info } = request;
     if (result === null) {
-      this.#observe("missing");
+      this.#parts.countToken("missing");
       return undefined;
     }
     if (isFailure(result)) {
-      this.#observe("denied");
+      this.#parts.countToken("denied");
       // What is sent to nobody need not stand in the log either.
       info.path = withoutTokens(head.path, authn);
       return denial(result, head);
     }
-    this.#observe("verified");
+    this.#parts.countToken("verified");
     info.token = result.token;
     applyToken(head, result);
     info.path = head.path;

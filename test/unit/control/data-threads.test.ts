@@ -60,6 +60,8 @@ class Listener implements DataThreadsListener {
     this.#tell(null);
   }
 
+  keysMissing(): void {}
+
   inFlight(total: number): void {
     this.totals.push(total);
     this.#tell(null);

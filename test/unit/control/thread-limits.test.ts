@@ -54,7 +54,7 @@ async function holding(count: number): Promise<{ readonly threads: DataThreads; 
   let applied = 0;
   const threads = new DataThreads({
     listen: { address: "127.0.0.1", outboundPort: 0, inboundPort: 0, hbonePort: null, reusePort: true, maxConnections: 100 }, logLevel: "info", logFormat: "json",
-  }, { listening: () => listening++, applied: () => applied++, series() {}, died() {}, failed() {}, log() {}, inFlight() {} }, new TimerWheel(systemClock), systemClock);
+  }, { listening: () => listening++, applied: () => applied++, series() {}, died() {}, failed() {}, log() {}, keysMissing() {}, inFlight() {} }, new TimerWheel(systemClock), systemClock);
   stops.push(() => threads.stop(0));
   threads.start(count);
   threads.applySnapshot(snapshotOf(`${sidecarYaml(port, (server.address() as AddressInfo).port)}
