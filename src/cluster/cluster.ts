@@ -148,7 +148,7 @@ export class Cluster implements PoolOwner {
     this.#useTls(spec);
     this.#useNames(spec);
     this.#applyEndpoints();
-    if (old.fromLoopbackSource !== spec.fromLoopbackSource || old.protocol !== spec.protocol || old.hop !== spec.hop) this.#pools.retireAll();
+    if (!areConnectionsAlike(old, spec)) this.#pools.retireAll();
     if (this.#originated === null) for (const endpoint of this.endpoints) this.#pools.retire(endpoint, this.#meshTlsOf(endpoint));
     this.#outliers.apply(spec.outlierDetection);
   }
@@ -374,6 +374,13 @@ export class Cluster implements PoolOwner {
 
 function hasherOf({ hash }: ClusterSpec): RequestHasher | null {
   return hash === undefined ? null : new RequestHasher(hash.key);
+}
+
+/** Whether connections that were made by one spec serve the other as well. */
+function areConnectionsAlike(one: ClusterSpec, other: ClusterSpec): boolean {
+  const of = ({ fromLoopbackSource, protocol, hop, http2KeepAlive, limits: { tcpKeepAlive, maxConnectionDurationMs } }: ClusterSpec): unknown =>
+    [fromLoopbackSource, protocol, hop, http2KeepAlive, tcpKeepAlive, maxConnectionDurationMs];
+  return isDeepStrictEqual(of(one), of(other));
 }
 
 function sharedCountsOf(spec: ClusterSpec, { sharedCounts }: ClusterParts): SharedCounts | null {

@@ -159,3 +159,29 @@ describe("clusters of two threads (spec/04 4.9)", () => {
     expect(two.cluster.tryBeginRetry(true)).toBe(true);
   });
 });
+
+describe("a connection pool that changes (spec/04 4.3)", () => {
+  it.each([
+    ["tcpKeepalive", { tcpKeepAlive: { timeMs: 1_000, intervalMs: 1_000, probes: 1 } }, {}],
+    ["maxConnectionDuration", { maxConnectionDurationMs: 60_000 }, {}],
+    ["http2KeepAlive", {}, { http2KeepAlive: { intervalMs: 1_000, timeoutMs: 1_000 } }],
+  ])("%s: connections made without it are not used again", (_, limits, changes) => {
+    const mesh = new FakeMesh(clusterSpec(["10.0.0.1"]));
+    mesh.connectsAtOnce = true;
+    mesh.acquire();
+    mesh.client(0).finish();
+    mesh.clusters.apply([clusterSpec(["10.0.0.1"], { limits: { ...NO_LIMITS, ...limits }, ...changes })]);
+    mesh.acquire();
+    expect([mesh.client(0).isOpen, mesh.dials.length]).toEqual([false, 2]);
+  });
+
+  it("a limit: connections stay", () => {
+    const mesh = new FakeMesh(clusterSpec(["10.0.0.1"]));
+    mesh.connectsAtOnce = true;
+    mesh.acquire();
+    mesh.client(0).finish();
+    mesh.clusters.apply([clusterSpec(["10.0.0.1"], { limits: { ...NO_LIMITS, maxRequests: 7 } })]);
+    mesh.acquire();
+    expect(mesh.dials.length).toBe(1);
+  });
+});
