@@ -26,14 +26,20 @@ export interface ClusterMembers extends LocalityPlan {
  * ejected. `rule`: the DestinationRule in force.
  */
 export function clusterMembers(service: Service, endpoints: readonly ServiceEndpoint[], policy: EffectivePolicy, rule: DestinationRule | null, parts: MemberParts): ClusterMembers {
+  const { problems } = parts;
   const setting = localitySetting(service, policy, parts.mesh);
   const isOfService = setting !== null && setting.isOfService;
-  const outlier = policy.outlierDetection === null ? null : compileOutlierDetection(policy.outlierDetection.value, rule, parts.problems);
+  const outlier = policy.outlierDetection === null ? null : compileOutlierDetection(policy.outlierDetection.value, rule, problems);
   // Where the service asks for near endpoints, nothing panics: far ones are what it has for that.
   const outlierDetection = outlier !== null && isOfService ? { ...outlier, minHealthPercent: 0 } : outlier;
   // In a panic every endpoint is used: those that are known not to be ready must not be among them (spec/00 0.3).
   const members = onOwnNode(service, endpoints, parts).filter(({ isHealthy }) => isHealthy || outlierDetection === null || outlierDetection.minHealthPercent === 0);
-  return { ...localityPlan(members, setting, outlierDetection !== null || isOfService, parts.place), outlierDetection };
+  const plan = localityPlan(members, setting, outlierDetection !== null || isOfService, parts.place);
+  const block = policy.loadBalancer;
+  if (members.length > 0 && plan.endpoints.length === 0 && block?.value.localityLbSetting !== undefined) {
+    problems.warning(block.resource, [...block.path, "localityLbSetting", "distribute"], `no endpoint of ${service.host} is where the entry for ${parts.place.locality || "this workload"} sends to: requests are answered 503`);
+  }
+  return { ...plan, outlierDetection };
 }
 
 /** The endpoints that `internalTrafficPolicy` lets the workload use. */

@@ -1,5 +1,5 @@
 import type { LocalitySpec } from "../snapshot-cluster.ts";
-import { type Locality, NETWORK_LABEL, distance, matchesLocality, parseLocality } from "./locality.ts";
+import { type Locality, NETWORK_LABEL, distance, labelOf, matchesLocality, parseLocality } from "./locality.ts";
 import type { LocalitySetting } from "./locality-setting.ts";
 import type { OwnPlace } from "./own-place.ts";
 import type { ServiceEndpoint } from "./service.ts";
@@ -83,8 +83,8 @@ function labelDegree(labels: ServiceEndpoint["labels"], keys: readonly string[],
   for (const [index, key] of keys.entries()) {
     const at = key.indexOf("=");
     const name = at < 0 ? key : key.slice(0, at);
-    const wanted = at < 0 ? (own[name] ?? "") : key.slice(at + 1);
-    if (wanted === (labels[name] ?? "")) continue;
+    const wanted = at < 0 ? labelOf(own, name) : key.slice(at + 1);
+    if (wanted === labelOf(labels, name)) continue;
     if (index > 0 || name !== NETWORK_LABEL) return otherNetwork + keys.length - index;
     otherNetwork = keys.length;
   }

@@ -29,26 +29,26 @@ export function formatLocality({ region, zone, subzone }: Locality): string {
 
 /** What labels say of the place: `istio-locality`, or those of the topology; the empty text for nothing. */
 export function localityOfLabels(labels: Labels): string {
-  const written = of(labels, ISTIO_LABEL);
+  const written = labelOf(labels, ISTIO_LABEL);
   if (written !== "") return formatLocality(parseLocality(written.includes("/") ? written : written.replaceAll(".", "/")));
   return topologyOf(labels);
 }
 
 /** The same by the topology's labels alone, as nodes have them. */
 export function topologyOf(labels: Labels): string {
-  return formatLocality({ region: of(labels, REGION_LABEL), zone: of(labels, ZONE_LABEL), subzone: of(labels, SUBZONE_LABEL) });
+  return formatLocality({ region: labelOf(labels, REGION_LABEL), zone: labelOf(labels, ZONE_LABEL), subzone: labelOf(labels, SUBZONE_LABEL) });
 }
 
 /** The text of `istio-locality` if it is there, which goes before what a node says. */
 export function hasIstioLocality(labels: Labels): boolean {
-  return of(labels, ISTIO_LABEL) !== "";
+  return labelOf(labels, ISTIO_LABEL) !== "";
 }
 
 /** Labels with what is known of the place among them, as subsets and `failoverPriority` see them (Istio's `AugmentLabels`). */
 export function withTopology(labels: Labels, locality: string, nodeName: string | null, network: string | null): Labels {
   const { region, zone, subzone } = parseLocality(locality);
   const known = [[REGION_LABEL, region], [ZONE_LABEL, zone], [SUBZONE_LABEL, subzone], [NODE_LABEL, nodeName ?? ""], [NETWORK_LABEL, network ?? ""]] as const;
-  const added = known.filter(([name, value]) => value !== "" && of(labels, name) === "");
+  const added = known.filter(([name, value]) => value !== "" && labelOf(labels, name) === "");
   return added.length === 0 ? labels : { ...labels, ...Object.fromEntries(added) };
 }
 
@@ -70,6 +70,7 @@ export function distance(own: Locality, other: Locality): 0 | 1 | 2 | 3 {
   return own.subzone === other.subzone ? 0 : 1;
 }
 
-function of(labels: Labels, name: string): string {
+/** A label's value; empty where it is not there. */
+export function labelOf(labels: Labels, name: string): string {
   return Object.hasOwn(labels, name) ? (labels[name] ?? "") : "";
 }

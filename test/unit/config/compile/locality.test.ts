@@ -128,6 +128,11 @@ describe("distribute (spec/04 4.6)", () => {
     expect([found.locality, found.endpoints.length]).toEqual([undefined, 2]);
   });
 
+  it("to places where nobody is: told, since no request is answered", () => {
+    const yaml = yamlOf(entry(at("us/a")), distribute({ "eu/a/*": 100 }));
+    expect(compileYaml(yaml, HERE).problems).toEqual([expect.stringContaining("localityLbSetting.distribute: no endpoint of a.test is where the entry for eu/a/1 sends to: requests are answered 503")]);
+  });
+
   it("* is any place", () => {
     expect(weights({}, entry(at("eu/a/1", "us/a")), rule({ distribute: [{ from: "*", to: { eu: 30, us: 70 } }] }))).toEqual({ "eu/a/1": 30, "us/a": 70 });
   });
