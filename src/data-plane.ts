@@ -7,6 +7,9 @@ import type { Snapshot } from "./config/snapshot.ts";
 import type { Clock } from "./core/clock.ts";
 import type { Random } from "./core/random.ts";
 import type { TimerWheel } from "./core/timer-wheel.ts";
+import type { DenialRecord } from "./filter/rbac-denials.ts";
+import type { DryRunReport } from "./filter/rbac-dry-runs.ts";
+import { AuthorizationJournal } from "./filter/rbac-journal.ts";
 import type { IdentityMaterial } from "./identity/identity-material.ts";
 import { TlsIdentity } from "./identity/tls-identity.ts";
 import { loadJose } from "./filter/jose.ts";
@@ -18,6 +21,7 @@ import type { OriginalDestination } from "./listener/original-destination.ts";
 import { outbound } from "./outbound.ts";
 import type { CheckedDirection, ListenOptions, Parts, TunnelledDirection } from "./parts.ts";
 import { AccessLog } from "./telemetry/access-log.ts";
+import { AuthorizationSeries } from "./telemetry/authorization-series.ts";
 import { ClusterSeries } from "./telemetry/cluster-series.ts";
 import { DefectReports } from "./telemetry/defect-reports.ts";
 import { FilterSeries } from "./telemetry/filter-series.ts";
@@ -71,6 +75,7 @@ export class DataPlane {
   readonly #requestMetrics: RequestMetrics;
   readonly #tcpMetrics: TcpMetrics;
   readonly #accessLog: AccessLog;
+  readonly #authorization: AuthorizationJournal;
   readonly #directions: readonly [CheckedDirection, TunnelledDirection];
   #snapshot: Snapshot;
   /** The newest that was to be obeyed. */
@@ -84,6 +89,7 @@ export class DataPlane {
     this.#requestMetrics = new RequestMetrics(options.series, snapshot.workload);
     this.#tcpMetrics = new TcpMetrics(options.series, snapshot.workload);
     this.#accessLog = new AccessLog(options.accessLog, options.clock);
+    this.#authorization = new AuthorizationJournal({ ...options, series: new AuthorizationSeries(options.series) });
     const parts = this.#parts();
     this.#directions = [outbound(parts), inbound(parts)];
     this.#scheduleSweep();
@@ -142,6 +148,16 @@ export class DataPlane {
     return { outbound: this.#directions[0].clusterState(), inbound: this.#directions[1].clusterState() };
   }
 
+  /** Why something was denied, by the id that it was told; null when that is not, or no longer, known. */
+  denial(id: string): DenialRecord | null {
+    return this.#authorization.denial(id);
+  }
+
+  /** What policies in dry run would have done so far. */
+  dryRuns(): DryRunReport[] {
+    return this.#authorization.dryRuns();
+  }
+
   /** Stops listening, for good; what is open goes on. */
   stopAccepting(): void {
     for (const direction of this.#directions) direction.stopAccepting();
@@ -167,6 +183,7 @@ export class DataPlane {
         failed: (name, reason, keeps) => options.log.limited("warn", "name not resolved", { name, reason, keeps: keeps.join(",") }),
       }),
       identity: this.#identity,
+      authorization: this.#authorization,
       trustDomains: () => this.#snapshot.trustDomains,
       streamObservers: [this.#requestMetrics, new RouteSeries(options.series), this.#accessLog],
       tcpObservers: [this.#tcpMetrics, this.#accessLog],

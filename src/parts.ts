@@ -14,6 +14,7 @@ import type { TimerWheel } from "./core/timer-wheel.ts";
 import type { FilterMetrics } from "./filter/filter-metrics.ts";
 import type { FetchedKeys } from "./filter/jwt-authn.ts";
 import type { JwtOutcome } from "./filter/jwt-filter.ts";
+import type { AuthorizationJournal } from "./filter/rbac-journal.ts";
 import type { TlsIdentity } from "./identity/tls-identity.ts";
 import type { ListenerObserver } from "./listener/listener.ts";
 import type { OriginalDestination } from "./listener/original-destination.ts";
@@ -52,6 +53,8 @@ export interface Parts {
   readonly listenerObserver: ListenerObserver;
   /** Addresses of endpoints that are names, for both directions. */
   readonly names: DnsNames;
+  /** What is told of what AuthorizationPolicies decide. */
+  readonly authorization: AuthorizationJournal;
   readonly clusterMetrics: (cluster: string) => ClusterMetrics;
   readonly outlierObserver: OutlierObserver;
   readonly filterMetrics: (direction: "inbound" | "outbound") => FilterMetrics;

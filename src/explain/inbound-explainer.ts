@@ -92,7 +92,7 @@ export class InboundExplainer {
       ["sni", accountOfServerName],
       ["rbac", (asked) => accountOfVerdict(this.#authorizer, facts(asked))],
     ]);
-    const filters = inboundFilters({ allowsForeignHosts: () => this.#snapshot.inbound.allowsForeignHosts ?? false, authorizer: () => this.#authorizer, facts });
+    const filters = inboundFilters({ allowsForeignHosts: () => this.#snapshot.inbound.allowsForeignHosts ?? false, authorizer: () => this.#authorizer, journal: null, facts });
     const decision = this.#http.decide({ facts: scene.facts, routing: port.routing, filters, accounts, read: () => read() as ReadRequest });
     const tried = decision.route === null ? [] : [{ route: decision.route, failed: null }];
     return httpOf(scene, decision, { virtualHost: null, tried }, this.#dryRun);

@@ -10,6 +10,7 @@ import type { Authorizer } from "./rbac.ts";
 import { CustomFilter, type ExternalAuthorizers } from "./rbac-custom-filter.ts";
 import type { AuthorizationFacts } from "./rbac-facts.ts";
 import { factsOf, RbacFilter } from "./rbac-filter.ts";
+import type { AuthorizationJournal } from "./rbac-journal.ts";
 
 /** What the gates of one direction need of their surroundings. */
 export interface InboundFilterParts {
@@ -19,6 +20,8 @@ export interface InboundFilterParts {
   readonly authorizer: () => Authorizer;
   /** For whoever knows more of a request than what it carries; absent: what it carries. */
   readonly facts?: (request: FilterRequest) => AuthorizationFacts;
+  /** Told of what policies decide; null: nobody is, for whoever explains. */
+  readonly journal: AuthorizationJournal | null;
   /** Whom CUSTOM policies may ask; absent: nobody, so that they deny. */
   readonly providers?: ExternalAuthorizers;
   /** Whether the host of a request may be another than the server name of its connection; absent: no. */
@@ -28,8 +31,9 @@ export interface InboundFilterParts {
 const NOBODY: ExternalAuthorizers = () => null;
 
 /** The gates a request passes that arrives for the application, in order; live traffic and `explain` have the same. */
-export function inboundFilters({ authorizer, facts = factsOf, providers = NOBODY, allowsForeignHosts = () => false, jwt }: InboundFilterParts): Filter[] {
-  return [new MisdirectedFilter(allowsForeignHosts), ...(jwt === undefined ? [] : [new JwtFilter(jwt)]), new CustomFilter(authorizer, facts, providers), new RbacFilter(authorizer, facts)];
+export function inboundFilters({ authorizer, facts = factsOf, journal, providers = NOBODY, allowsForeignHosts = () => false, jwt }: InboundFilterParts): Filter[] {
+  const authorization = { authorizer, facts, journal };
+  return [new MisdirectedFilter(allowsForeignHosts), ...(jwt === undefined ? [] : [new JwtFilter(jwt)]), new CustomFilter(authorization, providers), new RbacFilter(authorization)];
 }
 
 export interface OutboundFilterParts {

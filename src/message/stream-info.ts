@@ -1,3 +1,4 @@
+import type { AuthorizationNote } from "./authorization-note.ts";
 import type { ConnectionFacts, SocketAddress } from "./connection-facts.ts";
 import type { HttpVersion } from "./head.ts";
 import { joinFlags } from "./response-flags.ts";
@@ -61,6 +62,8 @@ export class StreamInfo {
   peer: WorkloadLabels | null;
   /** What request authentication verified of the request; null: no token. */
   token: VerifiedToken | null = null;
+  /** What authorization policies have to say of the request; null: nothing, or only that it passed. */
+  authorization: AuthorizationNote | null = null;
   attempts = 0;
   /** Milliseconds from the request's end to the upstream's response head; -1 when there was none. */
   upstreamServiceMs = -1;

@@ -1,4 +1,5 @@
 import type { Clock } from "../core/clock.ts";
+import type { AuthorizationNote } from "../message/authorization-note.ts";
 import type { ConnectionFacts, SocketAddress } from "../message/connection-facts.ts";
 import type { StreamInfo, StreamObserver, TcpInfo, TcpObserver } from "../message/stream-info.ts";
 import { quote } from "./log-record.ts";
@@ -6,7 +7,7 @@ import type { LogSink } from "./log.ts";
 
 /**
  * One JSON line per finished stream or opaque connection, with the keys of Istio's JSON default (spec/06 6.6) in its
- * order, and our own after them: `direction`, `peer_principal`, `attempts`. Missing values are null. Times are whole
+ * order, and our own after them: `direction`, `peer_principal`, `attempts`, `authz`. Missing values are null. Times are whole
  * milliseconds, byte counts those of bodies.
  */
 export class AccessLog implements StreamObserver, TcpObserver {
@@ -37,7 +38,7 @@ export class AccessLog implements StreamObserver, TcpObserver {
       + `,"upstream_host":${text(info.upstreamHost)},"upstream_cluster":${text(info.clusterName)}`
       + `,"upstream_local_address":${info.upstreamLocalAddress === null ? "null" : address(info.upstreamLocalAddress)}${connectionKeys(connection)}`
       + `,"route_name":${text(info.routeName)},"direction":"${info.direction}"`
-      + `,"peer_principal":${text(peerPrincipal(info))},"attempts":${info.attempts}}`,
+      + `,"peer_principal":${text(peerPrincipal(info))},"attempts":${info.attempts},"authz":${info.authorization === null ? "null" : note(info.authorization)}}`,
     );
   }
 
@@ -59,7 +60,7 @@ export class AccessLog implements StreamObserver, TcpObserver {
       + `,"upstream_service_time":null,"x_forwarded_for":null,"user_agent":null,"request_id":null,"authority":null`
       + `,"upstream_host":${text(info.upstreamHost)},"upstream_cluster":${text(info.clusterName)}`
       + `,"upstream_local_address":${info.upstreamLocalAddress === null ? "null" : address(info.upstreamLocalAddress)}${connectionKeys(info.connection)}`
-      + `,"route_name":null,"direction":"${info.direction}","peer_principal":${text(peerPrincipal(info))},"attempts":null}`,
+      + `,"route_name":null,"direction":"${info.direction}","peer_principal":${text(peerPrincipal(info))},"attempts":null,"authz":null}`,
     );
   }
 
@@ -67,6 +68,11 @@ export class AccessLog implements StreamObserver, TcpObserver {
   #startTime(startedAtMs: number): string {
     return new Date(this.#clock.wallMs() - (this.#clock.monotonicMs() - startedAtMs)).toISOString();
   }
+}
+
+/** The policy and rule that denied, with the id under which the denial is explained; what policies that only look on said. */
+function note({ policy, rule, recordId, audit, dryRun }: AuthorizationNote): string {
+  return `{"policy":${text(policy)},"rule":${rule},"id":${text(recordId)},"audit":${text(audit)},"dry_run":${text(dryRun)}}`;
 }
 
 function connectionKeys(connection: ConnectionFacts): string {
