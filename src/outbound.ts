@@ -1,13 +1,13 @@
 import { Clusters } from "./cluster/clusters.ts";
 import { OutboundConnections } from "./connection/outbound-connections.ts";
 import { TcpProxy } from "./connection/tcp-proxy.ts";
-import { drawnChance } from "./filter/chance.ts";
 import { outboundFilters } from "./filter/direction-filters.ts";
 import { FilterChain } from "./filter/filter-chain.ts";
+import { liveGates } from "./filter/gate-parts.ts";
 import { HttpConnectionManager } from "./http/http-connection-manager.ts";
 import { Listener } from "./listener/listener.ts";
 import { ListenerSet } from "./listener/listener-set.ts";
-import { type CheckedDirection, isInboundCluster, type Parts } from "./parts.ts";
+import { type Direction, isInboundCluster, type Parts } from "./parts.ts";
 import { Router } from "./router/router.ts";
 import { ownPeerMetadata } from "./telemetry/peer-metadata.ts";
 import { Connector } from "./upstream/connector.ts";
@@ -18,7 +18,7 @@ import { Http2Client } from "./upstream/http2-client.ts";
  * What happens to a connection the application opens, in the order it happens. Each step is handed the next one, so
  * every arrow below is one hop of the path.
  */
-export function outbound(parts: Parts): CheckedDirection {
+export function outbound(parts: Parts): Direction {
   const { listen } = parts;
   const captured = new Listener(
     { ...listen, name: `0.0.0.0_${listen.outboundPort}`, port: listen.outboundPort, originalDestination: parts.originalDestination },
@@ -37,7 +37,7 @@ export function outbound(parts: Parts): CheckedDirection {
     dialEarly: (request, options) => tcp.dialEarly(request, options),
   }, parts);
 
-  const filters = new FilterChain(outboundFilters({ ...parts, chance: drawnChance(parts.random), metrics: parts.filterMetrics("outbound") }));
+  const filters = new FilterChain(outboundFilters({ timers: parts.timers, ...liveGates(parts.random, parts.filterMetrics("outbound"), parts.rateLimits) }));
   const router = new Router((name) => clusters.get(name), parts);
   const http = new HttpConnectionManager("outbound", filters, router, { ...parts, observers: parts.streamObservers });
   const tcp = new TcpProxy("outbound", (name) => clusters.get(name), { ...parts, observers: parts.tcpObservers });
@@ -62,7 +62,6 @@ export function outbound(parts: Parts): CheckedDirection {
     },
     listen: () => captured.listen(),
     identityChanged: () => clusters.closeStale(),
-    applyHealth: (cluster, failing) => clusters.applyHealth(cluster, failing),
     drain: () => http.drain(),
     stopAccepting() {
       captured.close();

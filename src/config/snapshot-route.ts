@@ -83,31 +83,67 @@ export interface MirrorSpec {
   readonly perMillion: number;
 }
 
-/**
- * A local rate limit: a token bucket, or one for each value of a descriptor, shared by all data threads. The first
- * matching limit without a token refuses the request.
- */
-export interface RateLimitSpec {
-  /** Unique in the snapshot; living buckets are kept by it. */
-  readonly name: string;
+/** Tokens come in evenly, `tokensPerFill` of them in each `fillIntervalMs`, until there are `maxTokens`. A request takes one. */
+export interface TokenBucketSpec {
   readonly maxTokens: number;
   readonly tokensPerFill: number;
   readonly fillIntervalMs: number;
-  /** What a bucket stands for; empty: one for all requests. */
-  readonly descriptor: readonly RateLimitKeySpec[];
-  /** Buckets at most; beyond, the one longest unused makes room. */
-  readonly maxBuckets: number;
-  readonly status: number;
-  /** `RateLimit` and `Retry-After` headers are sent. */
-  readonly sendsHeaders: boolean;
-  /** Counted, and never refused. */
-  readonly isDryRun: boolean;
 }
 
-/** With `value`, only requests that have it are limited; without, each value has its own bucket. */
-export interface RateLimitKeySpec {
-  readonly kind: "header" | "principal" | "path" | "method" | "remote-address";
-  /** The header's name in lower case; else empty. */
+/**
+ * A local rate limit: token buckets that all data threads share. A request takes a token of the first bucket of each list
+ * in `buckets` whose keys fit it, the one that fills most slowly first, and of `total` if none did, or always. The first
+ * that has none refuses the request.
+ */
+export interface RateLimitSpec {
+  /** Unique in the snapshot; living buckets are kept by it as long as they are the same. */
   readonly name: string;
-  readonly value: StringMatchSpec | null;
+  /** What metrics call it; several limits may share a name. */
+  readonly statName: string;
+  /** Where it was written, as `Provenance`. */
+  readonly place: { readonly resource: string; readonly rule: number | null; readonly file: string; readonly line: number };
+  /** Of how many requests it takes note at all, and of those beyond it how many it refuses; in millionths. */
+  readonly enabledPerMillion: number;
+  readonly enforcedPerMillion: number;
+  readonly buckets: readonly (readonly KeyedBucketSpec[])[];
+  readonly total: TokenBucketSpec | null;
+  readonly alwaysTakesTotal: boolean;
+  /** Each connection has buckets of its own. */
+  readonly isPerConnection: boolean;
+  readonly status: number;
+  /** What gRPC clients are told: RESOURCE_EXHAUSTED or UNAVAILABLE. */
+  readonly grpcStatus: 8 | 14;
+  /** Fields that tell the client how much is left: IETF's `RateLimit`, or the older `x-ratelimit-*`. */
+  readonly headers: "none" | "ratelimit" | "x-ratelimit";
+  /** Added to a refusal, and to a request that was beyond the limit and let pass. */
+  readonly refusalHeaders: readonly AddedHeaderSpec[];
+  readonly passedHeaders: readonly AddedHeaderSpec[];
+}
+
+/** A bucket for requests whose keys fit; with `each` keys, one for each combination of their values, `maxBuckets` at most. */
+export interface KeyedBucketSpec {
+  readonly keys: readonly RateLimitKeySpec[];
+  readonly bucket: TokenBucketSpec;
+  readonly maxBuckets: number;
+}
+
+/** Something of a request that a limit asks for. */
+export interface RateLimitKeySpec {
+  readonly kind: "header" | "query" | "method" | "path" | "host" | "principal" | "namespace" | "address" | "cluster";
+  /** The header's name in lower case, or the query parameter's; else empty. */
+  readonly name: string;
+  /** The value must be like this; null: any. */
+  readonly match: StringMatchSpec | null;
+  /** The condition must not hold. */
+  readonly isInverted: boolean;
+  /** What there is not counts as the empty text; otherwise the key does not fit. */
+  readonly takesAbsent: boolean;
+  /** Each value has a bucket of its own. */
+  readonly each: boolean;
+}
+
+export interface AddedHeaderSpec {
+  readonly name: string;
+  readonly value: string;
+  readonly action: "APPEND_IF_EXISTS_OR_ADD" | "ADD_IF_ABSENT" | "OVERWRITE_IF_EXISTS_OR_ADD" | "OVERWRITE_IF_EXISTS";
 }

@@ -48,8 +48,6 @@ export interface WorkloadSpec {
   readonly trustDomain: string;
   readonly addresses: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
-  /** `region/zone/subzone`; absent: not known. */
-  readonly locality?: string;
   /** The same as metrics name it. */
   readonly metrics: WorkloadLabels;
 }
@@ -359,8 +357,6 @@ export interface InboundSpec {
   readonly authorization: AuthorizationSpec;
   /** RequestAuthentication; absent: tokens are nobody's business. */
   readonly jwtRules?: readonly JwtRuleSpec[];
-  /** Requests for another host than TLS was opened for are served. Absent: they are refused with 421. */
-  readonly allowsForeignHosts?: boolean;
 }
 
 export type MtlsMode = "STRICT" | "PERMISSIVE" | "DISABLE";
@@ -372,6 +368,7 @@ export interface InboundPortSpec {
   readonly mtls: MtlsMode;
   /** What sets `mtls`; absent for the default, which nobody wrote. */
   readonly mtlsProvenance?: Provenance;
+  readonly rateLimits?: readonly RateLimitSpec[];
   readonly cluster: string;
   readonly service: ServiceRef | null;
 }

@@ -23,6 +23,7 @@ export class InboundPort {
     const action: ForwardSpec = { kind: "forward", clusters, timeoutMs: 0, retry: INBOUND_RETRY };
     const route: RouteSpec = {
       name: "default", action, provenance: null,
+      ...(spec.rateLimits === undefined ? {} : { rateLimits: spec.rateLimits }),
       match: { uri: null, method: null, authority: null, scheme: null, headers: [], withoutHeaders: [], queryParams: [] },
     };
     this.routing = { service: spec.service, findRoute: () => route };

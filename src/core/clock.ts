@@ -14,3 +14,12 @@ export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
 };
+
+/**
+ * What to add to this thread's `systemClock.monotonicMs()` for a time that all threads of the process share: each of them
+ * counts from its own start.
+ */
+export function sharedTimeOffsetMs(): number {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1000 + nanoseconds / 1e6 - performance.now();
+}

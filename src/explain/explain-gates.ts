@@ -1,5 +1,8 @@
+import type { RateLimitSpec } from "../config/snapshot-route.ts";
 import { CorsPolicy } from "../filter/cors-policy.ts";
 import type { FilterRequest } from "../filter/filter-chain.ts";
+import { allocate } from "../filter/rate-limit-memory.ts";
+import { RateLimiter } from "../filter/rate-limiter.ts";
 import type { FilterAccount } from "./recorded-filter.ts";
 import { writtenAt } from "./written-at.ts";
 
@@ -29,4 +32,28 @@ export function accountOfCors({ route, head }: FilterRequest): FilterAccount | n
   const reason = origin === undefined || origin === "" ? "there is no Origin header"
     : CorsPolicy.of(spec).allows(origin) ? `origin ${JSON.stringify(origin)} is allowed` : `origin ${JSON.stringify(origin)} is not allowed`;
   return { ...writtenAt(route?.provenance ?? null), reason, nearMiss: null };
+}
+
+/** Which buckets a request would take tokens of; none is taken. */
+export function accountOfRateLimits(request: FilterRequest): FilterAccount | null {
+  const limits = request.route?.rateLimits ?? [];
+  const [first] = limits;
+  if (first === undefined) return null;
+  return { ...writtenAt(first.place), reason: limits.map((limit) => describeLimit(limit, request)).join("; "), nearMiss: null };
+}
+
+function describeLimit(limit: RateLimitSpec, request: FilterRequest): string {
+  const buckets = new RateLimiter(limit, allocate(limit, () => 0), () => {}).bucketsFor(request);
+  const name = `limit ${JSON.stringify(limit.name)}`;
+  if (buckets.length === 0) return `${name} is not for it`;
+  const beyond = limit.enforcedPerMillion >= 1_000_000 ? `beyond it ${limit.status}` : limit.enforcedPerMillion === 0 ? "beyond it only counted" : `beyond it ${limit.status} for ${limit.enforcedPerMillion / 10_000} %`;
+  const noted = limit.enabledPerMillion >= 1_000_000 ? "takes" : `takes, for ${limit.enabledPerMillion / 10_000} % of requests,`;
+  return `${name} ${noted} a token of ${buckets.map((entry) => describeBucket(entry, request)).join(" and of ")}, ${beyond}`;
+}
+
+function describeBucket({ bucket, keys }: ReturnType<RateLimiter["bucketsFor"]>[number], request: FilterRequest): string {
+  const { maxTokens, tokensPerFill, fillIntervalMs } = bucket.spec;
+  const values = keys.map((key) => `${key.spec.kind}${key.spec.name === "" ? "" : ` ${key.spec.name}`} ${JSON.stringify(key.valueIn(request))}`);
+  const whose = values.length === 0 ? "all requests" : values.join(", ");
+  return `the bucket of ${whose} (${tokensPerFill} in ${fillIntervalMs} ms, ${maxTokens} at most)`;
 }

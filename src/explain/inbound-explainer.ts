@@ -5,6 +5,7 @@ import { describeRefusal } from "../connection/inbound-refusal.ts";
 import { canonicalAddress, parseIpAddress } from "../core/cidr.ts";
 import { inboundFilters } from "../filter/direction-filters.ts";
 import type { FilterRequest } from "../filter/filter-chain.ts";
+import { DRY_GATES } from "../filter/gate-parts.ts";
 import { Authorizer } from "../filter/rbac.ts";
 import { AuthorizationFacts } from "../filter/rbac-facts.ts";
 import { parseSpiffeId, workloadSpiffeId } from "../identity/spiffe-id.ts";
@@ -15,8 +16,8 @@ import { httpOf, malformedOf, opaqueOf, resetOf, type Scene } from "./compose.ts
 import { splitHostPort } from "./destination.ts";
 import type { DryRun } from "./dry-run.ts";
 import { accountOfProvider, accountOfVerdict } from "./explain-rbac.ts";
+import { accountOfRateLimits } from "./explain-gates.ts";
 import { type ExplainRequest, InvalidExplainRequest } from "./explain-request.ts";
-import { accountOfServerName } from "./explain-server-name.ts";
 import type { Explanation } from "./explanation.ts";
 import { HttpDecisions } from "./http-decision.ts";
 import type { FilterAccounts } from "./recorded-filter.ts";
@@ -89,10 +90,9 @@ export class InboundExplainer {
     const facts = ({ connection, head }: FilterRequest): AuthorizationFacts => new AuthorizationFacts(connection, head, token);
     const accounts: FilterAccounts = new Map([
       ["ext-authz", (asked) => accountOfProvider(this.#authorizer, facts(asked))],
-      ["sni", accountOfServerName],
-      ["rbac", (asked) => accountOfVerdict(this.#authorizer, facts(asked))],
+      ["rate-limit", accountOfRateLimits], ["rbac", (asked) => accountOfVerdict(this.#authorizer, facts(asked))],
     ]);
-    const filters = inboundFilters({ allowsForeignHosts: () => this.#snapshot.inbound.allowsForeignHosts ?? false, authorizer: () => this.#authorizer, journal: null, facts });
+    const filters = inboundFilters({ gates: DRY_GATES, authorizer: () => this.#authorizer, facts });
     const decision = this.#http.decide({ facts: scene.facts, routing: port.routing, filters, accounts, read: () => read() as ReadRequest });
     const tried = decision.route === null ? [] : [{ route: decision.route, failed: null }];
     return httpOf(scene, decision, { virtualHost: null, tried }, this.#dryRun);

@@ -2,23 +2,22 @@ import type { NameTable } from "../config/compile/name-table.ts";
 import type { OutboundListenerSpec, Snapshot, WeightedClusterSpec } from "../config/snapshot.ts";
 import { BLACK_HOLE, OutboundRoutes, tableOf } from "../connection/outbound-routes.ts";
 import { canonicalAddress, parseIpAddress } from "../core/cidr.ts";
-import { certainty } from "../filter/chance.ts";
 import { outboundFilters } from "../filter/direction-filters.ts";
-import { NO_FILTER_METRICS } from "../filter/filter-metrics.ts";
+import { DRY_GATES } from "../filter/gate-parts.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { RouteExplanation } from "../router/route-table.ts";
 import { httpOf, malformedOf, opaqueOf, type Scene } from "./compose.ts";
 import { boundListener, dialledAddress, splitHostPort } from "./destination.ts";
 import type { DryRun } from "./dry-run.ts";
-import { accountOfCors, accountOfFault } from "./explain-gates.ts";
+import { accountOfCors, accountOfFault, accountOfRateLimits } from "./explain-gates.ts";
 import { type ExplainRequest, InvalidExplainRequest } from "./explain-request.ts";
 import type { Explanation } from "./explanation.ts";
 import { HttpDecisions } from "./http-decision.ts";
 import type { FilterAccounts } from "./recorded-filter.ts";
 import { dialledBy, type ReadRequest, readRequest, targetParts } from "./request-head.ts";
 
-const OUTBOUND_ACCOUNTS: FilterAccounts = new Map([["fault", accountOfFault], ["cors", accountOfCors]]);
+const OUTBOUND_ACCOUNTS: FilterAccounts = new Map([["fault", accountOfFault], ["cors", accountOfCors], ["rate-limit", accountOfRateLimits]]);
 
 /** Decides what becomes of what the application opens. */
 export class OutboundExplainer {
@@ -26,7 +25,7 @@ export class OutboundExplainer {
   readonly #names: NameTable | null;
   readonly #routes: OutboundRoutes;
   readonly #http: HttpDecisions;
-  readonly #filters = outboundFilters({ timers: null, chance: certainty, metrics: NO_FILTER_METRICS });
+  readonly #filters = outboundFilters({ timers: null, ...DRY_GATES });
   readonly #dryRun: DryRun;
 
   constructor(snapshot: Snapshot, names: NameTable | null, dryRun: DryRun) {

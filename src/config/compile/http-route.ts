@@ -8,6 +8,7 @@ import { compileMirrors } from "./mirrors.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { compileRetry } from "./retry-policy.ts";
 import { MATCH_ALL, compileMatch, isUnconditional } from "./route-match.ts";
+import { rateLimitsOf } from "./route-limits.ts";
 import { destinationChanges, redirectOf, routeChanges } from "./route-changes.ts";
 import { type RuleOrigin, ruleOrigin, ruleProvenance } from "./rule-origin.ts";
 import { holdsForHttp } from "./static-condition.ts";
@@ -55,6 +56,7 @@ export function compileRoutes(resource: VirtualService, port: number, parts: Rou
         ...(block?.statPrefix ? { statPrefix: block.statPrefix } : {}),
         ...faultOf(rule),
         ...corsOf(rule),
+        ...rateLimitsOf(resource, rule, origin, parts.problems),
       });
       if (isUnconditional(match)) return routes;
     }

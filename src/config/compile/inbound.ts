@@ -9,6 +9,7 @@ import { effectivePolicy } from "./effective-policy.ts";
 import { inboundCluster } from "./inbound-cluster.ts";
 import type { Application } from "./inbound-cluster.ts";
 import { inboundProtocol, mtlsOf, passthroughPort } from "./inbound-port.ts";
+import { withRateLimits } from "./inbound-limits.ts";
 import { ingressApplication, ingressBind, ingressService, poolPort } from "./ingress-port.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import { ownPorts } from "./own-service.ts";
@@ -53,7 +54,7 @@ export function compileInbound(parts: InboundParts): { inbound: InboundSpec; clu
   }
   return {
     inbound: {
-      ports: ports.toSorted((a, b) => a.port - b.port),
+      ports: ports.toSorted((a, b) => a.port - b.port).map((port) => withRateLimits(port, own, parts.problems)),
       passthrough: passthroughPort(0, parts.identity, parts.policies),
       authorization: parts.authorization,
     },

@@ -80,7 +80,6 @@ const concernsGateways = (value: unknown): boolean => isMapping(value) && isForG
 
 /** Accepted, and not obeyed yet. */
 export const ENVOY_FILTER_UNSUPPORTED: readonly UnsupportedField[] = [
-  { path: "configPatches[]", when: (value) => !concernsGateways(value), consequence: "SECURITY: the limit is read and not in force; requests are not limited" },
   { path: "configPatches[]", when: concernsGateways, consequence: "the patch is for gateways or waypoints; a sidecar does not apply it" },
   { path: "configPatches[].match.proxy.proxyVersion", consequence: "there is no Istio proxy here to have a version; the patch counts for every version" },
   { path: "targetRefs", consequence: "it is for a gateway or waypoint; a sidecar does not apply it" },

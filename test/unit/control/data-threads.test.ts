@@ -199,7 +199,8 @@ describe("a snapshot", () => {
 
   it("that cannot be obeyed changes nothing (P6)", async () => {
     const { port, answers } = await serving();
-    const broken = { ...snapshotOf("", 2), inbound: { ports: null } } as unknown as ReturnType<typeof snapshotOf>;
+    const sound = snapshotOf("", 2);
+    const broken = { ...sound, inbound: { ...sound.inbound, authorization: null } } as unknown as typeof sound;
     threads.applySnapshot(broken);
     await listener.until(() => listener.told.some((told) => told.startsWith("failed ")));
     const status = ask(port);
