@@ -26,6 +26,8 @@ export interface InboundNext {
   readonly http: (socket: Socket, firstBytes: Buffer | null, facts: ConnectionFacts, routing: StreamRouting) => void;
   /** Judges an opaque connection. */
   readonly authorizeTcp: (facts: ConnectionFacts) => AuthorizationVerdict;
+  /** Told once of the verdict that holds; gives the id of its record if it is a denial, else null. */
+  readonly authorized: (facts: ConnectionFacts, verdict: AuthorizationVerdict) => string | null;
   readonly opaque: (request: TcpRequest) => void;
   readonly dialEarly: (request: TcpRequest, options: EarlyDialOptions) => EarlyDial;
   /** The socket is destroyed after the call. */
@@ -185,8 +187,9 @@ export class InboundConnections {
       return;
     }
     const verdict = this.#next.authorizeTcp(facts);
+    const recordId = this.#next.authorized(facts, verdict);
     if (!verdict.isAllowed) {
-      this.#refuse(arrival, "rbac_access_denied", describeDenial(verdict, facts));
+      this.#refuse(arrival, "rbac_access_denied", describeDenial(verdict, facts, recordId));
       return;
     }
     this.#next.opaque({ socket, firstBytes: bytes, facts, ...port.destination, early });

@@ -7,6 +7,7 @@ import type { Clock } from "../core/clock.ts";
 import type { DefectObserver } from "../core/defect.ts";
 import { resetConnection } from "../core/reset-connection.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
+import type { ConnectionFacts } from "../message/connection-facts.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { TcpInfo, TcpObserver } from "../message/stream-info.ts";
 import { connectOpaque } from "./connect-opaque.ts";
@@ -33,10 +34,15 @@ export interface TcpConnectionParts {
 type Phase = "dialling" | "joined" | "over";
 
 /** Why we cut a connection that both sides would have kept, as Envoy says it. */
+interface Ending {
+  readonly flag: string;
+  readonly details: string;
+}
+
 const TIME_LIMITS = {
   idle: { flag: "SI", details: "tcp_session_idle_timeout" },
   duration: { flag: "DT", details: "max_connection_duration_reached" },
-} as const;
+} as const satisfies Record<string, Ending>;
 
 /** One opaque connection: dials an endpoint, joins the two sockets, and tells the observers of its life. */
 export class TcpConnection implements TcpReceiver {
@@ -54,7 +60,8 @@ export class TcpConnection implements TcpReceiver {
   #maxDurationMs = 0;
   #movedBytes = 0;
   #movedAtMs: number;
-  #endedBy: keyof typeof TIME_LIMITS | null = null;
+  /** Ours; null: it ends by itself. */
+  #ending: Ending | null = null;
 
   constructor(socket: Socket, firstBytes: Buffer | null, info: TcpInfo, parts: TcpConnectionParts, onOver: (connection: TcpConnection) => void) {
     this.#socket = socket;
@@ -80,6 +87,27 @@ export class TcpConnection implements TcpReceiver {
     const dialing = early?.handOver(this) === true ? early : connectOpaque(cluster, this.#info.connection, this);
     // The answer may have come within the call.
     if (this.#phase === "dialling") this.#dialing = dialing;
+  }
+
+  get facts(): ConnectionFacts {
+    return this.#info.connection;
+  }
+
+  get isOver(): boolean {
+    return this.#phase === "over";
+  }
+
+  /** Ends it because it is no longer allowed; `details` say by what. */
+  close(details: string): void {
+    if (this.#phase === "joined") {
+      this.#cut({ flag: "-", details });
+    } else if (this.#phase === "dialling") {
+      this.#socket.off("close", this.#onAbandoned);
+      this.#dialing?.cancel();
+      resetConnection(this.#socket);
+      this.#info.details = details;
+      this.#end("-");
+    }
   }
 
   // === The dial ===
@@ -138,10 +166,9 @@ export class TcpConnection implements TcpReceiver {
   }
 
   #onSpliceClosed(cutBy: SpliceSide | null): void {
-    if (this.#endedBy !== null) {
-      const { flag, details } = TIME_LIMITS[this.#endedBy];
-      this.#info.details = details;
-      this.#end(flag);
+    if (this.#ending !== null) {
+      this.#info.details = this.#ending.details;
+      this.#end(this.#ending.flag);
       return;
     }
     if (cutBy !== null) this.#info.details = CUT_DETAILS[cutBy];
@@ -159,7 +186,7 @@ export class TcpConnection implements TcpReceiver {
     const { bytesReceived, bytesSent, startedAtMs } = this.#info;
     const now = this.#parts.clock.monotonicMs();
     if (this.#maxDurationMs > 0 && now - startedAtMs >= this.#maxDurationMs) {
-      this.#cut("duration");
+      this.#cut(TIME_LIMITS.duration);
       return;
     }
     if (bytesReceived + bytesSent !== this.#movedBytes) {
@@ -167,14 +194,14 @@ export class TcpConnection implements TcpReceiver {
       this.#movedAtMs = now;
       this.#tell((observer) => observer.progressed(this.#info));
     } else if (this.#idleTimeoutMs > 0 && now - this.#movedAtMs >= this.#idleTimeoutMs) {
-      this.#cut("idle");
+      this.#cut(TIME_LIMITS.idle);
       return;
     }
     this.#scheduleCheck();
   };
 
-  #cut(limit: keyof typeof TIME_LIMITS): void {
-    this.#endedBy = limit;
+  #cut(ending: Ending): void {
+    this.#ending = ending;
     this.#splice?.destroy();
   }
 

@@ -1,8 +1,5 @@
-import { toLocalReply } from "../message/local-reply.ts";
-import { ProxyError } from "../message/proxy-error.ts";
 import type { Filter, FilterRequest, Verdict } from "./filter-chain.ts";
-import type { Authorizer } from "./rbac.ts";
-import type { AuthorizationFacts } from "./rbac-facts.ts";
+import { type AuthorizationGateParts, judged } from "./rbac-filter.ts";
 
 /** Somebody outside who decides about requests: a provider of `meshConfig.extensionProviders`. */
 export interface ExternalAuthorizer {
@@ -19,22 +16,21 @@ export type ExternalAuthorizers = (provider: string) => ExternalAuthorizer | nul
  */
 export class CustomFilter implements Filter {
   readonly name = "ext-authz";
-  readonly #authorizer: () => Authorizer;
-  readonly #facts: (request: FilterRequest) => AuthorizationFacts;
+  readonly #parts: AuthorizationGateParts;
   readonly #providers: ExternalAuthorizers;
 
-  constructor(authorizer: () => Authorizer, facts: (request: FilterRequest) => AuthorizationFacts, providers: ExternalAuthorizers) {
-    this.#authorizer = authorizer;
-    this.#facts = facts;
+  constructor(parts: AuthorizationGateParts, providers: ExternalAuthorizers) {
+    this.#parts = parts;
     this.#providers = providers;
   }
 
   check(request: FilterRequest): Verdict {
-    const authorizer = this.#authorizer();
+    const authorizer = this.#parts.authorizer();
     if (!authorizer.hasCustom) return undefined;
-    const custom = authorizer.custom(this.#facts(request));
+    const facts = this.#parts.facts(request);
+    const custom = authorizer.custom(facts);
     if (custom === null) return undefined;
     const provider = this.#providers(custom.provider ?? "");
-    return provider === null ? toLocalReply(new ProxyError("rbac_denied", custom.id)) : provider.check(request);
+    return provider === null ? judged(authorizer, facts, custom, request, this.#parts.journal) : provider.check(request);
   }
 }

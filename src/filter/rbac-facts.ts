@@ -34,6 +34,11 @@ export class AuthorizationFacts {
     this.principal = id === undefined ? null : id.slice(SPIFFE_SCHEME.length);
   }
 
+  /** The same without what the request's head weighs. */
+  withoutRequest(): AuthorizationFacts {
+    return new AuthorizationFacts(this.connection, null);
+  }
+
   /** JWT `iss/sub`; null without a verified token. */
   get requestPrincipal(): string | null {
     return this.token === null ? null : this.token.principal;

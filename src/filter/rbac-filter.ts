@@ -1,30 +1,56 @@
-import { toLocalReply } from "../message/local-reply.ts";
+import { type LocalReply, toLocalReply } from "../message/local-reply.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { Filter, FilterRequest, Verdict } from "./filter-chain.ts";
 import type { Authorizer } from "./rbac.ts";
 import { AuthorizationFacts } from "./rbac-facts.ts";
+import type { AuthorizationJournal } from "./rbac-journal.ts";
+import type { AuthorizationVerdict } from "./rbac-verdict.ts";
+
+/** Tells whoever was denied under which id an operator finds out why, and nothing else. */
+const RECORD_HEADER = "x-outrider-authz";
+
+/** What the gates of authorization are made of. */
+export interface AuthorizationGateParts {
+  /** Of the snapshot in force: each request is judged by the policies of its own time. */
+  readonly authorizer: () => Authorizer;
+  /** For whoever knows more of a request than what it carries. */
+  readonly facts: (request: FilterRequest) => AuthorizationFacts;
+  /** Null: nobody is told of decisions, for whoever explains. */
+  readonly journal: AuthorizationJournal | null;
+}
 
 /** AuthorizationPolicy as a gate for HTTP requests: 403 `RBAC: access denied`, with the deciding rule in the details. */
 export class RbacFilter implements Filter {
   readonly name = "rbac";
-  readonly #authorizer: () => Authorizer;
-  readonly #facts: (request: FilterRequest) => AuthorizationFacts;
+  readonly #parts: AuthorizationGateParts;
 
-  /**
-   * `authorizer` gives the one of the snapshot in force: each request is judged by the policies of its own time. `facts`
-   * is for whoever knows more of a request than what it carries.
-   */
-  constructor(authorizer: () => Authorizer, facts = factsOf) {
-    this.#authorizer = authorizer;
-    this.#facts = facts;
+  constructor(parts: AuthorizationGateParts) {
+    this.#parts = parts;
   }
 
   check(request: FilterRequest): Verdict {
-    const authorizer = this.#authorizer();
+    const authorizer = this.#parts.authorizer();
     if (authorizer.isOpen) return undefined;
-    const verdict = authorizer.check(this.#facts(request));
-    return verdict.isAllowed ? undefined : toLocalReply(new ProxyError("rbac_denied", verdict.id));
+    const facts = this.#parts.facts(request);
+    const verdict = authorizer.check(facts);
+    return judged(authorizer, facts, verdict, request, this.#parts.journal);
   }
+}
+
+/** Notes a verdict, and gives the answer to a request that is denied. */
+export function judged(
+  authorizer: Authorizer,
+  facts: AuthorizationFacts,
+  verdict: AuthorizationVerdict,
+  request: FilterRequest,
+  journal: AuthorizationJournal | null,
+): LocalReply | undefined {
+  const note = journal === null ? null : journal.decided(authorizer, facts, verdict);
+  if (note !== null) request.info.authorization = note;
+  if (verdict.isAllowed) return undefined;
+  const reply = toLocalReply(new ProxyError("rbac_denied", verdict.id));
+  const recordId = note?.recordId ?? null;
+  return recordId === null ? reply : { ...reply, headers: [...reply.headers, [RECORD_HEADER, `deny; id=${recordId}`]] };
 }
 
 /** What a request carries, and what request authentication verified of it. */

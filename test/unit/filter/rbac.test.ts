@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { AuthorizationSpec, PolicyRuleSpec } from "../../../src/config/snapshot-security.ts";
 import { Authorizer } from "../../../src/filter/rbac.ts";
-import { RbacFilter } from "../../../src/filter/rbac-filter.ts";
+import { factsOf, RbacFilter } from "../../../src/filter/rbac-filter.ts";
 import { nearestMiss } from "../../../src/filter/rbac-near-miss.ts";
 import { StreamInfo } from "../../../src/message/stream-info.ts";
 import { anyOf, facts, header, operation, policy, rule, source, spec } from "./rbac-fixtures.ts";
@@ -219,7 +219,7 @@ describe("RbacFilter", () => {
   const check = (authorizer: Authorizer) => {
     const { connection, request } = facts();
     if (request === null) throw new Error("an HTTP sample has a request");
-    return new RbacFilter(() => authorizer).check({ head: request, connection, info: new StreamInfo("inbound", connection, 0), route: null, changeResponse: () => {}, onAbandoned: () => {} });
+    return new RbacFilter({ authorizer: () => authorizer, facts: factsOf, journal: null }).check({ head: request, connection, info: new StreamInfo("inbound", connection, 0), route: null, changeResponse: () => {}, onAbandoned: () => {} });
   };
 
   it("answers 403 with Istio's text and details, or lets pass", () => {

@@ -7,7 +7,7 @@ const KEYS = [
   "start_time", "method", "path", "protocol", "response_code", "response_flags", "response_code_details", "connection_termination_details",
   "upstream_transport_failure_reason", "bytes_received", "bytes_sent", "duration", "upstream_service_time", "x_forwarded_for", "user_agent",
   "request_id", "authority", "upstream_host", "upstream_cluster", "upstream_local_address", "downstream_local_address",
-  "downstream_remote_address", "requested_server_name", "route_name", "direction", "peer_principal", "attempts",
+  "downstream_remote_address", "requested_server_name", "route_name", "direction", "peer_principal", "attempts", "authz",
 ];
 
 function setUp(isEnabled = true) {
@@ -32,7 +32,7 @@ describe("the access log", () => {
       bytes_sent: 10, duration: 12, upstream_service_time: 3, x_forwarded_for: "10.1.1.1", user_agent: "curl/8", request_id: "id-1",
       authority: "reviews:9080", upstream_host: "127.0.0.1:9080", upstream_cluster: "inbound|9080||", upstream_local_address: "127.0.0.6:5000",
       downstream_local_address: "10.0.0.7:9080", downstream_remote_address: "10.0.0.3:40000", requested_server_name: "outbound_.9080_._.reviews",
-      route_name: "default", direction: "inbound", peer_principal: PEER_ID, attempts: 1,
+      route_name: "default", direction: "inbound", peer_principal: PEER_ID, attempts: 1, authz: null,
     });
   });
 
