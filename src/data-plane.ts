@@ -8,15 +8,21 @@ import type { Clock } from "./core/clock.ts";
 import type { Random } from "./core/random.ts";
 import type { TimerWheel } from "./core/timer-wheel.ts";
 import type { RateLimitParts } from "./filter/rate-limiters.ts";
+import type { DenialRecord } from "./filter/rbac-denials.ts";
+import type { DryRunReport } from "./filter/rbac-dry-runs.ts";
+import { AuthorizationJournal } from "./filter/rbac-journal.ts";
 import type { IdentityMaterial } from "./identity/identity-material.ts";
 import { TlsIdentity } from "./identity/tls-identity.ts";
+import { loadJose } from "./filter/jose.ts";
+import type { FetchedKeys } from "./filter/jwt-authn.ts";
 import { inbound } from "./inbound.ts";
 import type { ListenerRefusal } from "./listener/listener.ts";
 import type { SocketAddress } from "./message/connection-facts.ts";
 import type { OriginalDestination } from "./listener/original-destination.ts";
 import { outbound } from "./outbound.ts";
-import type { Direction, ListenOptions, Parts, TunnelledDirection } from "./parts.ts";
+import type { CheckedDirection, ListenOptions, Parts, TunnelledDirection } from "./parts.ts";
 import { AccessLog } from "./telemetry/access-log.ts";
+import { AuthorizationSeries } from "./telemetry/authorization-series.ts";
 import { ClusterSeries } from "./telemetry/cluster-series.ts";
 import { DefectReports } from "./telemetry/defect-reports.ts";
 import { FilterSeries } from "./telemetry/filter-series.ts";
@@ -45,6 +51,8 @@ export interface DataPlaneOptions {
   readonly rateLimits?: Pick<RateLimitParts, "timeOffsetMs" | "memory">;
   /** What all data threads together have under way of a cluster; absent: this one is alone. */
   readonly sharedCounts?: (cluster: string) => SharedCounts | null;
+  /** A token asks for a key that a source's are not; absent: nobody fetches any. */
+  readonly keysMissing?: (source: string) => void;
   /** How names are looked up, and how long an answer is used at least; absent: as the host does. */
   readonly names?: { readonly lookup: AddressLookup; readonly minTtlMs: number };
 }
@@ -70,7 +78,8 @@ export class DataPlane {
   readonly #requestMetrics: RequestMetrics;
   readonly #tcpMetrics: TcpMetrics;
   readonly #accessLog: AccessLog;
-  readonly #directions: readonly [Direction, TunnelledDirection];
+  readonly #authorization: AuthorizationJournal;
+  readonly #directions: readonly [CheckedDirection, TunnelledDirection];
   #snapshot: Snapshot;
   /** The newest that was to be obeyed. */
   #newest: Snapshot;
@@ -83,6 +92,7 @@ export class DataPlane {
     this.#requestMetrics = new RequestMetrics(options.series, snapshot.workload);
     this.#tcpMetrics = new TcpMetrics(options.series, snapshot.workload);
     this.#accessLog = new AccessLog(options.accessLog, options.clock);
+    this.#authorization = new AuthorizationJournal({ ...options, series: new AuthorizationSeries(options.series) });
     const parts = this.#parts();
     this.#directions = [outbound(parts), inbound(parts)];
     this.#scheduleSweep();
@@ -91,8 +101,10 @@ export class DataPlane {
   /** Obeys a snapshot from now on; requests under way end under the one they began with. Gives a line per listener that cannot bind. */
   async apply(snapshot: Snapshot): Promise<string[]> {
     this.#newest = snapshot;
-    if (snapshot.clusters.some(({ hash }) => hash !== undefined)) {
-      await loadHash64();
+    const needsHash = snapshot.clusters.some(({ hash }) => hash !== undefined);
+    const needsJose = snapshot.inbound.jwtRules !== undefined;
+    if (needsHash || needsJose) {
+      await Promise.all([needsHash && loadHash64(), needsJose && loadJose()]);
       // Overtaken: what came meanwhile stays in force.
       if (this.#newest !== snapshot) return [];
     }
@@ -108,6 +120,16 @@ export class DataPlane {
   applyIdentity(material: IdentityMaterial): void {
     this.#identity.apply(material);
     for (const direction of this.#directions) direction.identityChanged();
+  }
+
+  /** Endpoints of a cluster, `address:port`, that active health checks speak against; all that are, each time. */
+  applyHealth(cluster: string, failing: readonly string[]): void {
+    this.#directions[0].applyHealth(cluster, failing);
+  }
+
+  /** The keys of all issuers, as they were last fetched. */
+  useKeys(keys: FetchedKeys): void {
+    this.#directions[1].useKeys(keys);
   }
 
   async listen(): Promise<CapturePorts> {
@@ -127,6 +149,16 @@ export class DataPlane {
 
   clusterState(): ThreadClusters {
     return { outbound: this.#directions[0].clusterState(), inbound: this.#directions[1].clusterState() };
+  }
+
+  /** Why something was denied, by the id that it was told; null when that is not, or no longer, known. */
+  denial(id: string): DenialRecord | null {
+    return this.#authorization.denial(id);
+  }
+
+  /** What policies in dry run would have done so far. */
+  dryRuns(): DryRunReport[] {
+    return this.#authorization.dryRuns();
   }
 
   /** Stops listening, for good; what is open goes on. */
@@ -154,6 +186,7 @@ export class DataPlane {
         failed: (name, reason, keeps) => options.log.limited("warn", "name not resolved", { name, reason, keeps: keeps.join(",") }),
       }),
       identity: this.#identity,
+      authorization: this.#authorization,
       trustDomains: () => this.#snapshot.trustDomains,
       streamObservers: [this.#requestMetrics, new RouteSeries(options.series), this.#accessLog],
       tcpObservers: [this.#tcpMetrics, this.#accessLog],
@@ -169,6 +202,8 @@ export class DataPlane {
       outlierObserver: { outlier: (event) => options.log.info("outlier detection", { ...event }) },
       refused: (direction, refusal) => this.#onRefused(direction, refusal, listeners),
       countDetected: (direction, outcome) => listeners.detected(direction, outcome),
+      countToken: (outcome) => options.series.counter("outrider_jwt_requests_total", { outcome }, "Requests that rules for tokens were asked about").add(1),
+      keysMissing: options.keysMissing ?? (() => undefined),
       countTunnel: (answer) => listeners.tunnelAnswered(answer),
       defect: (where, cause) => defects.report(where, cause),
     };

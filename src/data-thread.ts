@@ -7,6 +7,7 @@ import { deepFreeze } from "./core/deep-freeze.ts";
 import { systemRandom } from "./core/random.ts";
 import { TimerWheel } from "./core/timer-wheel.ts";
 import { type CapturePorts, DataPlane, type ThreadClusters } from "./data-plane.ts";
+import type { FetchedKeys } from "./filter/jwt-authn.ts";
 import type { IdentityMaterial } from "./identity/identity-material.ts";
 import { systemOriginalDestination } from "./listener/original-destination.ts";
 import { DefectBudget } from "./lifecycle/defect-budget.ts";
@@ -39,7 +40,11 @@ export type ToDataThread =
   | { readonly type: "rate-limits"; readonly change: { readonly removed: readonly string[]; readonly added: ReadonlyMap<string, SharedArrayBuffer> } }
   /** Where all threads together count; comes before the snapshot that needs it. */
   | { readonly type: "shared-limits"; readonly change: { readonly removed: readonly string[]; readonly added: ReadonlyMap<string, SharedArrayBuffer> } }
+  /** Endpoints that active health checks speak against, all of each cluster that is named. */
+  | { readonly type: "health"; readonly failing: ReadonlyMap<string, readonly string[]> }
   | { readonly type: "identity"; readonly material: IdentityMaterial }
+  /** The keys of all issuers, as they were last fetched. */
+  | { readonly type: "keys"; readonly keys: FetchedKeys }
   | { readonly type: "log-level"; readonly level: LogLevel }
   | { readonly type: "log-taken"; readonly lines: number }
   | { readonly type: "drain" }
@@ -54,6 +59,8 @@ export type FromDataThread =
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "series"; readonly batch: SeriesBatch }
   | { readonly type: "log"; readonly lines: readonly string[] }
+  /** A token asks for a key that a source's are not. */
+  | { readonly type: "keys-missing"; readonly source: string }
   | { readonly type: "in-flight"; readonly count: number }
   | { readonly type: "cluster-state"; readonly id: number; readonly state: ThreadClusters | null };
 
@@ -79,8 +86,11 @@ class DataThread {
   readonly #rateLimits = new Map<string, SharedArrayBuffer>();
   /** By the name of the cluster. */
   readonly #sharedCounts = new Map<string, SharedCounts>();
+  /** What health checks have found out, for a data plane that is still to be made. */
+  readonly #failing = new Map<string, readonly string[]>();
   #dataPlane: DataPlane | null = null;
   #material: IdentityMaterial | null = null;
+  #keys: FetchedKeys | null = null;
   /** The snapshot told last. */
   #received: Snapshot | null = null;
   /** The snapshot obeyed now. */
@@ -131,9 +141,20 @@ class DataThread {
         for (const name of message.change.removed) this.#sharedCounts.delete(name);
         for (const [name, buffer] of message.change.added) this.#sharedCounts.set(name, new SharedCounts(buffer, this.#start.row));
         return;
+      case "health":
+        for (const [cluster, names] of message.failing) {
+          if (names.length === 0) this.#failing.delete(cluster);
+          else this.#failing.set(cluster, names);
+          this.#dataPlane?.applyHealth(cluster, names);
+        }
+        return;
       case "identity":
         this.#material = message.material;
         this.#dataPlane?.applyIdentity(message.material);
+        return;
+      case "keys":
+        this.#keys = message.keys;
+        this.#dataPlane?.useKeys(message.keys);
         return;
       case "log-level":
         this.#log.setLevel(message.level);
@@ -186,11 +207,14 @@ class DataThread {
       accessLog: this.#logLines,
       series: this.#series,
       listen: this.#start.listen,
+      keysMissing: (source) => this.#send({ type: "keys-missing", source }),
       rateLimits: { timeOffsetMs: sharedTimeOffsetMs(), memory: (key) => this.#rateLimits.get(key) ?? null },
       sharedCounts: (cluster) => this.#sharedCounts.get(cluster) ?? null,
     }, snapshot);
     this.#dataPlane = dataPlane;
     if (this.#material !== null) dataPlane.applyIdentity(this.#material);
+    if (this.#keys !== null) dataPlane.useKeys(this.#keys);
+    for (const [cluster, names] of this.#failing) dataPlane.applyHealth(cluster, names);
     if (this.#isDraining) dataPlane.drain();
     return dataPlane;
   }

@@ -3,22 +3,22 @@ import { HOP_ALPN } from "./cluster/http-offer.ts";
 import { HboneConnections } from "./connection/hbone-connections.ts";
 import { HandshakeLimiter } from "./connection/handshake-limiter.ts";
 import { InboundConnections, type InboundNext } from "./connection/inbound-connections.ts";
-import type { InboundRefusal } from "./connection/inbound-refusal.ts";
+import { describeDenial, type InboundRefusal } from "./connection/inbound-refusal.ts";
 import { TcpProxy } from "./connection/tcp-proxy.ts";
 import { terminateTls } from "./connection/tls-server.ts";
 import { TunnelSocket } from "./connection/tunnel-socket.ts";
 import type { InboundSpec } from "./config/snapshot.ts";
-import type { AuthorizationSpec } from "./config/snapshot-security.ts";
 import { inboundFilters } from "./filter/direction-filters.ts";
 import { FilterChain } from "./filter/filter-chain.ts";
 import { liveGates } from "./filter/gate-parts.ts";
-import { Authorizer } from "./filter/rbac.ts";
-import { AuthorizationFacts } from "./filter/rbac-facts.ts";
+import { WorkloadPolicies } from "./filter/rbac-policies.ts";
+import { RequestAuthentication } from "./filter/request-authentication.ts";
 import { HttpConnectionManager } from "./http/http-connection-manager.ts";
 import { Listener } from "./listener/listener.ts";
 import { ListenerSet } from "./listener/listener-set.ts";
 import { isInboundCluster, type Parts, type TunnelledDirection } from "./parts.ts";
 import { Router } from "./router/router.ts";
+import type { ConnectionFacts } from "./message/connection-facts.ts";
 import { ownPeerMetadata } from "./telemetry/peer-metadata.ts";
 import { Connector } from "./upstream/connector.ts";
 import { Http1Client } from "./upstream/http1-client.ts";
@@ -58,7 +58,8 @@ export function inbound(parts: Parts): TunnelledDirection {
       ...parts, handshakes, hello, trustDomains: parts.trustDomains(), alpnPreference: protocol === "http" ? HTTP_ALPN : TCP_ALPN,
     }, done),
     http: (socket, firstBytes, facts, routing) => http.serve(socket, firstBytes, facts, routing),
-    authorizeTcp: (facts) => authorizer.checkConnection(new AuthorizationFacts(facts, null)),
+    authorizeTcp: (facts) => policies.judge(facts),
+    authorized: (facts, verdict) => policies.note(facts, verdict)?.recordId ?? null,
     opaque: (request) => tcp.forward(request),
     dialEarly: (request, options) => tcp.dialEarly(request, options),
     refused: (refusal) => parts.refused("inbound", refusal),
@@ -74,9 +75,10 @@ export function inbound(parts: Parts): TunnelledDirection {
   const tunnelled = new InboundConnections({ ...next, refused: (refusal, socket) => refuseTunnel(refusal, socket, parts) }, parts);
 
   // What was checked is what is sent: the filters see the request after hygiene, the router sends that same one.
-  let policies: AuthorizationSpec = { deny: [], allow: [] };
-  let authorizer = new Authorizer(policies);
-  const filters = new FilterChain(inboundFilters({ gates: liveGates(parts.random, parts.filterMetrics("inbound"), parts.rateLimits), authorizer: () => authorizer }));
+  let allowsForeignHosts = false;
+  const policies = new WorkloadPolicies(parts.authorization);
+  const tokens = new RequestAuthentication({ clock: parts.clock, keysMissing: parts.keysMissing });
+  const filters = new FilterChain(inboundFilters({ jwt: { authn: () => tokens.authn, countToken: parts.countToken }, allowsForeignHosts: () => allowsForeignHosts, gates: liveGates(parts.random, parts.filterMetrics("inbound"), parts.rateLimits), authorizer: () => policies.authorizer, journal: policies.journal }));
   const router = new Router((name) => clusters.get(name), parts);
   const http = new HttpConnectionManager("inbound", filters, router, { ...parts, observers: parts.streamObservers });
   const tcp = new TcpProxy("inbound", (name) => clusters.get(name), { ...parts, observers: parts.tcpObservers });
@@ -95,17 +97,17 @@ export function inbound(parts: Parts): TunnelledDirection {
   return {
     async apply(snapshot) {
       clusters.apply(snapshot.clusters.filter((cluster) => isInboundCluster(cluster.name)));
-      const { authorization } = snapshot.inbound;
-      // The same object as before means the same policies: see `shareUnchanged`.
-      if (authorization !== policies) authorizer = new Authorizer(authorization);
-      policies = authorization;
+      if (policies.apply(snapshot.inbound.authorization)) tcp.recheck((facts) => nowDenied(facts, policies, parts));
+      allowsForeignHosts = snapshot.inbound.allowsForeignHosts ?? false;
       http.apply({ pathNormalization: snapshot.pathNormalization, ownMetadata: ownPeerMetadata(snapshot.workload) });
+      tokens.apply(snapshot.inbound.jwtRules);
       connections.apply(snapshot.inbound);
       tunnelled.apply(withoutMtls(snapshot.inbound));
       hbone.apply({ addresses: snapshot.workload.addresses, ownPorts: () => [captured.port, forHbone?.port ?? 0, listen.outboundPort] });
       return bound.apply(snapshot.inbound.ports.flatMap(({ port, bind }) => (bind === null ? [] : [{ name: `${bind.address}_${port}`, bind }])));
     },
     listen: () => captured.listen(),
+    useKeys: (keys) => tokens.useKeys(keys),
     listenForTunnels: async () => forHbone?.listen() ?? null,
     identityChanged: () => clusters.closeStale(),
     drain() {
@@ -131,6 +133,15 @@ export function inbound(parts: Parts): TunnelledDirection {
 /** What is in a tunnel was encrypted by the tunnel; `spec/02` 2.9. */
 function withoutMtls(spec: InboundSpec): InboundSpec {
   return { ...spec, ports: spec.ports.map((port) => ({ ...port, mtls: "DISABLE" })), passthrough: { ...spec.passthrough, mtls: "DISABLE" } };
+}
+
+/** Response code details of a connection that the policies in force now forbid; null for one that may go on. */
+function nowDenied(facts: ConnectionFacts, policies: WorkloadPolicies, parts: Parts): string | null {
+  const verdict = policies.judge(facts);
+  if (verdict.isAllowed) return null;
+  const message = describeDenial(verdict, facts, policies.note(facts, verdict)?.recordId ?? null);
+  parts.refused("inbound", { remote: facts.remote, local: facts.local, reason: "rbac_access_denied", message: `${message}; it was open when that came into force` });
+  return `rbac_access_denied_matched_policy[${verdict.id}]`;
 }
 
 /** ztunnel's status for what policy forbids. */

@@ -7,7 +7,7 @@ import { liveGates } from "./filter/gate-parts.ts";
 import { HttpConnectionManager } from "./http/http-connection-manager.ts";
 import { Listener } from "./listener/listener.ts";
 import { ListenerSet } from "./listener/listener-set.ts";
-import { type Direction, isInboundCluster, type Parts } from "./parts.ts";
+import { type CheckedDirection, isInboundCluster, type Parts } from "./parts.ts";
 import { Router } from "./router/router.ts";
 import { ownPeerMetadata } from "./telemetry/peer-metadata.ts";
 import { Connector } from "./upstream/connector.ts";
@@ -18,7 +18,7 @@ import { Http2Client } from "./upstream/http2-client.ts";
  * What happens to a connection the application opens, in the order it happens. Each step is handed the next one, so
  * every arrow below is one hop of the path.
  */
-export function outbound(parts: Parts): Direction {
+export function outbound(parts: Parts): CheckedDirection {
   const { listen } = parts;
   const captured = new Listener(
     { ...listen, name: `0.0.0.0_${listen.outboundPort}`, port: listen.outboundPort, originalDestination: parts.originalDestination },
@@ -62,6 +62,7 @@ export function outbound(parts: Parts): Direction {
     },
     listen: () => captured.listen(),
     identityChanged: () => clusters.closeStale(),
+    applyHealth: (cluster, failing) => clusters.applyHealth(cluster, failing),
     drain: () => http.drain(),
     stopAccepting() {
       captured.close();

@@ -13,6 +13,9 @@ import type { Random } from "./core/random.ts";
 import type { TimerWheel } from "./core/timer-wheel.ts";
 import type { FilterMetrics } from "./filter/filter-metrics.ts";
 import type { RateLimitParts } from "./filter/rate-limiters.ts";
+import type { AuthorizationJournal } from "./filter/rbac-journal.ts";
+import type { FetchedKeys } from "./filter/jwt-authn.ts";
+import type { JwtOutcome } from "./filter/jwt-filter.ts";
 import type { TlsIdentity } from "./identity/tls-identity.ts";
 import type { ListenerObserver } from "./listener/listener.ts";
 import type { OriginalDestination } from "./listener/original-destination.ts";
@@ -51,6 +54,8 @@ export interface Parts {
   readonly listenerObserver: ListenerObserver;
   /** Addresses of endpoints that are names, for both directions. */
   readonly names: DnsNames;
+  /** What is told of what AuthorizationPolicies decide. */
+  readonly authorization: AuthorizationJournal;
   readonly clusterMetrics: (cluster: string) => ClusterMetrics;
   readonly outlierObserver: OutlierObserver;
   readonly rateLimits: RateLimitParts;
@@ -60,6 +65,10 @@ export interface Parts {
   readonly refused: (direction: "inbound" | "outbound", refusal: InboundRefusal) => void;
   /** Counts an outcome of protocol detection. */
   readonly countDetected: DetectionObserver;
+  /** Counts a request that rules for tokens were asked about. */
+  readonly countToken: (outcome: JwtOutcome) => void;
+  /** A token asks for a key that a source's are not. */
+  readonly keysMissing: (source: string) => void;
   /** Counts an HBONE tunnel that was asked for. */
   readonly countTunnel: (answer: TunnelAnswer) => void;
   readonly defect: DefectObserver;
@@ -85,8 +94,16 @@ export interface Direction {
   clusterState(): readonly ClusterState[];
 }
 
+/** The direction whose endpoints are checked. */
+export interface CheckedDirection extends Direction {
+  /** Endpoints of a cluster, `address:port`, that active health checks speak against; all that are, each time. */
+  applyHealth(cluster: string, failing: readonly string[]): void;
+}
+
 /** The direction that tunnels lead into. */
 export interface TunnelledDirection extends Direction {
+  /** The keys of all issuers, as they were last fetched. */
+  useKeys(keys: FetchedKeys): void;
   /** Opens the listener for HBONE, if there is to be one; resolves with its port. */
   listenForTunnels(): Promise<number | null>;
 }

@@ -48,6 +48,8 @@ export interface WorkloadSpec {
   readonly trustDomain: string;
   readonly addresses: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
+  /** `region/zone/subzone`; absent: not known. */
+  readonly locality?: string;
   /** The same as metrics name it. */
   readonly metrics: WorkloadLabels;
 }
@@ -357,6 +359,8 @@ export interface InboundSpec {
   readonly authorization: AuthorizationSpec;
   /** RequestAuthentication; absent: tokens are nobody's business. */
   readonly jwtRules?: readonly JwtRuleSpec[];
+  /** Requests for another host than TLS was opened for are served. Absent: they are refused with 421. */
+  readonly allowsForeignHosts?: boolean;
 }
 
 export type MtlsMode = "STRICT" | "PERMISSIVE" | "DISABLE";

@@ -7,6 +7,7 @@ import { systemRandom } from "../core/random.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { CapturePorts, ThreadClusters } from "../data-plane.ts";
 import type { DataThreadStart, FromDataThread, ToDataThread } from "../data-thread.ts";
+import type { FetchedKeys } from "../filter/jwt-authn.ts";
 import type { IdentityMaterial } from "../identity/identity-material.ts";
 import type { LogLevel } from "../telemetry/log-record.ts";
 import type { SeriesBatch } from "../telemetry/series-batch.ts";
@@ -34,6 +35,8 @@ export interface DataThreadsListener {
   /** It could not do what it was told: a port that is taken, at the start. */
   failed(message: string): void;
   log(line: string): void;
+  /** A token asks for a key that a source's are not. */
+  keysMissing(source: string): void;
   /** Streams and opaque connections under way in all threads; Infinity while one has not said yet. */
   inFlight(total: number): void;
 }
@@ -86,7 +89,10 @@ export class DataThreads {
   #limits = new SharedLimits(1);
   readonly #rateLimits = new RateLimitBuffers(systemRandom);
   #snapshot: Snapshot | null = null;
+  /** By cluster; those with nothing failing are left out. */
+  readonly #failing = new Map<string, readonly string[]>();
   #material: IdentityMaterial | null = null;
+  #keys: FetchedKeys | null = null;
   #logLevel: LogLevel;
   #ports: CapturePorts | null = null;
   #nextThread = 0;
@@ -151,9 +157,24 @@ export class DataThreads {
     thread.send({ type: "snapshot", snapshot });
   }
 
+  /** Endpoints of a cluster, `address:port`, that active health checks speak against; all that are, each time. */
+  applyHealth(cluster: string, failing: readonly string[]): void {
+    const known = this.#failing.get(cluster) ?? [];
+    if (known.join() === failing.join()) return;
+    if (failing.length === 0) this.#failing.delete(cluster);
+    else this.#failing.set(cluster, failing);
+    this.#broadcast({ type: "health", failing: new Map([[cluster, failing]]) });
+  }
+
   applyIdentity(material: IdentityMaterial): void {
     this.#material = material;
     this.#broadcast({ type: "identity", material });
+  }
+
+  /** The keys of all issuers, as they were last fetched. */
+  applyKeys(keys: FetchedKeys): void {
+    this.#keys = keys;
+    this.#broadcast({ type: "keys", keys });
   }
 
   setLogLevel(level: LogLevel): void {
@@ -201,6 +222,8 @@ export class DataThreads {
     });
     thread.worker.on("exit", (code) => this.#onExit(thread, code));
     if (this.#material !== null) thread.send({ type: "identity", material: this.#material });
+    if (this.#keys !== null) thread.send({ type: "keys", keys: this.#keys });
+    if (this.#failing.size > 0) thread.send({ type: "health", failing: this.#failing });
     if (this.#isDraining) thread.send({ type: "drain" });
     if (this.#snapshot === null) return;
     thread.send({ type: "shared-limits", change: this.#limits.all });
@@ -229,6 +252,8 @@ export class DataThreads {
       case "log":
         for (const line of message.lines) this.#listener.log(line);
         return thread.send({ type: "log-taken", lines: message.lines.length });
+      case "keys-missing":
+        return this.#listener.keysMissing(message.source);
       case "in-flight":
         thread.inFlight = message.count;
         return this.#tellInFlight();

@@ -18,6 +18,7 @@ import type { DryRun } from "./dry-run.ts";
 import { accountOfProvider, accountOfVerdict } from "./explain-rbac.ts";
 import { accountOfRateLimits } from "./explain-gates.ts";
 import { type ExplainRequest, InvalidExplainRequest } from "./explain-request.ts";
+import { accountOfServerName } from "./explain-server-name.ts";
 import type { Explanation } from "./explanation.ts";
 import { HttpDecisions } from "./http-decision.ts";
 import type { FilterAccounts } from "./recorded-filter.ts";
@@ -90,9 +91,10 @@ export class InboundExplainer {
     const facts = ({ connection, head }: FilterRequest): AuthorizationFacts => new AuthorizationFacts(connection, head, token);
     const accounts: FilterAccounts = new Map([
       ["ext-authz", (asked) => accountOfProvider(this.#authorizer, facts(asked))],
-      ["rate-limit", accountOfRateLimits], ["rbac", (asked) => accountOfVerdict(this.#authorizer, facts(asked))],
+      ["rate-limit", accountOfRateLimits], ["sni", accountOfServerName],
+      ["rbac", (asked) => accountOfVerdict(this.#authorizer, facts(asked))],
     ]);
-    const filters = inboundFilters({ gates: DRY_GATES, authorizer: () => this.#authorizer, facts });
+    const filters = inboundFilters({ allowsForeignHosts: () => this.#snapshot.inbound.allowsForeignHosts ?? false, gates: DRY_GATES, authorizer: () => this.#authorizer, journal: null, facts });
     const decision = this.#http.decide({ facts: scene.facts, routing: port.routing, filters, accounts, read: () => read() as ReadRequest });
     const tried = decision.route === null ? [] : [{ route: decision.route, failed: null }];
     return httpOf(scene, decision, { virtualHost: null, tried }, this.#dryRun);

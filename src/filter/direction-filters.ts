@@ -4,27 +4,37 @@ import { FaultFilter } from "./fault-filter.ts";
 import type { Filter, FilterRequest } from "./filter-chain.ts";
 import type { GateParts } from "./gate-parts.ts";
 import { RateLimitFilter } from "./rate-limit-filter.ts";
+import { MisdirectedFilter } from "./misdirected-filter.ts";
+import { JwtFilter, type JwtFilterParts } from "./jwt-filter.ts";
 import type { Authorizer } from "./rbac.ts";
 import { CustomFilter, type ExternalAuthorizers } from "./rbac-custom-filter.ts";
 import type { AuthorizationFacts } from "./rbac-facts.ts";
 import { factsOf, RbacFilter } from "./rbac-filter.ts";
+import type { AuthorizationJournal } from "./rbac-journal.ts";
 
 /** What the gates of one direction need of their surroundings. */
 export interface InboundFilterParts {
+  /** Verifies tokens, before anybody asks for their claims; absent: nobody does. */
+  readonly jwt?: JwtFilterParts;
   /** Of the snapshot in force. */
   readonly authorizer: () => Authorizer;
   /** For whoever knows more of a request than what it carries; absent: what it carries. */
   readonly facts?: (request: FilterRequest) => AuthorizationFacts;
+  /** Told of what policies decide; null: nobody is, for whoever explains. */
+  readonly journal: AuthorizationJournal | null;
   /** Whom CUSTOM policies may ask; absent: nobody, so that they deny. */
   readonly providers?: ExternalAuthorizers;
+  /** Whether the host of a request may be another than the server name of its connection; absent: no. */
+  readonly allowsForeignHosts?: () => boolean;
   readonly gates: GateParts;
 }
 
 const NOBODY: ExternalAuthorizers = () => null;
 
 /** The gates a request passes that arrives for the application, in order; live traffic and `explain` have the same. */
-export function inboundFilters({ authorizer, facts = factsOf, providers = NOBODY, gates }: InboundFilterParts): Filter[] {
-  return [new CustomFilter(authorizer, facts, providers), new RbacFilter(authorizer, facts), new RateLimitFilter(gates)];
+export function inboundFilters({ authorizer, facts = factsOf, journal, providers = NOBODY, allowsForeignHosts = () => false, jwt, gates }: InboundFilterParts): Filter[] {
+  const authorization = { authorizer, facts, journal };
+  return [new MisdirectedFilter(allowsForeignHosts), ...(jwt === undefined ? [] : [new JwtFilter(jwt)]), new CustomFilter(authorization, providers), new RbacFilter(authorization), new RateLimitFilter(gates)];
 }
 
 export interface OutboundFilterParts extends GateParts {

@@ -11,6 +11,7 @@ import { DestinationRules } from "./destination-rule-index.ts";
 import { effectiveProxyConfig } from "./effective-proxy-config.ts";
 import { effectiveTelemetry } from "./effective-telemetry.ts";
 import { EnvoyFilterLimits } from "./envoy-filter-limits.ts";
+import { withForeignHosts } from "./foreign-hosts.ts";
 import { compileInbound } from "./inbound.ts";
 import { canonicalAddress } from "./ip-address.ts";
 import { meshSettings } from "./mesh-settings.ts";
@@ -83,7 +84,9 @@ export function compile(input: CompileInput): CompileOutput {
     workload: identity, mesh, lookup, problems, outboundMode: scope.outboundMode, aliases: registry.aliases,
   });
   const authorization = compileAuthorization(resources, input.rejectedPolicies ?? [], identity, mesh, problems);
-  const inbound = compileInbound({ registry, pods, identity, workload, sidecar: scope.sidecar, policies, rules, mesh, problems, authorization });
+  const inbound = withForeignHosts(
+    compileInbound({ registry, pods, identity, workload, sidecar: scope.sidecar, policies, rules, mesh, problems, authorization }),
+    registry.services, identity, problems);
   const jwtRules = compileRequestAuthentication(resources, identity, mesh, problems);
   const limits = new EnvoyFilterLimits(resources, identity, mesh, problems);
   reportReferences(resources, registry, problems);
@@ -91,12 +94,13 @@ export function compile(input: CompileInput): CompileOutput {
   effectiveProxyConfig(resources, identity, problems);
   policies.reportShadowed(identity.namespace, identity.labels, problems);
   reportSelectors(resources, pods, identity, mesh, problems);
+  const place = ownPlace(identity, pods, registry.services);
   const snapshot: Snapshot = {
     version: input.version,
-    workload,
+    workload: place.locality === "" ? workload : { ...workload, locality: place.locality },
     outbound: limits.outbound(outbound),
     inbound: limits.inbound(jwtRules.length === 0 ? inbound.inbound : { ...inbound.inbound, jwtRules }),
-    clusters: allClusters(scope, { mesh, rules, policies, problems, place: ownPlace(identity, pods, registry.services), dnsFamily: dnsFamily(identity.addresses), fileDigest: input.fileDigest ?? null }, inbound.clusters),
+    clusters: allClusters(scope, { mesh, rules, policies, problems, place, dnsFamily: dnsFamily(identity.addresses), fileDigest: input.fileDigest ?? null }, inbound.clusters),
     pathNormalization: mesh.pathNormalization,
     trustDomains: mesh.trustDomains,
     accessLog: compileAccessLog(effectiveTelemetry(resources, identity, problems), mesh, problems),
