@@ -97,7 +97,7 @@ export class OutboundConnections {
       closed: () => socket.destroy(),
     }, this.#parts, DETECT_TIMEOUT_MS);
     // Also beside TLS routes an opaque service of the port may speak first.
-    const mayHearServer = listener.protocol === "auto" || (table === null && clusters !== catchAll);
+    const mayHearServer = clusters !== catchAll && (listener.protocol === "auto" || table === null);
     const early = !mayHearServer ? null : this.#next.dialEarly(request, {
       delayMs: this.#clientFirst.has(listener.name) ? CLIENT_FIRST_DELAY_MS : 0,
       graceMs: 0,

@@ -85,6 +85,21 @@ describe("TCP routing", () => {
     }
   });
 
+  it("knows a service by the block of addresses it has, and passes others through (spec/02 2.1)", async () => {
+    const ports = (at: number) => [{ number: VIP.port, name: "tcp", targetPort: at }];
+    const entries = servers.map(({ port }, index) => networking("ServiceEntry", `range-${index}`, {
+      hosts: [`range-${index}.test`], addresses: [`198.51.${100 + index}.0/24`, "127.0.0.3"].slice(0, index + 1), resolution: "STATIC", ports: ports(port), endpoints: [{ address: "127.0.0.1" }],
+    }));
+    const elsewhere = await rawServer((socket) => socket.end("elsewhere:"), "127.0.0.4");
+    const atElsewhere = { address: "127.0.0.4", port: elsewhere.port };
+    const other = networking("ServiceEntry", "other", { hosts: ["other.test"], addresses: ["198.51.102.0/24"], resolution: "STATIC", ports: [{ number: elsewhere.port, name: "tcp" }], endpoints: [{ address: "127.0.0.1" }] });
+    await proxy.apply(yamlOf(entries, other));
+    const ask = (address: string): Promise<string> => exchange(proxy.connectOutbound({ address, port: VIP.port }), "ping\n", (received) => received.endsWith("ping\n"));
+    expect([await ask("198.51.100.9"), await ask("198.51.101.9"), await ask("127.0.0.3")]).toEqual(["one:ping\n", "two:ping\n", "two:ping\n"]);
+    expect(await exchange(proxy.connectOutbound(atElsewhere), "ping\n")).toBe("elsewhere:");
+    elsewhere.close();
+  });
+
   it("tries another endpoint when one refuses, before a byte was sent", async () => {
     const refusing = { port: await freePort() };
     await proxy.apply(database([refusing.port, servers[0]?.port ?? 0]));

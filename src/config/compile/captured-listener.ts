@@ -6,13 +6,14 @@ import { sharedRouteTable, singleRouteTable } from "./route-table.ts";
 import type { RoutedService, RouteTableParts } from "./route-table.ts";
 import type { Service, ServicePort } from "./service.ts";
 import type { EgressScope } from "./sidecar-scope.ts";
-import { SniRouteSet, ruledSniRoutes, sniRoutes } from "./sni-route.ts";
+import { SharedPort } from "./shared-port.ts";
+import { ruledSniRoutes, sniRoutes } from "./sni-route.ts";
 import { type OpaqueRoutes, ownTcpRoute, tcpRoute } from "./tcp-route.ts";
 
 /**
  * The logical listeners of everything one egress scope imports (spec/02 2.1): a service with addresses of its own has a
- * listener on each, except for HTTP, which all services of a port share. Those without share the port: told apart by
- * `Host`, by server name, or, opaque, not at all.
+ * listener on each, except for HTTP, which all services of a port share. Those without, or with blocks of addresses, share the
+ * port.
  *
  * @param claimed ports that other entries of the Sidecar resource have for themselves.
  */
@@ -24,20 +25,11 @@ export function addCapturedListeners(set: ListenerSet, scope: EgressScope, claim
     }
   }
   const members = httpMembers(scope);
-  for (const [port, { hasHttp, tls, opaque }] of [...shared].toSorted(([a], [b]) => a - b)) {
-    const table = hasHttp ? sharedRouteTable(String(port), port, members.get(port) ?? [], scope, parts) : null;
-    const protocol = table === null ? "tcp" : opaque === null ? "http" : "auto";
-    const routes = opaque === null ? { tcp: null } : opaque.routes;
-    const listener = { name: listenerName(null, port), address: null, port, bind: null, protocol, routeTable: table?.name ?? null, tls: tls.all, ...routes } as const;
-    set.add(listener, table, opaque?.owner ?? null);
+  for (const [port, entry] of [...shared].toSorted(([a], [b]) => a - b)) {
+    const table = entry.hasHttp ? sharedRouteTable(String(port), port, members.get(port) ?? [], scope, parts) : null;
+    const protocol = table === null ? "tcp" : entry.hasOpaque ? "auto" : "http";
+    set.add({ name: listenerName(null, port), address: null, port, bind: null, protocol, routeTable: table?.name ?? null, tls: entry.tls.all, ...entry.routes }, table, entry.owner);
   }
-}
-
-/** What services without an address of their own have in common on a port. */
-interface SharedPort {
-  hasHttp: boolean;
-  readonly tls: SniRouteSet;
-  opaque: { readonly owner: Service; readonly routes: OpaqueRoutes } | null;
 }
 
 function addPort(
@@ -52,20 +44,22 @@ function addPort(
   if (protocol === "udp") return;
   const addresses = protocol === "http" ? [] : listenAddresses(service, port, parts.workload.addresses);
   for (const address of addresses) addOwn(set, address, service, port, scope, parts);
+  const blocks = service.addressBlocks ?? [];
   // The pods of a headless service are its addresses, even while there are none.
-  if (addresses.length > 0 || (service.isHeadless && protocol !== "http")) return;
-  const entry = shared.get(port.number) ?? { hasHttp: false, tls: new SniRouteSet(), opaque: null };
+  const hasOwn = addresses.length > 0 || (service.isHeadless && protocol !== "http");
+  if (hasOwn && blocks.length === 0) return;
+  const entry = shared.get(port.number) ?? new SharedPort(port.number);
   shared.set(port.number, entry);
   if (protocol === "tls") {
-    entry.tls.add(service, port.number, sniRoutes(service, port.number, scope.rules, parts), parts.problems);
+    const routes = sniRoutes(service, port.number, scope.rules, parts);
+    entry.tls.add(service, port.number, blocks.length === 0 ? routes : routes.map((route) => ({ destinationSubnets: blocks, ...route })), parts.problems);
     return;
   }
   if (protocol !== "tcp") entry.hasHttp = true;
   if (protocol === "http") return;
-  if (entry.opaque === null) entry.opaque = { owner: service, routes: tcpRoute(service, port.number, scope.rules, parts) };
-  else if (protocol === "tcp") {
-    parts.problems.warning(service.resource, ["spec", "ports"], `${service.host} port ${port.number} is not reachable: opaque connections to any address on this port go to ${entry.opaque.owner.host}, which is older`, "unreachable-port");
-  }
+  const routes = tcpRoute(service, port.number, scope.rules, parts);
+  if (blocks.length > 0) entry.addBlocks(service, routes, parts.problems);
+  else entry.addOpaque(service, routes, protocol !== "tcp", parts.problems);
 }
 
 /** The addresses a service can be told apart by: its virtual IPs, or the pods of a headless one, but never our own. */

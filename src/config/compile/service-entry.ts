@@ -18,7 +18,7 @@ type ServiceEntry = ResourceOf<"ServiceEntry">;
 export function serviceEntries(resources: readonly AnyResource[], pods: PodIndex, problems: ProblemList): Service[] {
   const workloads = new WorkloadEntries(resources);
   return oldestFirst(resources, "ServiceEntry").flatMap((resource) => {
-    const addresses = virtualAddresses(resource, problems);
+    const addresses = virtualAddresses(resource);
     return resource.spec.hosts.map((host) => compileHost(resource, host.toLowerCase(), addresses, workloads, pods, problems));
   });
 }
@@ -26,7 +26,7 @@ export function serviceEntries(resources: readonly AnyResource[], pods: PodIndex
 function compileHost(
   resource: ServiceEntry,
   host: string,
-  addresses: readonly string[],
+  addresses: Pick<Service, "addresses" | "addressBlocks">,
   workloads: WorkloadEntries,
   pods: PodIndex,
   problems: ProblemList,
@@ -49,7 +49,7 @@ function compileHost(
     publishesNotReady: false,
     isExternal: spec.location === "MESH_EXTERNAL",
     isKubernetes: false,
-    addresses,
+    ...addresses,
     ports,
     exportTo: spec.exportTo ?? [],
     subjectAltNames: spec.subjectAltNames,
@@ -64,15 +64,11 @@ function resolutionOf(resolution: ServiceEntrySpec["resolution"]): Resolution {
   return resolution === "DNS" ? "dns" : "static";
 }
 
-/** The entry's virtual IPs. Blocks of several addresses have no listener of their own yet. */
-function virtualAddresses(resource: ServiceEntry, problems: ProblemList): string[] {
-  const addresses: string[] = [];
-  resource.spec.addresses.forEach((text, index) => {
-    const address = singleAddress(text);
-    if (address !== null) addresses.push(address);
-    else problems.warning(resource, ["spec", "addresses", index], "blocks of several addresses are not supported: connections to them are treated as to an unknown destination");
-  });
-  return addresses;
+/** What connections to the entry's hosts are told by: single addresses, and blocks of several. */
+function virtualAddresses({ spec }: ServiceEntry): Pick<Service, "addresses" | "addressBlocks"> {
+  const addresses = spec.addresses.map(singleAddress).filter((address) => address !== null);
+  const addressBlocks = [...new Set(spec.addresses.filter((text) => singleAddress(text) === null))];
+  return addressBlocks.length === 0 ? { addresses } : { addresses, addressBlocks };
 }
 
 function endpointsOf(

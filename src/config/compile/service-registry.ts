@@ -49,7 +49,8 @@ function merge(older: Service, younger: Service, problems: ProblemList): Service
     problems.warning(younger.resource, ["spec", "hosts"], `host ${older.host} is already defined by ${older.resource.metadata.name}; the ports both define are taken from there`, "host-claimed-twice");
   }
   const addresses = [...new Set([...older.addresses, ...younger.addresses])];
-  return { ...older, addresses, ports: [...older.ports, ...added], subjectAltNames: [...new Set([...older.subjectAltNames, ...younger.subjectAltNames])] };
+  const blocks = [...new Set([...older.addressBlocks ?? [], ...younger.addressBlocks ?? []])];
+  return { ...older, addresses, ...(blocks.length === 0 ? {} : { addressBlocks: blocks }), ports: [...older.ports, ...added], subjectAltNames: [...new Set([...older.subjectAltNames, ...younger.subjectAltNames])] };
 }
 
 /**

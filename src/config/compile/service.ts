@@ -57,6 +57,8 @@ export interface Service {
   readonly isKubernetes: boolean;
   /** Virtual IPs, single addresses. */
   readonly addresses: readonly string[];
+  /** CIDR blocks of several addresses, any of which is its own; absent: none. */
+  readonly addressBlocks?: readonly string[];
   readonly ports: readonly ServicePort[];
   /** `trafficDistribution` as the Service has it; absent: nothing is said. */
   readonly trafficDistribution?: string;

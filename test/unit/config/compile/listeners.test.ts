@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Snapshot } from "../../../../src/config/snapshot.ts";
 import { REVIEWS, compileYaml, listenerOf, routesOf, tableOf, targetsOf } from "./compile-yaml.ts";
 
 const HOST = "reviews.default.svc.cluster.local";
@@ -117,6 +118,57 @@ spec:
       expect(compiled("match: [{ destinationSubnets: [10.0.0.0/8] }, { port: 9080 }]")).toEqual([undefined, OWN, 0]);
       expect(compiled("match: [{ destinationSubnets: [10.0.0.0/8] }, { port: 1 }, { destinationSubnets: [192.0.2.1], sourceLabels: { app: other } }]")).toEqual([[[0, "10.0.0.0/8"]], OWN, undefined]);
     });
+  });
+});
+
+describe("ServiceEntries with blocks of addresses (spec/02 2.1)", () => {
+  const ranged = (host: string, addresses: string, port: string, more = ""): string => `
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: ${host.replaceAll(".", "-")}, namespace: default }
+spec: { hosts: [${host}], addresses: ${addresses}, resolution: STATIC, ports: [${port}], endpoints: [{ address: 192.0.2.1 }] }
+${more}`;
+  const shown = (snapshot: Snapshot, name: string) => {
+    const { protocol, tcp, tcpBySubnet = [], tls } = listenerOf(snapshot, name);
+    return [protocol, tcp?.[0]?.name ?? null, ...tcpBySubnet.map(({ destinationSubnets, clusters }) => `${destinationSubnets.join(",")} -> ${clusters[0]?.name}`), ...tls.map(({ sniHosts, destinationSubnets }) => `${sniHosts.join(",")} in ${destinationSubnets?.join(",")}`)];
+  };
+  const TCP = "{ number: 5432, name: tcp }";
+
+  test("share a port, each with its blocks; single addresses have listeners of their own", () => {
+    const { snapshot, problems } = compileYaml(ranged("a.test", "[10.1.0.0/16, 10.9.9.9]", TCP) + ranged("b.test", "[10.2.0.0/16, 10.3.0.0/16]", TCP));
+    expect(shown(snapshot, "0.0.0.0_5432")).toEqual(["tcp", null, "10.1.0.0/16 -> outbound|5432||a.test", "10.2.0.0/16,10.3.0.0/16 -> outbound|5432||b.test"]);
+    expect(shown(snapshot, "10.9.9.9_5432")).toEqual(["tcp", "outbound|5432||a.test"]);
+    expect(problems).toEqual([]);
+  });
+
+  test("stand beside HTTP, and beside a service without addresses, which gets the rest", () => {
+    const { snapshot } = compileYaml(REVIEWS + ranged("a.test", "[10.1.0.0/16]", "{ number: 9080, name: tcp }"));
+    expect(shown(snapshot, "0.0.0.0_9080")).toEqual(["auto", null, "10.1.0.0/16 -> outbound|9080||a.test"]);
+    const rest = compileYaml(ranged("a.test", "[10.1.0.0/16]", TCP) + ranged("rest.test", "[]", TCP));
+    expect(shown(rest.snapshot, "0.0.0.0_5432")).toEqual(["tcp", "outbound|5432||rest.test", "10.1.0.0/16 -> outbound|5432||a.test"]);
+  });
+
+  test("a block is the oldest's, and the other is told", () => {
+    const { snapshot, problems } = compileYaml(ranged("a.test", "[10.1.0.0/16]", TCP) + ranged("b.test", "[10.1.0.0/16]", TCP));
+    expect(shown(snapshot, "0.0.0.0_5432")).toEqual(["tcp", null, "10.1.0.0/16 -> outbound|5432||a.test"]);
+    expect(problems).toEqual([expect.stringContaining("ServiceEntry default/b-test: spec.ports: b.test port 5432 is not reachable: connections to 10.1.0.0/16 go to a.test, which is older")]);
+  });
+
+  test("TLS is found by name within them; a rule's own subnets come in their place", () => {
+    const TLS = "{ number: 443, name: tls }";
+    expect(shown(compileYaml(ranged("a.test", "[10.1.0.0/16]", TLS)).snapshot, "0.0.0.0_443")).toEqual(["tcp", null, "a.test in 10.1.0.0/16"]);
+    const rules = (kind: string, match: string): string => `
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: rules, namespace: default }
+spec: { hosts: [a.test], ${kind}: [{ match: [{ ${match} destinationSubnets: [198.51.100.0/24] }], route: [{ destination: { host: b.test } }] }] }
+`;
+    const both = ranged("b.test", "[10.2.0.0/16]", "{ number: 7, name: tcp }");
+    expect(shown(compileYaml(ranged("a.test", "[10.1.0.0/16]", TLS, rules("tls", "sniHosts: [a.test],")) + both).snapshot, "0.0.0.0_443")).toEqual(["tcp", null, "a.test in 198.51.100.0/24"]);
+    expect(shown(compileYaml(ranged("a.test", "[10.1.0.0/16]", TCP, rules("tcp", "")) + both).snapshot, "0.0.0.0_5432"))
+      .toEqual(["tcp", null, "198.51.100.0/24 -> outbound|7||b.test", "10.1.0.0/16 -> outbound|5432||a.test"]);
   });
 });
 
