@@ -67,6 +67,8 @@ export interface OutboundSpec {
   readonly routeTables: readonly RouteTableSpec[];
   /** What becomes of a destination no listener knows: PassthroughCluster, or nothing (REGISTRY_ONLY). */
   readonly catchAll: "ALLOW_ANY" | "REGISTRY_ONLY";
+  /** With ALLOW_ANY: the cluster of a gateway that unknown destinations go to, in place of themselves. */
+  readonly egressProxy?: string;
 }
 
 /**

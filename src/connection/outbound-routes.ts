@@ -27,7 +27,7 @@ export class OutboundRoutes {
   constructor(spec: OutboundSpec, last: OutboundRoutes | null = null) {
     const lastTables = last === null ? null : last.#tables;
     const lastSniRoutes = last === null ? null : last.#sniRoutes;
-    this.catchAll = spec.catchAll === "ALLOW_ANY" ? PASSTHROUGH : BLACK_HOLE;
+    this.catchAll = spec.catchAll === "REGISTRY_ONLY" ? BLACK_HOLE : spec.egressProxy === undefined ? PASSTHROUGH : [{ name: spec.egressProxy, weight: 1 }];
     this.#tables = new Map(spec.routeTables.map((table) => [table.name, tableFor(table, lastTables?.get(table.name) ?? null)]));
     for (const listener of spec.listeners) {
       const key = listener.bind === null ? listenerKey(listener.address, listener.port) : listener.name;

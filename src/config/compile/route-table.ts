@@ -17,6 +17,8 @@ export interface RoutedService {
 
 export interface RouteTableParts extends RouteParts {
   readonly outboundMode: "ALLOW_ANY" | "REGISTRY_ONLY";
+  /** Cluster that takes unknown destinations with ALLOW_ANY; absent: they go where they were sent. */
+  readonly egressProxy?: string;
   /** ExternalName hosts to the host they stand for. */
   readonly aliases: ReadonlyMap<string, string>;
 }
@@ -53,7 +55,7 @@ export function sharedRouteTable(
   for (const member of ordered.filter(({ service }) => routed.has(service))) add(member);
   addUnregistered(hosts, listenerPort, members, scope, parts);
   for (const member of ordered.filter(({ service }) => !routed.has(service))) add(member);
-  return { name, virtualHosts: [...hosts.all, catchAll(parts.outboundMode)] };
+  return { name, virtualHosts: [...hosts.all, catchAll(parts)] };
 }
 
 /** The table of a listener that has one service to itself: any `Host` is for it. */
@@ -90,13 +92,13 @@ function addUnregistered(
 }
 
 /** What becomes of a `Host` that nobody claims. */
-function catchAll(mode: "ALLOW_ANY" | "REGISTRY_ONLY"): VirtualHostSpec {
+function catchAll({ outboundMode, egressProxy = PASSTHROUGH_CLUSTER }: RouteTableParts): VirtualHostSpec {
   const route = (name: string, action: RouteSpec["action"]): VirtualHostSpec =>
     ({ name, domains: ["*"], routes: [{ name, match: MATCH_ALL, action, provenance: null }] });
-  if (mode === "REGISTRY_ONLY") {
+  if (outboundMode === "REGISTRY_ONLY") {
     return route("block_all", { kind: "direct-response", status: 502, body: "", clusterName: BLACK_HOLE_CLUSTER });
   }
-  return route("allow_any", { kind: "forward", clusters: [{ name: PASSTHROUGH_CLUSTER, weight: 1 }], timeoutMs: 0, retry: null });
+  return route("allow_any", { kind: "forward", clusters: [{ name: egressProxy, weight: 1 }], timeoutMs: 0, retry: null });
 }
 
 /** Virtual hosts under construction: a domain is the first's that claims it. */

@@ -61,6 +61,8 @@ export function sidecarScope(
     egress.push({ entry, index, services: own, rules: new VirtualServiceIndex(imported, problems) });
   }
   const hosts = new Set(egress.flatMap((scope) => scope.services.map((service) => service.host)));
+  const proxy = sidecar.spec.outboundTrafficPolicy?.egressProxy;
+  if (proxy !== undefined) hosts.add(qualifyHost(proxy.host, sidecar.metadata.namespace));
   for (const rule of used) for (const host of destinationHosts(rule)) hosts.add(registry.aliases.get(host) ?? host);
   return {
     sidecar,

@@ -52,5 +52,4 @@ export const SIDECAR_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "ingress[].bind", when: isUnix, consequence: "unix sockets are not listened on; this entry is not used" },
   { path: "ingress[].defaultEndpoint", when: isUnix, consequence: "unix sockets are not dialled; this entry is not used" },
   { path: "egress[].bind", when: isUnix, consequence: "unix sockets are not listened on; this entry is not used" },
-  { path: "outboundTrafficPolicy.egressProxy", consequence: "unknown destinations are dialled directly" },
 ];
