@@ -34,6 +34,7 @@ export class SharedCounts {
 
   /** What the other threads have of it. */
   others(cell: number): number {
+    if (this.#rows === 1) return 0;
     let sum = 0;
     for (let at = cell; at < this.#cells.length; at += ROW_CELLS) {
       if (at !== this.#offset + cell) sum += Atomics.load(this.#cells, at);

@@ -33,6 +33,8 @@ for (let index = 0; index < tries; index++) {
   const holders = Atomics.add(books, 0, 1) + 1;
   for (let most = Atomics.load(books, 1); holders > most; most = Atomics.load(books, 1)) Atomics.compareExchange(books, 1, most, holders);
   Atomics.add(books, 2, 1);
+  // Long enough for the others to meet it, and as long as theirs.
+  for (let spin = 0; spin < 30; spin++) Atomics.load(books, 0);
   Atomics.sub(books, 0, 1);
   limit.remove();
 }

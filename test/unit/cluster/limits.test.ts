@@ -74,10 +74,27 @@ describe("limits over all data threads (spec/04 4.3: of this proxy process)", ()
     expect(told).toEqual([["rq_retry", true], ["rq_retry", false], ["rq_retry", true], ["rq_retry", false]]);
   });
 
+  it.each(["before", "after"] as const)("one place, and another thread asks just %s this one looks: never both", (moment) => {
+    const buffer = SharedCounts.create(2);
+    const limited = { ...NO_LIMITS, maxRequests: 1 };
+    const other = new Limits(limited, NO_CLUSTER_METRICS, new SharedCounts(buffer, 1));
+    const admitted: string[] = [];
+    class Interrupted extends SharedCounts {
+      override others(cell: number): number {
+        const early = super.others(cell);
+        if (cell === 2 && other.requests.tryAdd()) admitted.push("the other");
+        return moment === "after" ? early : super.others(cell);
+      }
+    }
+    const one = new Limits(limited, NO_CLUSTER_METRICS, new Interrupted(buffer, 0));
+    if (one.requests.tryAdd()) admitted.push("this one");
+    expect(admitted).toHaveLength(1);
+  });
+
   it("never lets in more than the limit, however threads contend", async () => {
-    const max = 3;
-    const contenders = 4;
-    const tries = 20_000;
+    const max = 1;
+    const contenders = 3;
+    const tries = 100_000;
     const counts = SharedCounts.create(contenders);
     const seen = new SharedArrayBuffer(5 * Int32Array.BYTES_PER_ELEMENT);
     const file = join(import.meta.dirname, "limit-contender.ts");
