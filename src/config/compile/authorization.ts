@@ -14,9 +14,9 @@ import type { WorkloadIdentity } from "./workload-identity.ts";
 
 type Policy = ResourceOf<"AuthorizationPolicy">;
 
-/** An AuthorizationPolicy that validation refused. Until it is mended, the workloads it selects are closed. */
+/** A policy that validation refused. Until it is mended, the workloads it selects are closed. */
 export interface RejectedPolicy {
-  readonly kind: "AuthorizationPolicy" | "PeerAuthentication";
+  readonly kind: "AuthorizationPolicy" | "PeerAuthentication" | "RequestAuthentication";
   readonly namespace: string;
   readonly name: string;
   /** Null where it has none, or where it could not be read: then the whole scope of its namespace. */
@@ -66,7 +66,7 @@ export function compileAuthorization(
   problems: ProblemList,
 ): AuthorizationSpec {
   const sorted = new Sorted(rejected
-    .filter((policy) => policy.kind === "AuthorizationPolicy" && applies(policy.namespace, policy.selector ?? undefined, workload, mesh))
+    .filter((policy) => policy.kind !== "PeerAuthentication" && applies(policy.namespace, policy.selector ?? undefined, workload, mesh))
     .toSorted((a, b) => compareText(`${a.namespace}/${a.name}`, `${b.namespace}/${b.name}`) || compareText(a.file, b.file) || a.line - b.line)
     .map(closed));
   for (const policy of oldestFirst(resources, "AuthorizationPolicy")) {
@@ -109,8 +109,8 @@ function applies(
 }
 
 function closed(policy: RejectedPolicy): PolicySpec {
-  const { namespace, name, file, line } = policy;
-  const resource = `AuthorizationPolicy ${namespace}/${name}`;
+  const { kind, namespace, name, file, line } = policy;
+  const resource = `${kind} ${namespace}/${name}`;
   return { namespace, name, rules: [{ ...EVERYTHING, line }], provenance: { resource, rule: null, file, line } };
 }
 

@@ -45,17 +45,12 @@ export type AuthorizationSource = v.InferOutput<typeof source>;
 export type AuthorizationOperation = v.InferOutput<typeof operation>;
 export type AuthorizationCondition = NonNullable<AuthorizationRule["when"]>[number];
 
-const isRequestAuth = (value: unknown): boolean => typeof value === "string" && value.startsWith("request.auth.");
 const isEnvoyMetadata = (value: unknown): boolean => typeof value === "string" && value.startsWith("experimental.envoy.");
-const NO_TOKENS = "SECURITY: tokens (JWT) are not verified, so no request has a request principal";
 
 /** Accepted, and not obeyed yet. */
 export const AUTHORIZATION_POLICY_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "action", when: (value) => value === "CUSTOM", consequence: "SECURITY: the external authorizer is not asked; what the rules of this policy match is denied" },
   { path: "targetRef", consequence: "SECURITY: the policy is for a gateway or waypoint; a sidecar does not enforce it" },
   { path: "targetRefs", consequence: "SECURITY: the policy is for a gateway or waypoint; a sidecar does not enforce it" },
-  { path: "rules[].from[].source.requestPrincipals", consequence: NO_TOKENS },
-  { path: "rules[].from[].source.notRequestPrincipals", consequence: NO_TOKENS },
-  { path: "rules[].when[].key", when: isRequestAuth, consequence: NO_TOKENS },
   { path: "rules[].when[].key", when: isEnvoyMetadata, consequence: "there is no such metadata; the condition does not hold" },
 ];

@@ -14,7 +14,7 @@ import { MESH_CONFIG_UNSUPPORTED } from "./mesh-config-unsupported.ts";
 import { peerAuthentication } from "./peer-authentication.ts";
 import { checkPeerAuthentication } from "./peer-authentication-check.ts";
 import { PROXY_CONFIG_UNSUPPORTED, checkProxyConfig, proxyConfig } from "./proxy-config.ts";
-import { requestAuthentication } from "./request-authentication.ts";
+import { REQUEST_AUTHENTICATION_UNSUPPORTED, requestAuthentication } from "./request-authentication.ts";
 import { checkRequestAuthentication } from "./request-authentication-check.ts";
 import { SERVICE_ENTRY_UNSUPPORTED, serviceEntry } from "./service-entry.ts";
 import { checkServiceEntry } from "./service-entry-check.ts";
@@ -51,7 +51,7 @@ const DEFINITIONS: { readonly [K in Kind]: KindDefinition<K> } = {
   AuthorizationPolicy: istio({ kind: "AuthorizationPolicy", apiVersions: SECURITY, schema: authorizationPolicy, check: checkAuthorizationPolicy, unsupported: AUTHORIZATION_POLICY_UNSUPPORTED }),
   RequestAuthentication: istio({
     kind: "RequestAuthentication", apiVersions: SECURITY, schema: requestAuthentication, check: checkRequestAuthentication,
-    unsupportedKind: "SECURITY: tokens (JWT) are not verified; requests with a forged, expired or missing token pass this object, and policies on request principals or claims see none",
+    unsupported: REQUEST_AUTHENTICATION_UNSUPPORTED,
   }),
   Telemetry: istio({ kind: "Telemetry", apiVersions: versions("telemetry.istio.io", "v1", "v1alpha1"), schema: telemetry, check: checkTelemetry, unsupported: TELEMETRY_UNSUPPORTED }),
   ProxyConfig: istio({ kind: "ProxyConfig", apiVersions: versions("networking.istio.io", "v1beta1"), schema: proxyConfig, check: checkProxyConfig, unsupported: PROXY_CONFIG_UNSUPPORTED }),

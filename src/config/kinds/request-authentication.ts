@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { duration } from "./duration.ts";
 import { filledText, flag, list, object, oneOf, text } from "./field.ts";
 import { policyTarget } from "./policy-target.ts";
+import type { UnsupportedField } from "./unsupported-fields.ts";
 
 /** `jwks_uri` is the same field by an older name, which Istio's CRD has as well. */
 const jwtRule = v.pipe(object({
@@ -24,3 +25,11 @@ const jwtRule = v.pipe(object({
 export const requestAuthentication = object({ ...policyTarget, jwtRules: list(jwtRule) });
 
 export type RequestAuthenticationSpec = v.InferOutput<typeof requestAuthentication>;
+
+const FOR_GATEWAYS = "SECURITY: the object is for a gateway or waypoint; a sidecar does not enforce it";
+
+/** Accepted, and not obeyed. */
+export const REQUEST_AUTHENTICATION_UNSUPPORTED: readonly UnsupportedField[] = [
+  { path: "targetRef", consequence: FOR_GATEWAYS },
+  { path: "targetRefs", consequence: FOR_GATEWAYS },
+];

@@ -1,7 +1,7 @@
 import type { StoreUpdate } from "./configuration-store.ts";
 
 /** Kinds whose absence would let somebody in. */
-type PolicyKind = "AuthorizationPolicy" | "PeerAuthentication";
+type PolicyKind = "AuthorizationPolicy" | "PeerAuthentication" | "RequestAuthentication";
 
 /** A policy nothing stands for; the compiler closes what it would have selected. */
 interface RejectedPolicy {
@@ -36,5 +36,5 @@ export function closedPolicies(update: Pick<StoreUpdate, "rejected" | "unreadabl
 }
 
 function isPolicyKind(kind: string | null): kind is PolicyKind {
-  return kind === "AuthorizationPolicy" || kind === "PeerAuthentication";
+  return kind === "AuthorizationPolicy" || kind === "PeerAuthentication" || kind === "RequestAuthentication";
 }

@@ -33,7 +33,7 @@ export function resourcesOf(yaml: string, file = "test.yaml"): { resources: AnyR
     isWhole: refused.length === 0,
     resources: parsed.objects.flatMap((object) => (object.resource === null ? [] : [object.resource])),
     rejected: refused.flatMap(({ identity, selector, line }) =>
-      (identity?.kind === "AuthorizationPolicy" || identity?.kind === "PeerAuthentication" ? [{ kind: identity.kind, namespace: identity.namespace, name: identity.name, selector, file, line }] : [])),
+      (identity?.kind === "AuthorizationPolicy" || identity?.kind === "PeerAuthentication" || identity?.kind === "RequestAuthentication" ? [{ kind: identity.kind, namespace: identity.namespace, name: identity.name, selector, file, line }] : [])),
   };
 }
 
