@@ -21,6 +21,7 @@ import type { SocketAddress } from "./message/connection-facts.ts";
 import type { OriginalDestination } from "./listener/original-destination.ts";
 import { outbound } from "./outbound.ts";
 import type { CheckedDirection, ListenOptions, Parts, TunnelledDirection } from "./parts.ts";
+import { GaveUpRequests } from "./router/gave-up-requests.ts";
 import { AccessLog } from "./telemetry/access-log.ts";
 import { AuthorizationSeries } from "./telemetry/authorization-series.ts";
 import { ClusterSeries } from "./telemetry/cluster-series.ts";
@@ -206,6 +207,7 @@ export class DataPlane {
       keysMissing: options.keysMissing ?? (() => undefined),
       countTunnel: (answer) => listeners.tunnelAnswered(answer),
       defect: (where, cause) => defects.report(where, cause),
+      gaveUp: new GaveUpRequests(),
     };
   }
 

@@ -20,6 +20,7 @@ import type { TlsIdentity } from "./identity/tls-identity.ts";
 import type { ListenerObserver } from "./listener/listener.ts";
 import type { OriginalDestination } from "./listener/original-destination.ts";
 import type { StreamObserver, TcpObserver } from "./message/stream-info.ts";
+import type { GaveUpRequests } from "./router/gave-up-requests.ts";
 import type { Logger } from "./telemetry/log.ts";
 
 /** How a data thread listens. */
@@ -72,6 +73,8 @@ export interface Parts {
   /** Counts an HBONE tunnel that was asked for. */
   readonly countTunnel: (answer: TunnelAnswer) => void;
   readonly defect: DefectObserver;
+  /** Of both directions: what failed in one tells why it fails in the other. */
+  readonly gaveUp: GaveUpRequests;
 }
 
 /** One direction of the data plane, assembled. */

@@ -6,6 +6,7 @@ import type { RequestHead, ResponseHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
 import { addMissingStatus, grpcReplyHead, isGrpcContent, lacksStatus, MISSING_STATUS_DETAILS } from "../message/grpc-status.ts";
 import { detailsAfterHead, type LocalReply, localReplyHead, toLocalReply } from "../message/local-reply.ts";
+import { tellNoRetry } from "../message/no-retry.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { DownstreamStream, RequestReceiver } from "../message/stream.ts";
 import { type Direction, type ServiceRef, StreamInfo } from "../message/stream-info.ts";
@@ -280,6 +281,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     if (this.#changes !== null) this.#changes.changeResponse(head, this, this.#owner.clock.wallMs());
     if (this.#responseChanges !== null) for (const change of this.#responseChanges) change(head);
     sanitizeResponse(head, info, this.#owner.direction, this.#owner.clock);
+    if (info.flags !== "-") tellNoRetry(head.headers, info.flags);
     this.#downstream.respond(head, end);
     if (end) this.#finish();
   }

@@ -1,17 +1,20 @@
 import type { Cluster } from "../cluster/cluster.ts";
 import type { StreamInfo } from "../message/stream-info.ts";
+import type { GaveUpRequests } from "./gave-up-requests.ts";
 import type { Retry, RetryDecision } from "./retry-policy.ts";
 
 /** The retry of one request that is under way: it counts against its cluster's limit until its outcome is known. */
 export class CountedRetry {
   readonly #cluster: Cluster;
   readonly #info: StreamInfo;
+  readonly #gaveUp: GaveUpRequests | undefined;
   #isCounted = false;
   #hasRetried = false;
 
-  constructor(cluster: Cluster, info: StreamInfo) {
+  constructor(cluster: Cluster, info: StreamInfo, gaveUp: GaveUpRequests | undefined) {
     this.#cluster = cluster;
     this.#info = info;
+    this.#gaveUp = gaveUp;
   }
 
   /**
@@ -25,6 +28,9 @@ export class CountedRetry {
       if (decision.reason === "exhausted") {
         metrics.retriesExhausted();
         this.#info.addFlag("URX");
+        this.#giveUp();
+      } else if (decision.reason === "told-not-to") {
+        this.#giveUp();
       } else if (decision.reason === "body-not-kept") {
         metrics.retryAbandoned();
       } else if (this.#hasRetried && isAnswer) {
@@ -34,12 +40,17 @@ export class CountedRetry {
     }
     if (!this.#cluster.tryBeginRetry(decision.wasSent)) {
       this.#info.addFlag("UO");
+      this.#giveUp();
       return null;
     }
     metrics.retried(decision.backoffMs > 0);
     this.#isCounted = true;
     this.#hasRetried = true;
     return decision;
+  }
+
+  #giveUp(): void {
+    if (this.#info.direction === "outbound") this.#gaveUp?.add(this.#info.requestId);
   }
 
   /** The outcome is known. */

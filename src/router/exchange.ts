@@ -7,6 +7,7 @@ import type { Timer } from "../core/timer-wheel.ts";
 import type { ResponseHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
 import { effectiveStatus } from "../message/grpc-status.ts";
+import { markNoRetry } from "../message/no-retry.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { UpstreamConnection, UpstreamStream } from "../message/stream.ts";
 import { acquireRequest } from "./acquire-request.ts";
@@ -74,7 +75,7 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
     this.#cluster = cluster;
     this.#action = action;
     this.#retries = new RetryState(action.retry, stream.head, parts.random);
-    this.#retrying = new CountedRetry(cluster, stream.info);
+    this.#retrying = new CountedRetry(cluster, stream.info, parts.gaveUp);
     this.#body = new ReplayBuffer(action.retry !== null);
     this.#requestEnded = requestEnded;
     this.#readsTrailers = action.readsGrpcTrailers === true && stream.info.isGrpc;
@@ -159,7 +160,7 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
 
   protected override onHead(head: ResponseHead, end: boolean): void {
     this.#cancelTryTimer();
-    this.#uncountedStatus = effectiveStatus(head.status, end ? head.headers : null);
+    const status = this.#uncountedStatus = effectiveStatus(head.status, end ? head.headers : null);
     // One that the trailers may belie is counted with them: a success first would hide every failure behind it.
     if (end || !this.#readsTrailers) this.#countStatus();
     const retry = this.#beginRetry(this.#retries.onResponse(head.status, head.headers, this.#body.canReplay), true);
@@ -169,6 +170,7 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
       this.#attemptAfter(retry.backoffMs);
       return;
     }
+    if (status >= 500 && this.#isFailureOfCalls()) markNoRetry(head.headers);
     this.#phase = "responding";
     this.#isTunnel = head.status === 101;
     this.#body.stopKeeping();
@@ -231,6 +233,12 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
     this.#finish();
     this.#stream.info.transportFailure = error.reason === "" ? null : error.reason;
     this.#stream.fail(error, this.#stream.info.attempts > 1);
+  }
+
+  /** The application failed a request after what it asked of others for it had failed, retries and all. */
+  #isFailureOfCalls(): boolean {
+    const { info } = this.#stream;
+    return info.direction === "inbound" && this.parts.gaveUp?.take(info.requestId) === true;
   }
 
   /** The retry to make after this decision; null when there is to be none. */

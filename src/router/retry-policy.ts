@@ -2,6 +2,7 @@ import type { RetryCondition, RetrySpec } from "../config/snapshot.ts";
 import { backOffMs } from "../core/back-off.ts";
 import type { Random } from "../core/random.ts";
 import type { HeaderList } from "../message/header-list.ts";
+import { saysNoRetry } from "../message/no-retry.ts";
 import type { ProxyError, ProxyErrorCode } from "../message/proxy-error.ts";
 
 /** Try again after `backoffMs`. `needsFreshConnection`: a pooled one has just proved stale. */
@@ -18,7 +19,7 @@ export interface Retry {
 export interface GiveUp {
   readonly kind: "give-up";
   /** For logs and `explain`. */
-  readonly reason: "no-policy" | "not-retriable" | "not-idempotent" | "exhausted" | "stopped" | "body-not-kept";
+  readonly reason: "no-policy" | "told-not-to" | "not-retriable" | "not-idempotent" | "exhausted" | "stopped" | "body-not-kept";
 }
 
 export type RetryDecision = Retry | GiveUp;
@@ -52,6 +53,7 @@ const FAILURES: Partial<Record<ProxyErrorCode, Failure>> = {
 
 const giveUp = (reason: GiveUp["reason"]): GiveUp => ({ kind: "give-up", reason });
 const NO_POLICY = giveUp("no-policy");
+const TOLD_NOT_TO = giveUp("told-not-to");
 const NOT_RETRIABLE = giveUp("not-retriable");
 const NOT_IDEMPOTENT = giveUp("not-idempotent");
 const EXHAUSTED = giveUp("exhausted");
@@ -107,6 +109,8 @@ export class RetryState {
     if (spec === null) return NO_POLICY;
     const condition = responseCondition(spec, status, headers);
     if (condition === null) return NOT_RETRIABLE;
+    // A proxy further on has tried what can be tried.
+    if (saysNoRetry(headers)) return TOLD_NOT_TO;
     // Whoever answered may have executed the request first.
     if (!spec.isExplicit && !this.#isIdempotent) return NOT_IDEMPOTENT;
     return this.#retry(spec, condition, true, canReplay);

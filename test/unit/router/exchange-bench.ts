@@ -10,6 +10,7 @@ import { ProxyError, type ProxyErrorCode } from "../../../src/message/proxy-erro
 import type { ResponseReceiver, UpstreamConnection, UpstreamStream } from "../../../src/message/stream.ts";
 import { type Direction, StreamInfo } from "../../../src/message/stream-info.ts";
 import { Exchange } from "../../../src/router/exchange.ts";
+import type { GaveUpRequests } from "../../../src/router/gave-up-requests.ts";
 import type { RoutedStream } from "../../../src/router/routed-stream.ts";
 import { ManualTime, clusterSpec, endpointSpec } from "../cluster/fakes.ts";
 
@@ -213,7 +214,7 @@ export class ExchangeBench {
   /** What the cluster does within the call of `acquire`. */
   onAcquire: (attempt: FakeAttempt) => void = () => undefined;
 
-  constructor(options: { head?: RequestHead; hasBody?: boolean; retry?: Partial<RetrySpec> | null; timeoutMs?: number; protocol?: UpstreamProtocol; isGrpc?: boolean; readsGrpcTrailers?: boolean; direction?: Direction } = {}) {
+  constructor(options: { head?: RequestHead; hasBody?: boolean; retry?: Partial<RetrySpec> | null; timeoutMs?: number; protocol?: UpstreamProtocol; isGrpc?: boolean; readsGrpcTrailers?: boolean; direction?: Direction; gaveUp?: GaveUpRequests } = {}) {
     const { hasBody = false, timeoutMs = 0 } = options;
     const head = options.head ?? new RequestHead("GET", "reviews", "/", new HeaderList(), hasBody ? -1 : 0);
     const retry = options.retry === undefined || options.retry === null ? null : { ...RETRY, ...options.retry };
@@ -233,7 +234,7 @@ export class ExchangeBench {
       hasher: null,
     } as unknown as Cluster;
     // Back-off is drawn from nothing to its bound: always the bound here.
-    this.exchange = new Exchange(this.stream, cluster, action, !hasBody, { clock: this.time, timers: this.time.timers, random: () => 0.999_999 });
+    this.exchange = new Exchange(this.stream, cluster, action, !hasBody, { clock: this.time, timers: this.time.timers, random: () => 0.999_999, ...(options.gaveUp === undefined ? {} : { gaveUp: options.gaveUp }) });
   }
 
   #acquire(request: AcquireRequest, receiver: LeaseReceiver): Acquisition {

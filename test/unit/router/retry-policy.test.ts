@@ -191,6 +191,12 @@ describe("a written policy: each condition of 3.6, for every method", () => {
       expect(onResponse(explicit(condition), "POST", 200)).toBe("not-retriable");
     });
 
+  it("does not begin anew what a proxy further on has given up (F34)", () => {
+    const told = HeaderList.of(["x-outrider-no-retry", "1"]);
+    expect(onResponse(explicit("5xx"), "GET", 503, told)).toBe("told-not-to");
+    expect(onResponse(explicit("retriable-4xx"), "GET", 503, told)).toBe("not-retriable");
+  });
+
   it("asks an overloaded upstream never again, and a rate limit only by its own condition", () => {
     const overloaded = HeaderList.of(["x-envoy-overloaded", "true"]);
     const limited = HeaderList.of(["x-envoy-ratelimited", "true"]);
