@@ -64,6 +64,13 @@ export interface ThreadClusters {
   readonly inbound: readonly ClusterState[];
 }
 
+/** What a data thread has to tell of authorization when it is asked. */
+export interface ThreadAuthorization {
+  readonly dryRuns: readonly DryRunReport[];
+  /** Null when none was asked about, or that one is not, or no longer, known. */
+  readonly denial: DenialRecord | null;
+}
+
 /** The ports of the capture listeners and of the one for tunnels, once they listen. */
 export interface CapturePorts {
   readonly outbound: number;
@@ -152,14 +159,9 @@ export class DataPlane {
     return { outbound: this.#directions[0].clusterState(), inbound: this.#directions[1].clusterState() };
   }
 
-  /** Why something was denied, by the id that it was told; null when that is not, or no longer, known. */
-  denial(id: string): DenialRecord | null {
-    return this.#authorization.denial(id);
-  }
-
-  /** What policies in dry run would have done so far. */
-  dryRuns(): DryRunReport[] {
-    return this.#authorization.dryRuns();
+  /** What there is to tell of authorization; `denial` is the id of a denial that is asked about. */
+  authorizationState(denial: string | null): ThreadAuthorization {
+    return { dryRuns: this.#authorization.dryRuns(), denial: denial === null ? null : this.#authorization.denial(denial) };
   }
 
   /** Stops listening, for good; what is open goes on. */

@@ -6,7 +6,7 @@ import { sharedTimeOffsetMs, systemClock } from "./core/clock.ts";
 import { deepFreeze } from "./core/deep-freeze.ts";
 import { systemRandom } from "./core/random.ts";
 import { TimerWheel } from "./core/timer-wheel.ts";
-import { type CapturePorts, DataPlane, type ThreadClusters } from "./data-plane.ts";
+import { type CapturePorts, DataPlane, type ThreadAuthorization, type ThreadClusters } from "./data-plane.ts";
 import type { FetchedKeys } from "./filter/jwt-authn.ts";
 import type { IdentityMaterial } from "./identity/identity-material.ts";
 import { systemOriginalDestination } from "./listener/original-destination.ts";
@@ -50,7 +50,9 @@ export type ToDataThread =
   | { readonly type: "drain" }
   /** Stop accepting, wait `graceMs` at most for what is under way, end. */
   | { readonly type: "stop"; readonly graceMs: number }
-  | { readonly type: "cluster-state"; readonly id: number };
+  | { readonly type: "cluster-state"; readonly id: number }
+  /** `denial`: the id of one to tell of, or null. */
+  | { readonly type: "authorization"; readonly id: number; readonly denial: string | null };
 
 /** What a data thread tells the control thread. */
 export type FromDataThread =
@@ -62,7 +64,8 @@ export type FromDataThread =
   /** A token asks for a key that a source's are not. */
   | { readonly type: "keys-missing"; readonly source: string }
   | { readonly type: "in-flight"; readonly count: number }
-  | { readonly type: "cluster-state"; readonly id: number; readonly state: ThreadClusters | null };
+  | { readonly type: "cluster-state"; readonly id: number; readonly state: ThreadClusters | null }
+  | { readonly type: "authorization"; readonly id: number; readonly state: ThreadAuthorization | null };
 
 /** How often a draining thread says how much is still under way. */
 const IN_FLIGHT_REPORT_MS = 50;
@@ -170,6 +173,9 @@ class DataThread {
         return;
       case "cluster-state":
         this.#send({ type: "cluster-state", id: message.id, state: this.#dataPlane?.clusterState() ?? null });
+        return;
+      case "authorization":
+        this.#send({ type: "authorization", id: message.id, state: this.#dataPlane?.authorizationState(message.denial) ?? null });
     }
   }
 

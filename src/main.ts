@@ -4,6 +4,7 @@ import type { AdminSources } from "./admin/admin-sources.ts";
 import type { WorkloadIdentity } from "./config/compile/workload-identity.ts";
 import { CircuitBreakerMetrics } from "./control/circuit-breaker-metrics.ts";
 import { clusterStatuses } from "./control/cluster-statuses.ts";
+import { dryRunStatuses } from "./control/dry-run-status.ts";
 import { ConfigurationControl } from "./control/configuration-control.ts";
 import { DataThreads } from "./control/data-threads.ts";
 import { HealthControl } from "./control/health-control.ts";
@@ -309,7 +310,8 @@ class ControlThread {
       metrics: () => exposition(this.#reader),
       applicationMetrics: async () => null,
       snapshot: () => this.#configuration.snapshot,
-      configStatus: () => this.#configuration.status(),
+      configStatus: () => this.#configStatus(),
+      denial: async (id) => (await this.#threads.authorizationStates(id)).find(({ denial }) => denial !== null)?.denial ?? null,
       clusters: async () => clusterStatuses(await this.#threads.clusterStates()),
       certificates: () => this.#certificates(),
       logLevel: () => this.#log.level,
@@ -318,6 +320,11 @@ class ControlThread {
         this.#threads.setLogLevel(level);
       },
     };
+  }
+
+  async #configStatus(): Promise<unknown> {
+    const states = await this.#threads.authorizationStates(null);
+    return { ...this.#configuration.status(), dryRun: dryRunStatuses(states.map(({ dryRuns }) => dryRuns)) };
   }
 
   #certificates(): unknown {

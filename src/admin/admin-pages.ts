@@ -13,8 +13,9 @@ const STATE_NAMES: Readonly<Record<ServerState, string>> = {
 export function adminRoutes(sources: AdminSources): PageRoute[] {
   const pages: PageRoute[] = [
     get("/config_dump", "the configuration in force, compiled", () => jsonPage(sources.snapshot())),
-    get("/config/status", "every object: applied, shadowed or rejected, and why", () => jsonPage(sources.configStatus())),
+    get("/config/status", "every object: applied, shadowed or rejected, and why", async () => jsonPage(await sources.configStatus())),
     get("/clusters", "endpoints and their state; ?format=json", async (query) => clustersPage(await sources.clusters(), query)),
+    get("/explain/*", "why a request was denied, by the id in its x-outrider-authz", async (_query, id) => denialPage(await sources.denial(id))),
     get("/certs", "certificates and trust bundles", () => jsonPage(sources.certificates())),
     get("/stats", "every number, a line each; ?filter=TEXT &usedonly &format=prometheus", async (query) => statsPage(await sources.metrics(), query)),
     ...metricsRoutes(sources),
@@ -37,7 +38,7 @@ function get(path: string, help: string, handle: PageRoute["handle"]): PageRoute
 
 function indexPage(pages: readonly PageRoute[]): Page {
   const rows = pages.map(({ method, path, help }) => {
-    const name = method === "GET" ? `<a href="${path}">${path}</a>` : path;
+    const name = method === "GET" && !path.endsWith("*") ? `<a href="${path}">${path}</a>` : path;
     return `<tr><td>${method}</td><td>${name}</td><td>${help.replaceAll("&", "&amp;")}</td></tr>`;
   });
   return {
@@ -61,6 +62,10 @@ function clustersPage(clusters: readonly ClusterStatus[], query: URLSearchParams
     }
   }
   return textPage(200, lines.join(""));
+}
+
+function denialPage(record: unknown): Page {
+  return record === null ? textPage(404, "no such denial; only the last few hundred are kept, and none over a restart\n") : jsonPage(record);
 }
 
 /** `name{labels}: value`, from the exposition so that both say the same. The filter is plain text, not a pattern. */

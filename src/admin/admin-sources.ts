@@ -29,8 +29,10 @@ export interface AdminSources {
   applicationMetrics(): Promise<string | null>;
   /** The snapshot in force, null before the first. Must hold no secrets. */
   snapshot(): unknown;
-  /** Every object: applied, shadowed or rejected, and why. */
+  /** Every object: applied, shadowed or rejected, and why; what policies in dry run would have done. */
   configStatus(): unknown;
+  /** Why something was denied, by the id that it was told; null when nobody knows. */
+  denial(id: string): Promise<unknown>;
   clusters(): Promise<readonly ClusterStatus[]>;
   /** Our certificates and trust bundles; never a key. */
   certificates(): unknown;

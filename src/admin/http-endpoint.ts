@@ -13,10 +13,12 @@ export interface Page {
 
 /** One path of an endpoint. `handle` may wait; a failure becomes 500 with its message. */
 export interface PageRoute {
+  /** One that ends in `/*` stands for all paths below it. */
   readonly path: string;
   readonly method: "GET" | "POST";
   readonly help: string;
-  handle(query: URLSearchParams): Page | Promise<Page>;
+  /** `rest`: what stands in place of the star of the path. */
+  handle(query: URLSearchParams, rest: string): Page | Promise<Page>;
 }
 
 export interface EndpointOptions {
@@ -142,7 +144,7 @@ export class HttpEndpoint {
     const target = request.url ?? "/";
     const mark = target.indexOf("?");
     const path = mark < 0 ? target : target.slice(0, mark);
-    const here = this.#routes.filter((route) => route.path === path);
+    const here = this.#routes.filter((route) => route.path === path || (route.path.endsWith("/*") && path.startsWith(route.path.slice(0, -1))));
     if (here.length === 0) return textPage(404, `not found; there is:\n${this.#index()}`);
     const method = request.method === "HEAD" ? "GET" : request.method;
     const route = here.find((candidate) => candidate.method === method);
@@ -152,7 +154,8 @@ export class HttpEndpoint {
     }
     const refusal = route.method === "GET" ? null : (this.#options.writes?.refusal(request) ?? null);
     if (refusal !== null) return textPage(403, `${refusal}\n`);
-    return route.handle(new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1)));
+    const rest = route.path.endsWith("/*") ? path.slice(route.path.length - 1) : "";
+    return route.handle(new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1)), rest);
   }
 
   #index(): string {

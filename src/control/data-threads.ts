@@ -5,7 +5,7 @@ import type { Snapshot } from "../config/snapshot.ts";
 import type { Clock } from "../core/clock.ts";
 import { systemRandom } from "../core/random.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
-import type { CapturePorts, ThreadClusters } from "../data-plane.ts";
+import type { CapturePorts, ThreadAuthorization, ThreadClusters } from "../data-plane.ts";
 import type { DataThreadStart, FromDataThread, ToDataThread } from "../data-thread.ts";
 import type { FetchedKeys } from "../filter/jwt-authn.ts";
 import type { IdentityMaterial } from "../identity/identity-material.ts";
@@ -85,7 +85,7 @@ export class DataThreads {
   readonly #timers: TimerWheel;
   readonly #clock: Clock;
   readonly #threads = new Set<DataThread>();
-  readonly #answers = new Map<number, (state: ThreadClusters | null) => void>();
+  readonly #answers = new Map<number, (state: unknown) => void>();
   #limits = new SharedLimits(1);
   readonly #rateLimits = new RateLimitBuffers(systemRandom);
   #snapshot: Snapshot | null = null;
@@ -191,8 +191,12 @@ export class DataThreads {
 
   /** The clusters' living state of every thread that answers in time. */
   async clusterStates(): Promise<ThreadClusters[]> {
-    const states = await Promise.all([...this.#threads].map((thread) => this.#askForState(thread)));
-    return states.filter((state) => state !== null);
+    return this.#ask<ThreadClusters>((id) => ({ type: "cluster-state", id }));
+  }
+
+  /** What every thread that answers in time has to tell of authorization, and of one denial where that is asked about. */
+  async authorizationStates(denial: string | null): Promise<ThreadAuthorization[]> {
+    return this.#ask<ThreadAuthorization>((id) => ({ type: "authorization", id, denial }));
   }
 
   /**
@@ -258,6 +262,7 @@ export class DataThreads {
         thread.inFlight = message.count;
         return this.#tellInFlight();
       case "cluster-state":
+      case "authorization":
         this.#answers.get(message.id)?.(message.state);
     }
   }
@@ -312,17 +317,24 @@ export class DataThreads {
     });
   }
 
-  #askForState(thread: DataThread): Promise<ThreadClusters | null> {
+  /** The answers of all threads that have one, and in time. */
+  async #ask<Answer>(question: (id: number) => ToDataThread): Promise<Answer[]> {
+    const answers = await Promise.all([...this.#threads].map((thread) => this.#askOne<Answer>(thread, question)));
+    return answers.filter((answer) => answer !== null) as Answer[];
+  }
+
+  #askOne<Answer>(thread: DataThread, question: (id: number) => ToDataThread): Promise<Answer | null> {
     const id = this.#nextQuestion++;
     return new Promise((resolve) => {
-      const settle = (state: ThreadClusters | null): void => {
+      const settle = (answer: unknown): void => {
         this.#answers.delete(id);
         deadline.cancel();
-        resolve(state);
+        // The kind of an answer is that of its question.
+        resolve(answer as Answer | null);
       };
       const deadline = this.#timers.schedule(ANSWER_MS, () => settle(null));
       this.#answers.set(id, settle);
-      thread.send({ type: "cluster-state", id });
+      thread.send(question(id));
     });
   }
 

@@ -152,6 +152,9 @@ describe("admin pages", () => {
     expect(JSON.parse((await ask(ports.admin, "/config_dump")).body)).toEqual({ version: 7, limits: { maxConnections: "unlimited" } });
     expect(JSON.parse((await ask(ports.admin, "/config/status")).body)).toEqual([{ resource: "VirtualService shop/reviews", status: "applied" }]);
     expect(JSON.parse((await ask(ports.admin, "/certs")).body)).toEqual({ certificates: [] });
+    expect(JSON.parse((await ask(ports.admin, "/explain/known")).body)).toEqual({ id: "known", reason: "rule 0 denies everything" });
+    expect((await ask(ports.admin, "/explain/other")).status).toBe(404);
+    expect((await ask(ports.admin, "/explain")).status).toBe(404);
     expect(JSON.parse((await ask(ports.admin, "/clusters?format=json")).body)).toEqual({
       cluster_statuses: [{ name: "outbound|80||a", endpoints: [{ address: "10.0.0.1:80", cx_active: 1, health_flags: "healthy" }] }],
     });

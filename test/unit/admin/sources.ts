@@ -13,6 +13,7 @@ export function adminSources(change: Partial<AdminSources> = {}): AdminSources {
     metrics: () => Promise.resolve('# TYPE x counter\nx{a="b c"} 1\nx{a="d"} 0\n# TYPE y gauge\ny 2\n'),
     applicationMetrics: () => Promise.resolve(null),
     snapshot: () => ({ version: 7, limits: { maxConnections: Infinity } }),
+    denial: async (id) => (id === "known" ? { id, reason: "rule 0 denies everything" } : null),
     configStatus: () => [{ resource: "VirtualService shop/reviews", status: "applied" }],
     clusters: () => Promise.resolve([{ name: "outbound|80||a", endpoints: [{ address: "10.0.0.1:80", cx_active: 1, health_flags: "healthy" }] }]),
     certificates: () => ({ certificates: [] }),

@@ -184,6 +184,7 @@ describe("the start", () => {
     expect((await threads.clusterStates()).map(({ outbound }) => outbound.map(({ name }) => name))).toEqual([
       expect.arrayContaining(["PassthroughCluster"]), expect.arrayContaining(["PassthroughCluster"]),
     ]);
+    expect(await threads.authorizationStates("unknown")).toEqual([{ dryRuns: [], denial: null }, { dryRuns: [], denial: null }]);
   });
 });
 
