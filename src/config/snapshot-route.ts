@@ -129,7 +129,7 @@ export interface KeyedBucketSpec {
 
 /** Something of a request that a limit asks for. */
 export interface RateLimitKeySpec {
-  readonly kind: "header" | "query" | "method" | "path" | "host" | "principal" | "namespace" | "address" | "cluster";
+  readonly kind: "header" | "query" | "method" | "path" | "host" | "principal" | "namespace" | "requestPrincipal" | "address" | "cluster";
   /** The header's name in lower case, or the query parameter's; else empty. */
   readonly name: string;
   /** The value must be like this; null: any. */

@@ -42,8 +42,19 @@ export function accountOfRateLimits(request: FilterRequest): FilterAccount | nul
   return { ...writtenAt(first.place), reason: limits.map((limit) => describeLimit(limit, request)).join("; "), nearMiss: null };
 }
 
+/** Made once for each limit, to be asked and not to be taken from. */
+const limiters = new WeakMap<RateLimitSpec, RateLimiter>();
+
+function limiterOf(limit: RateLimitSpec): RateLimiter {
+  const known = limiters.get(limit);
+  if (known !== undefined) return known;
+  const limiter = new RateLimiter(limit, allocate(limit, () => 0), () => {});
+  limiters.set(limit, limiter);
+  return limiter;
+}
+
 function describeLimit(limit: RateLimitSpec, request: FilterRequest): string {
-  const buckets = new RateLimiter(limit, allocate(limit, () => 0), () => {}).bucketsFor(request);
+  const buckets = limiterOf(limit).bucketsFor(request);
   const name = `limit ${JSON.stringify(limit.name)}`;
   if (buckets.length === 0) return `${name} is not for it`;
   const beyond = limit.enforcedPerMillion >= 1_000_000 ? `beyond it ${limit.status}` : limit.enforcedPerMillion === 0 ? "beyond it only counted" : `beyond it ${limit.status} for ${limit.enforcedPerMillion / 10_000} %`;

@@ -47,6 +47,8 @@ export class RateLimitKey {
         return connection.remote.address;
       case "cluster":
         return info.clusterName;
+      case "requestPrincipal":
+        return info.token?.principal ?? null;
       case "principal":
         return connection.tls?.peer?.spiffeId.slice("spiffe://".length) ?? null;
       case "namespace": {

@@ -41,7 +41,7 @@ function misplaced(entries: readonly RateLimitEntry[], isInbound: boolean): stri
   for (const [index, { rule, port, by, when, name }] of entries.entries()) {
     if (isInbound && rule !== undefined) return `[${index}].rule: a Service has no rules`;
     if (!isInbound && port !== undefined) return `[${index}].port: is for a Service; a VirtualService's limits go with its rules`;
-    const ofPeer = [...by, ...when].find(({ kind }) => kind === "principal" || kind === "namespace");
+    const ofPeer = [...by, ...when].find(({ kind }) => kind === "principal" || kind === "namespace" || kind === "requestPrincipal");
     if (!isInbound && ofPeer !== undefined) return `[${index}]: ${ofPeer.kind} is that of a caller, and a VirtualService's limits hold at the caller; annotate the Service`;
     if (name !== undefined && entries.findIndex((other) => other.name === name) !== index) return `[${index}].name: another entry is called ${JSON.stringify(name)}`;
   }

@@ -18,7 +18,7 @@ const MAX_TEXT_LENGTH = 16_384;
 const MAX_ENTRIES = 64;
 const MAX_TOKENS = 1_000_000_000;
 
-export const PLAIN_KEYS = ["principal", "namespace", "method", "path", "host", "address"] as const;
+export const PLAIN_KEYS = ["principal", "namespace", "requestPrincipal", "method", "path", "host", "address"] as const;
 
 /** `principal`, `header NAME`, ... */
 const keyName = v.pipe(text, v.rawTransform(({ dataset, addIssue, NEVER }) => {
