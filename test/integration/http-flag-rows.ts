@@ -244,6 +244,29 @@ export const HTTP_FLAG_ROWS: readonly FlagRow[] = [
     },
   },
   {
+    what: "a local rate limit", flags: "RL", details: "local_rate_limited", status: 429, body: "local_rate_limited",
+    act: async (stage) => {
+      const { metadata, ...rules } = httpRules("reviews", to("reviews")) as { metadata: Record<string, unknown> };
+      await stage.proxy.apply(yamlOf(service({ name: "reviews", endpoints: [{ port: stage.upstream.port }] }),
+        { ...rules, metadata: { ...metadata, annotations: { "outrider.io/rate-limit": "[{ requests: 1, per: 1h }]" } } }));
+      await stage.ask();
+      await eventually(() => stage.proxy.accessLog.length > 0, "the one that was let through is logged");
+      stage.proxy.accessLog.length = 0;
+      return stage.ask();
+    },
+  },
+  {
+    what: "a token that is none", flags: "-", details: /^jwt_authn_access_denied\{.+\}$/, status: 401,
+    act: async (stage) => {
+      const port = stage.upstream.port;
+      await stage.proxy.apply(yamlOf(
+        service({ name: "own", selector: { app: "test" }, targetPort: port, endpoints: [{ port }] }),
+        security("RequestAuthentication", "tokens", { jwtRules: [{ issuer: "https://issuer.test", jwks: '{"keys":[]}' }] }),
+      ));
+      return exchange(stage.proxy.connectInbound(port), GET.replace("Host:", "Authorization: Bearer none\r\nHost:"));
+    },
+  },
+  {
     what: "a policy denies it", flags: "-", details: /^rbac_access_denied_matched_policy\[.+\]$/, status: 403, body: "RBAC: access denied",
     act: async (stage) => {
       const port = stage.upstream.port;

@@ -19,7 +19,6 @@ import { TCP_FLAG_ROWS } from "./tcp-flag-rows.ts";
 const NEVER: Partial<Record<ResponseFlag, string>> = {
   LH: "Envoy's own health check of the listener is not part of a sidecar's configuration",
   LR: "Envoy resets a stream itself where a buffer overflows; here its writer is held back",
-  RL: "local rate limits are not in force yet",
   RLSE: "there is no service of global rate limits",
   UAEX: "policies of action CUSTOM deny by themselves, see docs/differences-from-istio.md",
   IH: "x-envoy headers from peers are taken out instead of being refused",
@@ -53,8 +52,6 @@ const OTHER_DETAILS: Readonly<Record<string, string>> = {
   "http1.content_length_and_chunked_not_allowed": "http1.codec_error",
   ext_authz_denied: "rbac_access_denied_matched_policy: policies of action CUSTOM deny",
   ext_authz_error: "the same",
-  jwt_authn_access_denied: "of request authentication, which has tests of its own",
-  local_rate_limited: "local rate limits are not in force yet",
   internal_redirect: "redirects are the client's to follow",
   filter_chain_not_found: "counted by outrider_connections_refused_total and told in the log, with the reason",
 };
