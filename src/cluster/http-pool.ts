@@ -309,13 +309,7 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
 
   /** Whether one more connection is allowed, which is counted already then; closes one that is in its way if need be. */
   #makeRoom(): boolean {
-    const { connections } = this.#owner.limits;
-    while (!connections.tryAdd()) {
-      // An endpoint without a connection may always have one, or its requests would wait for ever (`spec/04` 4.9).
-      if (this.#http1.count + this.#shared.count + this.#dials.count === 0) {
-        connections.add();
-        return true;
-      }
+    while (!this.#dials.tryReserve(this.#http1.count + this.#shared.count === 0)) {
       // Not what the request wants (idle for too long to be trusted), but in the way of a new one.
       if (this.#http1.closeOldestIdle() || this.#shared.retireOneIdle()) continue;
       this.metrics.connectionOverflow();
@@ -341,6 +335,10 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
   #grow(): void {
     if (this.#dials.count > 0 || this.isRetired || this.#dials.isPaused) return;
     if (this.#owner.limits.connections.tryAdd()) this.#dials.start();
+  }
+
+  placeMayBeFree(): void {
+    this.#dialAsNeeded();
   }
 
   connected(socket: Socket, facts: UpstreamFacts): void {
@@ -389,6 +387,7 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
     this.#http1.stop();
     this.#shared.stop();
     this.#patience.cancel();
+    this.#dials.stop();
     this.#emptied(this);
   }
 }

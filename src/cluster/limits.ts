@@ -28,6 +28,11 @@ class Limit {
     return this.#count + (this.#shared === null ? 0 : this.#shared.others(this.#cell)) >= this.#max;
   }
 
+  /** True when other threads have some of it, whose end is told to nobody here. */
+  get isTakenElsewhere(): boolean {
+    return this.#shared !== null && this.#shared.others(this.#cell) > 0;
+  }
+
   apply(max: number, shared: SharedCounts | null): void {
     const wasReached = this.#tellsChange && this.#count >= this.#max;
     // Until now nobody looked at the cell, or somebody does no longer.

@@ -155,6 +155,21 @@ describe("clusters of two threads (spec/04 4.9)", () => {
     expect(waiting.lease).not.toBeNull();
   });
 
+  it("maxConnections: a request that waits gets the place that the other thread gives up", () => {
+    const [one, two] = pair({ maxConnections: 2 });
+    one.acquire();
+    two.acquire();
+    const waiting = one.acquire();
+    one.time.pass(1_000);
+    expect([waiting.isWaiting, one.dials.length, one.count("connectionOverflow")]).toEqual([true, 1, 1]);
+    two.client(0).close();
+    one.time.pass(100);
+    expect([waiting.lease === null, one.dials.length]).toEqual([false, 2]);
+    const timers = one.time.timers.count;
+    one.time.pass(1_000);
+    expect(one.time.timers.count).toBeLessThanOrEqual(timers);
+  });
+
   it("maxConnections of opaque connections: refused with overflow", () => {
     const [one, two] = pair({ maxConnections: 1 });
     const outcomes: (string | TcpLease)[] = [];
