@@ -55,6 +55,7 @@ function clustersPage(clusters: readonly ClusterStatus[], query: URLSearchParams
   if (query.get("format") === "json") return jsonPage({ cluster_statuses: clusters });
   const lines: string[] = [];
   for (const cluster of clusters) {
+    for (const { name, max } of cluster.limits ?? []) lines.push(`${cluster.name}::default_priority::${name}::${max}\n`);
     for (const endpoint of cluster.endpoints) {
       for (const [name, value] of Object.entries(endpoint)) {
         if (name !== "address") lines.push(`${cluster.name}::${endpoint.address}::${name}::${value}\n`);

@@ -4,9 +4,18 @@ import type { ServerState } from "../telemetry/server-metrics.ts";
 /** Numbers and words of one endpoint, `cx_active`, `rq_total`, `health_flags`, ... as Envoy's `/clusters` names them. */
 export type EndpointStatus = Readonly<Record<string, string | number | boolean>> & { readonly address: string };
 
+/** A limit, by Envoy's name for it, and what is counted against it. */
+export interface LimitStatus {
+  readonly name: "max_connections" | "max_pending_requests" | "max_requests" | "max_retries";
+  readonly count: number;
+  readonly max: number;
+}
+
 /** Living state of one cluster over all data threads. */
 export interface ClusterStatus {
   readonly name: string;
+  /** Those that are set; absent: none. */
+  readonly limits?: readonly LimitStatus[];
   readonly endpoints: readonly EndpointStatus[];
 }
 

@@ -1,18 +1,34 @@
-import type { ClusterStatus, EndpointStatus } from "../admin/admin-sources.ts";
-import type { EndpointState } from "../cluster/cluster-state.ts";
+import type { ClusterStatus, EndpointStatus, LimitStatus } from "../admin/admin-sources.ts";
+import type { ClusterState, EndpointState } from "../cluster/cluster-state.ts";
 import type { ThreadClusters } from "../data-plane.ts";
+
+const LIMITS: readonly (readonly [LimitStatus["name"], keyof ClusterState["limits"]])[] = [
+  ["max_connections", "connections"], ["max_pending_requests", "pendingRequests"], ["max_requests", "requests"], ["max_retries", "retries"],
+];
 
 /** The clusters of all data threads as one list for `/clusters`: counts are summed, an endpoint ejected by one thread shows. */
 export function clusterStatuses(threads: readonly ThreadClusters[]): ClusterStatus[] {
-  const byName = new Map<string, Map<string, EndpointStatus>>();
+  const byName = new Map<string, { readonly states: ClusterState[]; readonly endpoints: Map<string, EndpointStatus> }>();
   for (const thread of threads) {
     for (const cluster of [...thread.outbound, ...thread.inbound]) {
-      const endpoints = byName.get(cluster.name) ?? new Map<string, EndpointStatus>();
-      byName.set(cluster.name, endpoints);
-      for (const endpoint of cluster.endpoints) endpoints.set(endpoint.address, sum(endpoints.get(endpoint.address), endpointStatus(endpoint)));
+      const known = byName.get(cluster.name) ?? { states: [], endpoints: new Map<string, EndpointStatus>() };
+      byName.set(cluster.name, known);
+      known.states.push(cluster);
+      for (const endpoint of cluster.endpoints) known.endpoints.set(endpoint.address, sum(known.endpoints.get(endpoint.address), endpointStatus(endpoint)));
     }
   }
-  return [...byName].map(([name, endpoints]) => ({ name, endpoints: [...endpoints.values()] }));
+  return [...byName].map(([name, { states, endpoints }]) => {
+    const limits = limitStatuses(states);
+    return { name, ...(limits.length === 0 ? {} : { limits }), endpoints: [...endpoints.values()] };
+  });
+}
+
+/** The limits of a cluster that are set, with what its states in all threads count against them. */
+function limitStatuses(states: readonly ClusterState[]): LimitStatus[] {
+  return LIMITS.flatMap(([name, key]) => {
+    const max = states[0]?.limits[key].max ?? null;
+    return max === null ? [] : [{ name, count: states.reduce((sum, { limits }) => sum + limits[key].count, 0), max }];
+  });
 }
 
 /** One endpoint under the names of Envoy's `/clusters` (`spec/06` 6.9). */

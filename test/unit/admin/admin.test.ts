@@ -171,6 +171,11 @@ describe("admin pages", () => {
     expect((await ask(ports.admin, "/clusters")).body).toBe("outbound|80||a::10.0.0.1:80::cx_active::1\noutbound|80||a::10.0.0.1:80::health_flags::healthy\n");
   });
 
+  test("limits of a cluster, as Envoy's text has them", async () => {
+    const ports = await start({ clusters: async () => [{ name: "outbound|80||a", limits: [{ name: "max_requests", count: 1, max: 9 }], endpoints: [] }] });
+    expect((await ask(ports.admin, "/clusters")).body).toBe("outbound|80||a::default_priority::max_requests::9\n");
+  });
+
   test("stats, filtered by plain text", async () => {
     const ports = await start();
     expect((await ask(ports.admin, "/stats")).body).toBe('x{a="b c"}: 1\nx{a="d"}: 0\ny: 2\n');

@@ -27,6 +27,17 @@ describe("clusterStatuses", () => {
     }
   });
 
+  it("shows the limits that are set, with what all threads count against them", () => {
+    const count = (requests: number): ClusterState => ({ ...state("a"), limits: { ...state("a").limits, requests: { count: requests, max: 10 } } });
+    const [cluster] = clusterStatuses([{ outbound: [count(2)], inbound: [] }, { outbound: [count(5)], inbound: [] }]);
+    expect(cluster?.limits).toEqual([{ name: "max_requests", count: 7, max: 10 }]);
+  });
+
+  it("shows the verdict of active health checks beside the others", () => {
+    const [cluster] = clusterStatuses([{ outbound: [state("a", { isHealthy: false, isFailingChecks: true, isEjected: true })], inbound: [] }]);
+    expect(cluster?.endpoints[0]?.["health_flags"]).toBe("/failed_eds_health/failed_active_hc/failed_outlier_check");
+  });
+
   it("keeps inbound and outbound clusters, each once", () => {
     const names = clusterStatuses([{ outbound: [state("out")], inbound: [state("in")] }, { outbound: [state("out")], inbound: [state("in")] }]).map(({ name }) => name);
     expect(names).toEqual(["out", "in"]);
