@@ -55,6 +55,13 @@ describe("the retry budget of a cluster", () => {
     expect(compiled({ annotation, trafficPolicy: { retryBudget: BUDGET } }).limits()).toMatchObject({ retryBudget: COMPILED });
   });
 
+  it("is one of the whole mesh, by a DestinationRule of the root namespace (docs/retries.md)", () => {
+    const mesh = { apiVersion: "networking.istio.io/v1", kind: "DestinationRule", metadata: { name: "all", namespace: "istio-system", annotations: { "outrider.io/retry-budget": "5% 1/s" } }, spec: { host: "*.local" } };
+    const { snapshot } = compileYaml(`${JSON.stringify(SERVICE)}\n---\n${JSON.stringify(mesh)}`);
+    const cluster = snapshot.clusters.find(({ name }) => name === "outbound|9080||reviews.shop.svc.cluster.local");
+    expect(cluster?.limits.retryBudget).toEqual({ kind: "rate", percent: 5, minPerSecond: 1 });
+  });
+
   it.each(["20", "101%", "-1%", "20% 3", "on", "", "20%  3/s"])("is not what cannot be read: %j", (annotation) => {
     const result = compiled({ annotation });
     expect(result.limits()).not.toHaveProperty("retryBudget");
