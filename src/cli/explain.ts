@@ -66,7 +66,8 @@ export async function explain(args: readonly string[], environment: NodeJS.Proce
 async function run(flags: FlagValues, environment: NodeJS.ProcessEnv, streams: ExplainStreams): Promise<number> {
   const format = flags.text("output");
   if (format !== "text" && format !== "json") throw new UsageError(`--output: ${JSON.stringify(format)} is neither text nor json`);
-  const show = (explainer: Explainer, request: ExplainRequest): string => {
+  const show = async (explainer: Explainer, request: ExplainRequest): Promise<string> => {
+    await explainer.prepare(request);
     const explanation = explainer.explain(request);
     return format === "json" ? `${JSON.stringify(explanation)}\n` : describeExplanation(explanation, request);
   };
@@ -76,7 +77,7 @@ async function run(flags: FlagValues, environment: NodeJS.ProcessEnv, streams: E
   const requests = flags.text("requests");
   if (requests === "") {
     const request = requestOf(flags);
-    streams.out(show(explainerOf(flags.list("config"), workload, streams), request));
+    streams.out(await show(explainerOf(flags.list("config"), workload, streams), request));
     return 0;
   }
   if (flags.positionals.length > 0) throw new UsageError("takes either a request or --requests, not both");
@@ -91,7 +92,7 @@ async function explainLines(
   file: string,
   fallback: Direction | null,
   format: "text" | "json",
-  show: (request: ExplainRequest) => string,
+  show: (request: ExplainRequest) => Promise<string>,
   streams: ExplainStreams,
 ): Promise<number> {
   const input = file === "-" ? streams.stdin : createReadStream(file);
@@ -102,7 +103,7 @@ async function explainLines(
     if (line.trim() === "") continue;
     let shown: string;
     try {
-      shown = show(parseExplainLine(line, number, fallback));
+      shown = await show(parseExplainLine(line, number, fallback));
     } catch (error) {
       if (!(error instanceof InvalidExplainRequest)) throw error;
       const message = error.message.startsWith("line ") ? error.message : `line ${number}: ${error.message}`;

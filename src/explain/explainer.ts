@@ -27,6 +27,11 @@ export class Explainer {
     this.#outbound = new OutboundExplainer(snapshot, names, dryRun);
   }
 
+  /** Before a request that carries a token is explained: verifies it, which takes longer than an explanation waits. */
+  async prepare(request: ExplainRequest): Promise<void> {
+    if (request.direction === "inbound") await this.#inbound.prepare(request);
+  }
+
   /** @throws InvalidExplainRequest when the request does not say enough to be decided. */
   explain(request: ExplainRequest): Explanation {
     const explanation = request.direction === "inbound" ? this.#inbound.explain(request) : this.#outbound.explain(request);

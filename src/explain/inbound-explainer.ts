@@ -4,20 +4,23 @@ import { type InboundPort, InboundPorts } from "../connection/inbound-port.ts";
 import { describeRefusal } from "../connection/inbound-refusal.ts";
 import { canonicalAddress, parseIpAddress } from "../core/cidr.ts";
 import { inboundFilters } from "../filter/direction-filters.ts";
-import type { FilterRequest } from "../filter/filter-chain.ts";
+import { type Clock, systemClock } from "../core/clock.ts";
 import { DRY_GATES } from "../filter/gate-parts.ts";
+import { loadJose } from "../filter/jose.ts";
+import { JwtAuthn } from "../filter/jwt-authn.ts";
 import { Authorizer } from "../filter/rbac.ts";
 import { AuthorizationFacts } from "../filter/rbac-facts.ts";
+import { factsOf } from "../filter/rbac-filter.ts";
 import { parseSpiffeId, workloadSpiffeId } from "../identity/spiffe-id.ts";
 import type { ConnectionFacts, TlsFacts } from "../message/connection-facts.ts";
 import { ProxyError } from "../message/proxy-error.ts";
-import { VerifiedToken } from "../message/verified-token.ts";
 import { httpOf, malformedOf, opaqueOf, resetOf, type Scene } from "./compose.ts";
 import { splitHostPort } from "./destination.ts";
 import type { DryRun } from "./dry-run.ts";
 import { accountOfProvider, accountOfVerdict } from "./explain-rbac.ts";
 import { accountOfRateLimits } from "./explain-gates.ts";
 import { type ExplainRequest, InvalidExplainRequest } from "./explain-request.ts";
+import { ExplainedToken } from "./explain-token.ts";
 import { accountOfServerName } from "./explain-server-name.ts";
 import type { Explanation } from "./explanation.ts";
 import { HttpDecisions } from "./http-decision.ts";
@@ -35,15 +38,29 @@ export class InboundExplainer {
   readonly #snapshot: Snapshot;
   readonly #ports: InboundPorts;
   readonly #authorizer: Authorizer;
+  /** Null: no rule for tokens selects the workload. */
+  readonly #authn: JwtAuthn | null;
   readonly #http: HttpDecisions;
   readonly #dryRun: DryRun;
 
-  constructor(snapshot: Snapshot, dryRun: DryRun) {
+  /** `clock`: a token is valid at some times only. */
+  constructor(snapshot: Snapshot, dryRun: DryRun, clock: Clock = systemClock) {
     this.#snapshot = snapshot;
     this.#ports = new InboundPorts(snapshot.inbound);
     this.#authorizer = new Authorizer(snapshot.inbound.authorization);
+    const { jwtRules } = snapshot.inbound;
+    this.#authn = jwtRules === undefined ? null : new JwtAuthn(jwtRules, new Map(), { clock, keysMissing: () => undefined });
     this.#http = new HttpDecisions("inbound", snapshot, dryRun);
     this.#dryRun = dryRun;
+  }
+
+  /** Verifies the token that a request carries, which takes longer than an explanation waits. */
+  async prepare(request: ExplainRequest): Promise<void> {
+    if (this.#authn === null || request.jwt !== null || request.protocol !== "http") return;
+    const read = readRequest(request, false, "localhost");
+    if (read instanceof ProxyError) return;
+    await loadJose();
+    await this.#authn.authenticate(read.head);
   }
 
   /** @throws InvalidExplainRequest when nobody can tell which port is meant. */
@@ -87,14 +104,15 @@ export class InboundExplainer {
     const read = (): ReadRequest | ProxyError => readRequest(request, scene.facts.tls !== null, scene.destination);
     const first = read();
     if (first instanceof ProxyError) return malformedOf(scene, first);
-    const token = request.jwt === null ? null : new VerifiedToken(request.jwt);
-    const facts = ({ connection, head }: FilterRequest): AuthorizationFacts => new AuthorizationFacts(connection, head, token);
+    const token = new ExplainedToken(this.#authn, request.jwt);
+    const jwt = { authn: () => token, countToken: () => undefined };
     const accounts: FilterAccounts = new Map([
-      ["ext-authz", (asked) => accountOfProvider(this.#authorizer, facts(asked))],
+      ["jwt-authn", () => token.account()],
+      ["ext-authz", (asked) => accountOfProvider(this.#authorizer, factsOf(asked))],
       ["rate-limit", accountOfRateLimits], ["sni", accountOfServerName],
-      ["rbac", (asked) => accountOfVerdict(this.#authorizer, facts(asked))],
+      ["rbac", (asked) => accountOfVerdict(this.#authorizer, factsOf(asked))],
     ]);
-    const filters = inboundFilters({ allowsForeignHosts: () => this.#snapshot.inbound.allowsForeignHosts ?? false, gates: DRY_GATES, authorizer: () => this.#authorizer, journal: null, facts });
+    const filters = inboundFilters({ jwt, allowsForeignHosts: () => this.#snapshot.inbound.allowsForeignHosts ?? false, gates: DRY_GATES, authorizer: () => this.#authorizer, journal: null });
     const decision = this.#http.decide({ facts: scene.facts, routing: port.routing, filters, accounts, read: () => read() as ReadRequest });
     const tried = decision.route === null ? [] : [{ route: decision.route, failed: null }];
     return httpOf(scene, decision, { virtualHost: null, tried }, this.#dryRun);

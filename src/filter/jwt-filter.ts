@@ -11,9 +11,12 @@ const MAX_REALM = 256;
 
 export type JwtOutcome = "verified" | "missing" | "denied" | "preflight";
 
+/** What the gate needs of whoever verifies. */
+export type JwtVerifier = Pick<JwtAuthn, "outputs" | "rules" | "authenticate">;
+
 export interface JwtFilterParts {
   /** Of the snapshot in force; null where no rule selects the workload. */
-  readonly authn: () => JwtAuthn | null;
+  readonly authn: () => JwtVerifier | null;
   /** Told of every request that rules for tokens were asked about. */
   readonly countToken: (outcome: JwtOutcome) => void;
 }
@@ -44,7 +47,7 @@ export class JwtFilter implements Filter {
     return result instanceof Promise ? result.then((later) => this.#finish(later, request, authn)) : this.#finish(result, request, authn);
   }
 
-  #finish(result: JwtResult, request: FilterRequest, authn: JwtAuthn): LocalReply | undefined {
+  #finish(result: JwtResult, request: FilterRequest, authn: JwtVerifier): LocalReply | undefined {
     const { head, info } = request;
     if (result === null) {
       this.#parts.countToken("missing");
@@ -68,7 +71,7 @@ function isPreflight({ method, headers }: RequestHead): boolean {
   return method === "OPTIONS" && headers.has("origin") && headers.has("access-control-request-method");
 }
 
-function withoutTokens(path: string, { rules }: JwtAuthn): string {
+function withoutTokens(path: string, { rules }: JwtVerifier): string {
   let kept = path;
   for (const { spec } of rules) for (const location of spec.locations) if (location.kind === "param") kept = withoutParam(kept, location.name);
   return kept;

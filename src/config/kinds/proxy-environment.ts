@@ -2,7 +2,7 @@ import type { Path } from "../resource.ts";
 import type { Report } from "./report.ts";
 import { didYouMean } from "./suggestion.ts";
 
-/** The environment variables of `outrider proxy` that a ProxyConfig may set: not those that say where it is read from, or who commands the proxy. */
+/** The environment variables of `outrider proxy` that a ProxyConfig may set: not those that say where it is read from, who commands the proxy, or what guards its own requests. */
 export const PROXY_ENVIRONMENT: readonly string[] = [
   "OUTRIDER_CERTS", "OUTRIDER_CONCURRENCY", "OUTRIDER_BIND", "OUTRIDER_OUTBOUND_PORT", "OUTRIDER_INBOUND_PORT", "OUTRIDER_ADMIN_PORT",
   "OUTRIDER_STATUS_PORT", "OUTRIDER_READY_PORT", "OUTRIDER_METRICS_PORT", "OUTRIDER_DNS_PORT", "OUTRIDER_HBONE_PORT", "OUTRIDER_LOCALITY",
