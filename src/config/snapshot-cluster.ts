@@ -36,10 +36,23 @@ export interface WarmupSpec {
   readonly minimumPercent: number;
 }
 
-/** `spec/04` 4.6 "distribute"; priorities are on the endpoints. */
-export interface LocalitySpec {
+/** How localities share requests (`spec/04` 4.6); priorities are on the endpoints. */
+export type LocalitySpec = LocalityWeightsSpec | { readonly zoneAware: ZoneAwareSpec };
+
+/** `distribute`. */
+export interface LocalityWeightsSpec {
   /** Share of each locality, by `region/zone/subzone`; those not named get nothing. */
   readonly weights: readonly { readonly locality: string; readonly weight: number }[];
+}
+
+/** `zoneAwareLbSetting`: shares follow from where the endpoints are and where those who call them. */
+export interface ZoneAwareSpec {
+  /** `region/zone` of the workload. */
+  readonly own: string;
+  /** The workload and its like by `region/zone`. */
+  readonly callers: readonly { readonly zone: string; readonly count: number }[];
+  /** With fewer endpoints zones make no difference. */
+  readonly minClusterSize: number;
 }
 
 /**

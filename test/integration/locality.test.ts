@@ -1,5 +1,6 @@
 import { createServer, type Server } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { WorkloadIdentity } from "../../src/config/compile/workload-identity.ts";
 import { seededRandom } from "../contract/load-balancer.ts";
 import { ask } from "./http-client.ts";
 import { ManualTime } from "./manual-time.ts";
@@ -49,9 +50,9 @@ describe("localities", () => {
     );
   };
 
-  async function withMesh(yaml: string, work: () => Promise<void>): Promise<void> {
+  async function withMesh(yaml: string, work: () => Promise<void>, workload: Partial<WorkloadIdentity> = {}): Promise<void> {
     time = new ManualTime();
-    proxy = await ProxyUnderTest.start({ yaml, clock: time, timers: time.timers, random: seededRandom(3), workload: { locality: "eu/a" } });
+    proxy = await ProxyUnderTest.start({ yaml, clock: time, timers: time.timers, random: seededRandom(3), workload: { locality: "eu/a", ...workload } });
     try {
       await work();
     } finally {
@@ -108,6 +109,20 @@ describe("localities", () => {
     await withMesh(mesh({ loadBalancer: setting }), async () => {
       expect(await answers(40)).toEqual({ "eu.a 0": 15, "eu.a 1": 15, "us.a 3": 10 });
     });
+  });
+
+  it("zoneAwareLbSetting keeps in the zone what it has room for", async () => {
+    // Four callers in eu/a, one in us/a; of four endpoints two are in eu/a: 50 % of 80 %, so that five of eight stay.
+    const callers = networking("ServiceEntry", "own", {
+      hosts: ["own.test"], location: "MESH_INTERNAL", resolution: "STATIC", ports: [{ number: 80, name: "http", protocol: "HTTP" }],
+      endpoints: ["eu/a", "eu/a", "eu/a", "eu/a", "us/a"].map((locality, index) => ({ address: `10.9.0.${index + 1}`, locality })),
+    });
+    const yaml = `${mesh({ loadBalancer: { zoneAwareLbSetting: { minClusterSize: 4 } } })}\n---\n${yamlOf(callers)}`;
+    await withMesh(yaml, async () => {
+      const found = await answers(80);
+      expect((found["eu.a 0"] ?? 0) + (found["eu.a 1"] ?? 0)).toBe(50);
+      expect(found["eu.b 2"]).toBeGreaterThan(15);
+    }, { addresses: ["10.9.0.1"] });
   });
 
   it("trafficDistribution goes by readiness, without outlier detection", async () => {

@@ -39,6 +39,11 @@ export function clusterMembers(service: Service, endpoints: readonly ServiceEndp
   if (members.length > 0 && plan.endpoints.length === 0 && block?.value.localityLbSetting !== undefined) {
     problems.warning(block.resource, [...block.path, "localityLbSetting", "distribute"], `no endpoint of ${service.host} is where the entry for ${parts.place.locality || "this workload"} sends to: requests are answered 503`);
   }
+  if (setting !== null && setting.minZonedEndpoints !== null && parts.place.locality !== "" && parts.place.callers.length === 0) {
+    const at = block?.value.zoneAwareLbSetting === undefined ? null : block;
+    const owner = at?.resource ?? parts.mesh.meshConfig;
+    if (owner !== null) problems.warning(owner, [...(at?.path ?? []), "zoneAwareLbSetting"], "zones make no difference: no service has this workload among its endpoints, so that it is not known how many of it call from each zone");
+  }
   return { ...plan, outlierDetection };
 }
 

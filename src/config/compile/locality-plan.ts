@@ -1,5 +1,5 @@
 import type { LocalitySpec } from "../snapshot-cluster.ts";
-import { type Locality, NETWORK_LABEL, distance, labelOf, matchesLocality, parseLocality } from "./locality.ts";
+import { type Locality, NETWORK_LABEL, distance, labelOf, matchesLocality, parseLocality, zoneText } from "./locality.ts";
 import type { LocalitySetting } from "./locality-setting.ts";
 import type { OwnPlace } from "./own-place.ts";
 import type { ServiceEndpoint } from "./service.ts";
@@ -30,10 +30,17 @@ const DEGREES = 5;
  */
 export function localityPlan(endpoints: readonly ServiceEndpoint[], setting: LocalitySetting | null, failsOver: boolean, own: OwnPlace): LocalityPlan {
   if (setting !== null && setting.distribute.length > 0) return distributed(endpoints, setting.distribute, parseLocality(own.locality));
-  if (setting === null || !failsOver) return { endpoints: endpoints.map((endpoint) => ({ endpoint, priority: 0 })), localities: null };
+  const localities = setting === null ? null : zoneAwareness(setting, own);
+  if (setting === null || !failsOver) return { endpoints: endpoints.map((endpoint) => ({ endpoint, priority: 0 })), localities };
   const degrees = endpoints.map((endpoint) => degreeOf(endpoint, setting, own));
   const inUse = [...new Set(degrees)].toSorted((a, b) => a - b);
-  return { endpoints: endpoints.map((endpoint, index) => ({ endpoint, priority: inUse.indexOf(degrees[index] as number) })), localities: null };
+  return { endpoints: endpoints.map((endpoint, index) => ({ endpoint, priority: inUse.indexOf(degrees[index] as number) })), localities };
+}
+
+/** Null where it is not known how many of the workload's like are in which zone, or nobody asked. */
+function zoneAwareness({ minZonedEndpoints }: LocalitySetting, { locality, callers }: OwnPlace): LocalitySpec | null {
+  if (minZonedEndpoints === null || locality === "" || callers.length === 0) return null;
+  return { zoneAware: { own: zoneText(locality), callers, minClusterSize: minZonedEndpoints } };
 }
 
 /** Shares of the first entry that speaks of our place; what it does not name gets nothing. */
@@ -58,18 +65,21 @@ function weightOf(endpoints: readonly ServiceEndpoint[]): number {
 }
 
 /** The lower, the sooner; there may be gaps. */
-function degreeOf(endpoint: ServiceEndpoint, { failover, failoverPriority }: LocalitySetting, own: OwnPlace): number {
+function degreeOf(endpoint: ServiceEndpoint, { failover, failoverPriority, minZonedEndpoints }: LocalitySetting, own: OwnPlace): number {
   const byLabels = labelDegree(endpoint.labels, failoverPriority, own.labels);
-  const byPlace = failoverPriority.length > 0 && failover.length === 0 ? 0 : placeDegree(endpoint, failover, own.locality);
+  const isByRegion = minZonedEndpoints !== null;
+  const byPlace = failoverPriority.length > 0 && failover.length === 0 && !isByRegion ? 0 : placeDegree(endpoint, failover, own.locality, isByRegion);
   return byLabels * DEGREES + byPlace;
 }
 
 /** How far away it is. Of other regions the one that `failover` names for ours comes first. A workload that does not know its place prefers none. */
-function placeDegree(endpoint: ServiceEndpoint, failover: LocalitySetting["failover"], ownLocality: string): number {
+function placeDegree(endpoint: ServiceEndpoint, failover: LocalitySetting["failover"], ownLocality: string, isByRegion: boolean): number {
   if (ownLocality === "") return 0;
   const own = parseLocality(ownLocality);
   const other = parseLocality(endpoint.locality);
   const away = distance(own, other);
+  // Zones of a region are one priority, where their shares are what keeps requests near.
+  if (away < 3 && isByRegion) return 0;
   const named = away < 3 ? undefined : failover.find(({ from }) => from === own.region);
   return named !== undefined && named.to !== other.region ? 4 : away;
 }

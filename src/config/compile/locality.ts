@@ -27,6 +27,11 @@ export function formatLocality({ region, zone, subzone }: Locality): string {
   return [region, zone, subzone].join("/").replace(/\/+$/, "");
 }
 
+/** `region/zone` of a locality. */
+export function zoneText(locality: string): string {
+  return formatLocality({ ...parseLocality(locality), subzone: "" });
+}
+
 /** What labels say of the place: `istio-locality`, or those of the topology; the empty text for nothing. */
 export function localityOfLabels(labels: Labels): string {
   const written = labelOf(labels, ISTIO_LABEL);

@@ -18,7 +18,6 @@ export const MESH_CONFIG_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "defaultHttpRetryPolicy.perTryTimeout", consequence: "Istio ignores this field of the mesh's policy as well" },
   { path: "extensionProviders", consequence: "providers of external authorization, tracing and access logs are not used" },
   { path: "defaultProviders", consequence: "providers of tracing, metrics and access logs are not used" },
-  { path: "zoneAwareLbSetting", consequence: "endpoints are chosen without regard to their zone" },
   { path: "proxyListenPort", consequence: "use --outbound-port" },
   { path: "proxyInboundListenPort", consequence: "use --inbound-port" },
   { path: "proxyHttpPort", consequence: "there is no listener for HTTP proxy requests" },

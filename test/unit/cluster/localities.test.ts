@@ -145,6 +145,29 @@ describe("locality weights", () => {
   });
 });
 
+describe("zone awareness", () => {
+  const zoneAware = { own: "eu", callers: [{ zone: "eu", count: 2 }, { zone: "us", count: 2 }], minClusterSize: 3 };
+
+  it("stays in the zone, but for what is too much for it", () => {
+    expect(new Subject("eu:0 eu:0 us:0 us:0", { locality: { zoneAware } }).shares()).toEqual({ eu: 100 });
+    expect(new Subject("eu:0 us:0 us:0 us:0", { locality: { zoneAware } }).shares()).toEqual({ eu: 50, us: 50 });
+  });
+
+  it("follows the health of each zone", () => {
+    const subject = new Subject("eu:0 eu:0! us:0 us:0 us:0", { locality: { zoneAware } });
+    expect(subject.shares()).toEqual({ eu: 50, us: 50 });
+    subject.use("eu:0! eu:0! us:0 us:0 us:0");
+    expect(subject.shares()).toEqual({ us: 100 });
+  });
+
+  it("looks at no zones with too few endpoints, in further priorities, and for hashes", () => {
+    expect(new Subject("eu:0 us:0", { locality: { zoneAware } }).shares(20_000).us).toBeGreaterThan(45);
+    expect(new Subject("eu:1 eu:1 us:1 us:1", { locality: { zoneAware } }).shares().us).toBeGreaterThan(45);
+    const hash = { key: { kind: "source-ip" } as const, minimumRingSize: 4096, tableSize: 65_537 };
+    expect(new Subject("eu:0 eu:0 us:0 us:0", { loadBalancer: "RING_HASH", hash, locality: { zoneAware } }).shares(20_000, hashed).us).toBeGreaterThan(40);
+  });
+});
+
 describe("probes of ejected endpoints", () => {
   const ejected = (): { subject: Subject; first: Endpoint } => {
     const subject = new Subject("eu:0 eu:0", { outlierDetection: { ...OUTLIERS, readmitsByProbe: true } });

@@ -108,7 +108,7 @@ describe("distribute (spec/04 4.6)", () => {
   const distribute = (to: Record<string, number>, from = "eu/a/*"): unknown => rule({ distribute: [{ from: "us/*", to: { "us/*": 100 } }, { from, to }] }, { connectionPool: { tcp: {} } });
   const weights = (...parameters: Parameters<typeof cluster>): Record<string, number> => {
     const { locality } = cluster(...parameters);
-    return Object.fromEntries((locality?.weights ?? []).map((each) => [each.locality, each.weight]));
+    return Object.fromEntries((locality !== undefined && "weights" in locality ? locality.weights : []).map((each) => [each.locality, each.weight]));
   };
 
   it("shares by the first entry of our place, without outlier detection", () => {
@@ -168,6 +168,47 @@ const node = (name: string, region: string, zone: string): unknown => ({
 });
 const pod = (name: string, podIP: string, nodeName: string | undefined, labels = {}): unknown => ({ apiVersion: "v1", kind: "Pod", metadata: { name, namespace: "default", labels }, spec: { nodeName }, status: { podIP } });
 const reviews = (workload: Partial<WorkloadIdentity>, ...resources: readonly unknown[]): ClusterSpec => clusterOf(compileYaml(yamlOf(...resources), workload).snapshot, KUBERNETES);
+
+describe("zoneAwareLbSetting (spec/04 4.6)", () => {
+  const zoned = (zoneAwareLbSetting: unknown, more: Record<string, unknown> = {}): unknown => istio("DestinationRule", { host: "a.test", trafficPolicy: { loadBalancer: { zoneAwareLbSetting }, ...more } });
+  /** A service of the workload's own, with two of it in `eu/a` and one in `eu/b`. */
+  const callers = istio("ServiceEntry", {
+    hosts: ["productpage.test"], location: "MESH_INTERNAL", resolution: "STATIC", ports: [{ number: 80, name: "http", protocol: "HTTP" }, { number: 81, name: "more", protocol: "HTTP" }],
+    endpoints: [{ address: "10.1.0.1", locality: "eu/a/1" }, { address: "10.1.0.2", locality: "eu/a/2" }, { address: "10.1.0.3", locality: "eu/b" }],
+  });
+  const own = { ...(callers as Record<string, unknown>), metadata: { name: "productpage", namespace: "default" } };
+  const places = entry(at("eu/a/1", "eu/b", "us/a", "ap/a"));
+
+  it("counts the workload's like by zone, by a service that it is behind", () => {
+    expect(cluster(HERE, places, own, zoned({ minClusterSize: 2 })).locality)
+      .toEqual({ zoneAware: { own: "eu/a", callers: [{ zone: "eu/a", count: 2 }, { zone: "eu/b", count: 1 }], minClusterSize: 2 } });
+    expect(cluster(HERE, places, own, zoned({})).locality).toMatchObject({ zoneAware: { minClusterSize: 6 } });
+  });
+
+  it("zones of a region have one priority; regions fail over where there is outlier detection", () => {
+    expect(priorities(cluster(HERE, places, own, zoned({ enabled: true })))).toEqual([0, 0, 0, 0]);
+    expect(priorities(cluster(HERE, places, own, zoned({}, { outlierDetection: {} })))).toEqual([0, 0, 1, 1]);
+    expect(priorities(cluster(HERE, places, own, zoned({ failover: [{ from: "eu", to: "ap" }] }, { outlierDetection: {} })))).toEqual([0, 0, 2, 1]);
+  });
+
+  it("that of a rule goes before the service's and the mesh's, and enabled: false ends it", () => {
+    const near = entry(at("eu/a/1", "us/a"), { "networking.istio.io/traffic-distribution": "PreferClose" });
+    const off = cluster(HERE, near, own, zoned({ enabled: false }, { outlierDetection: {} }));
+    expect([off.locality, priorities(off)]).toEqual([undefined, [0, 0]]);
+  });
+
+  it("that of the mesh goes before its localityLbSetting", () => {
+    const found = cluster(HERE, places, own, rule(undefined), mesh({ zoneAwareLbSetting: { enabled: true }, localityLbSetting: { failover: [{ from: "eu", to: "ap" }] } }));
+    expect([found.locality === undefined, priorities(found)]).toEqual([false, [0, 0, 1, 1]]);
+    expect(cluster(HERE, places, own, rule(undefined), mesh({ zoneAwareLbSetting: { enabled: false } })).locality).toBeUndefined();
+  });
+
+  it("without a service of its own it is not known who else calls: told", () => {
+    const { snapshot, problems } = compileYaml(yamlOf(places, zoned({})), { ...HERE, addresses: [] });
+    expect(clusterOf(snapshot, NAME).locality).toBeUndefined();
+    expect(problems).toEqual([expect.stringContaining("loadBalancer.zoneAwareLbSetting: zones make no difference: no service has this workload among its endpoints")]);
+  });
+});
 
 describe("where endpoints are (spec/00 0.3)", () => {
   const places = (...resources: readonly unknown[]): (string | undefined)[] => reviews({}, service(), ...resources).endpoints.map(({ locality }) => locality);
