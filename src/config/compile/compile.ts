@@ -23,6 +23,7 @@ import type { ClusterParts } from "./outbound-cluster.ts";
 import type { FileDigest } from "./originated-tls.ts";
 import { compileOutbound } from "./outbound.ts";
 import { ownPlace } from "./own-place.ts";
+import { ownPorts } from "./own-service.ts";
 import { PeerAuthentications } from "./peer-authentication.ts";
 import { PodIndex } from "./pod-index.ts";
 import { ProblemList } from "./problem-list.ts";
@@ -88,7 +89,7 @@ export function compile(input: CompileInput): CompileOutput {
     compileInbound({ registry, pods, identity, workload, sidecar: scope.sidecar, policies, rules, mesh, problems, authorization }),
     registry.services, identity, problems);
   const jwtRules = compileRequestAuthentication(resources, identity, mesh, problems);
-  const limits = new EnvoyFilterLimits(resources, identity, mesh, problems);
+  const limits = new EnvoyFilterLimits(resources, identity, mesh, (number) => ownPorts(registry, identity, pods, problems).filter((own) => own.number === number).map(({ port }) => port.number), problems);
   reportReferences(resources, registry, problems);
   // It is read when a proxy starts; here only for what of it comes second.
   effectiveProxyConfig(resources, identity, problems);

@@ -23,7 +23,8 @@ type Context = "SIDECAR_INBOUND" | "SIDECAR_OUTBOUND";
 interface Place {
   readonly context: Context;
   readonly port: number;
-  readonly virtualHost: { readonly name: string; readonly domains: readonly string[] };
+  readonly virtualHosts: readonly string[];
+  readonly domains: readonly string[];
   readonly route: { readonly name: string; readonly action: RouteSpec["action"]["kind"] };
 }
 
@@ -33,15 +34,18 @@ interface Place {
  */
 export class EnvoyFilterLimits {
   readonly #patches: readonly Patch[];
+  readonly #servicePorts: (port: number) => readonly number[];
   readonly #problems: ProblemList;
 
-  constructor(resources: readonly AnyResource[], workload: WorkloadIdentity, mesh: MeshSettings, problems: ProblemList) {
+  /** `servicePorts`: the ports of services that lead to a port of the workload. */
+  constructor(resources: readonly AnyResource[], workload: WorkloadIdentity, mesh: MeshSettings, servicePorts: (port: number) => readonly number[], problems: ProblemList) {
     const all = oldestFirst(resources, "EnvoyFilter").filter(({ spec }) => spec.targetRefs.length === 0 && selects(spec.workloadSelector?.labels, workload.labels));
     const of = (namespace: string) => all.filter(({ metadata }) => metadata.namespace === namespace).toSorted((a, b) => a.spec.priority - b.spec.priority);
     const inForce = [...of(mesh.rootNamespace), ...(workload.namespace === mesh.rootNamespace ? [] : of(workload.namespace))];
     this.#patches = inForce.flatMap((resource) => localRateLimitsOf(resource.spec).map((limit) => ({
       ...limit, resource, isMerge: resource.spec.configPatches[limit.patch]?.patch?.operation === "MERGE",
     })));
+    this.#servicePorts = servicePorts;
     this.#problems = problems;
   }
 
@@ -56,8 +60,9 @@ export class EnvoyFilterLimits {
   }
 
   #port(port: InboundPortSpec): InboundPortSpec {
-    const virtualHost = { name: `inbound|http|${port.port}`, domains: ["*"] };
-    const limits = this.#limitsAt({ context: "SIDECAR_INBOUND", port: port.port, virtualHost, route: { name: "default", action: "forward" } }, [`inbound/${port.port}`]);
+    // Istio names it by the port of the service.
+    const virtualHosts = [port.port, ...this.#servicePorts(port.port)].map((number) => `inbound|http|${number}`);
+    const limits = this.#limitsAt({ context: "SIDECAR_INBOUND", port: port.port, virtualHosts, domains: ["*"], route: { name: "default", action: "forward" } }, [`inbound/${port.port}`]);
     return limits.length === 0 ? port : { ...port, rateLimits: [...(port.rateLimits ?? []), ...limits] };
   }
 
@@ -68,7 +73,7 @@ export class EnvoyFilterLimits {
 
   #virtualHost(virtualHost: VirtualHostSpec, table: string, port: number): VirtualHostSpec {
     const routes = virtualHost.routes.map((route, index) => {
-      const place: Place = { context: "SIDECAR_OUTBOUND", port, virtualHost, route: { name: route.name, action: route.action.kind } };
+      const place: Place = { context: "SIDECAR_OUTBOUND", port, virtualHosts: [virtualHost.name], domains: virtualHost.domains, route: { name: route.name, action: route.action.kind } };
       const limits = this.#limitsAt(place, [`outbound/${table}`, virtualHost.name, String(index)]);
       return limits.length === 0 ? route : { ...route, rateLimits: [...(route.rateLimits ?? []), ...limits] };
     });
@@ -129,8 +134,8 @@ const ACTIONS = { ROUTE: "forward", REDIRECT: "redirect", DIRECT_RESPONSE: "dire
 function covers({ context, portNumber, virtualHost, domain, route, routeAction }: Patch, place: Place): boolean {
   return (context === "ANY" || context === place.context)
     && (portNumber === null || portNumber === place.port)
-    && (virtualHost === null || virtualHost === place.virtualHost.name)
-    && (domain === null || place.virtualHost.domains.includes(domain))
+    && (virtualHost === null || place.virtualHosts.includes(virtualHost))
+    && (domain === null || place.domains.includes(domain))
     && (route === null || route === place.route.name)
     && (routeAction === "ANY" || ACTIONS[routeAction] === place.route.action);
 }
