@@ -144,7 +144,8 @@ export class HealthChecks implements CheckHost {
     const checked = new Map<string, CheckedEndpoint>();
     for (const spec of cluster.endpoints) {
       const target: ProbeTarget = {
-        address: spec.address, port: healthCheck.port ?? spec.port, tls: tlsOf(cluster, spec), isHttp2: cluster.protocol === "http2", spec: healthCheck,
+        address: spec.address, port: healthCheck.port ?? spec.port, tls: tlsOf(cluster, spec), isHttp2: cluster.protocol === "http2",
+        proxyProtocol: cluster.proxyProtocol ?? null, spec: healthCheck,
       };
       const name = endpointName(spec.address, spec.port);
       const key = JSON.stringify([name, target]);

@@ -18,6 +18,8 @@ export interface ProbeTarget {
   readonly tls: TransportTls | null;
   /** Requests to it are HTTP/2. */
   readonly isHttp2: boolean;
+  /** A PROXY header goes before the first byte, of a connection that is our own. */
+  readonly proxyProtocol: "V1" | "V2" | null;
   readonly spec: HealthCheckSpec;
 }
 
@@ -51,11 +53,14 @@ export class HealthProbe {
   }
 
   start(): void {
-    const { address, port, tls, spec } = this.#target;
+    const { address, port, tls, spec, proxyProtocol } = this.#target;
     this.#timer = this.#parts.timers.schedule(spec.timeoutMs, () => this.#end({ result: "failed", reason: `no answer within ${spec.timeoutMs} ms` }));
     // The time for the dial is part of the time for the whole.
     const alpn = spec.protocol !== "tcp" ? this.#offer().alpn : isMeshTls(tls) ? OPAQUE_ALPN : [];
-    const target = { address, port, tls, alpn, fromLoopbackSource: false, connectTimeoutMs: 0 };
+    const target = {
+      address, port, tls, alpn, fromLoopbackSource: false, connectTimeoutMs: 0,
+      ...(proxyProtocol === null ? {} : { proxyHeader: { version: proxyProtocol, origin: null } }),
+    };
     this.#dialing = this.#parts.connector.connect(target, (error, socket, facts) => {
       if (socket === null || facts === null) this.#end({ result: "failed", reason: error?.message ?? "no connection" });
       else this.#connected(socket, facts);

@@ -178,6 +178,23 @@ describe("active health checks", () => {
     if (!isHealthy) expect(checking.log[0]).toContain(reason);
   });
 
+  it("say whose connection it is to servers that expect a PROXY header", async () => {
+    let received = "";
+    const server = createServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.on("data", (chunk) => {
+        received += chunk.toString("latin1");
+        if (received.includes("\r\n\r\n")) socket.end("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+      });
+    });
+    const port = await listening(server);
+    stops.push(() => server.close());
+    const checking = new Checking();
+    checking.apply(checked([port], { intervalMs: 60_000 }, { proxyProtocol: "V1" }));
+    await until(() => checking.count("success") === 1);
+    expect(received).toMatch(/^PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ \d+\r\nGET \/ready HTTP\/1\.1\r\n/);
+  });
+
   it("go through mesh TLS where requests do, and wait for our certificate", async () => {
     const ca = newCa();
     const server = await TlsTestServer.listen(identityOf(ca, "reviews"), { alpnPreference: ["http/1.1"] });
