@@ -44,7 +44,7 @@ export class Dialler {
     alpn: readonly string[],
     kindOf: (facts: UpstreamFacts) => ConnectionKind,
     done: ConnectDone,
-    origin: ProxyHeaderSpec["origin"] | undefined = undefined,
+    origin?: ProxyHeaderSpec["origin"],
   ): Dialing {
     const startedAtMs = this.#parts.clock.monotonicMs();
     let dialing: Dialing | null = null;
