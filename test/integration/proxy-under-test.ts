@@ -156,6 +156,15 @@ export class ProxyUnderTest {
     this.#plane.drain();
   }
 
+  /** Why something was denied, by the id that it was told. */
+  denial(id: string): ReturnType<DataPlane["authorizationState"]>["denial"] {
+    return this.#plane.authorizationState(id).denial;
+  }
+
+  dryRuns(): ReturnType<DataPlane["authorizationState"]>["dryRuns"] {
+    return this.#plane.authorizationState(null).dryRuns;
+  }
+
   clusters(): ReturnType<DataPlane["clusterState"]> {
     return this.#plane.clusterState();
   }
