@@ -377,4 +377,6 @@ export interface InboundPortSpec {
   readonly rateLimits?: readonly RateLimitSpec[];
   readonly cluster: string;
   readonly service: ServiceRef | null;
+  /** Of requests to the application; absent: what was never written is repeated (`spec/02` 2.8). */
+  readonly retry?: RetrySpec | null;
 }

@@ -20,7 +20,7 @@ export class InboundPort {
   constructor(spec: InboundPortSpec) {
     this.spec = spec;
     const clusters = [{ name: spec.cluster, weight: 1 }];
-    const action: ForwardSpec = { kind: "forward", clusters, timeoutMs: 0, retry: INBOUND_RETRY };
+    const action: ForwardSpec = { kind: "forward", clusters, timeoutMs: 0, retry: spec.retry === undefined ? INBOUND_RETRY : spec.retry };
     const route: RouteSpec = {
       name: "default", action, provenance: null,
       ...(spec.rateLimits === undefined ? {} : { rateLimits: spec.rateLimits }),

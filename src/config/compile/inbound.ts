@@ -8,7 +8,7 @@ import type { DestinationRules } from "./destination-rule-index.ts";
 import { effectivePolicy } from "./effective-policy.ts";
 import { inboundCluster } from "./inbound-cluster.ts";
 import type { Application } from "./inbound-cluster.ts";
-import { inboundProtocol, mtlsOf, passthroughPort } from "./inbound-port.ts";
+import { inboundProtocol, inboundRetry, mtlsOf, passthroughPort } from "./inbound-port.ts";
 import { withRateLimits } from "./inbound-limits.ts";
 import { ingressApplication, ingressBind, ingressService, poolPort } from "./ingress-port.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
@@ -50,12 +50,12 @@ export function compileInbound(parts: InboundParts): { inbound: InboundSpec; clu
   const ports = compiled.map((entry) => entry.port);
   const { namespace, labels } = parts.identity;
   for (const number of parts.policies.portsOf(namespace, labels)) {
-    if (!ports.some((port) => port.port === number)) ports.push(passthroughPort(number, parts.identity, parts.policies));
+    if (!ports.some((port) => port.port === number)) ports.push(passthroughPort(number, parts.identity, parts.policies, parts.mesh));
   }
   return {
     inbound: {
       ports: ports.toSorted((a, b) => a.port - b.port).map((port) => withRateLimits(port, own, parts.problems)),
-      passthrough: passthroughPort(0, parts.identity, parts.policies),
+      passthrough: passthroughPort(0, parts.identity, parts.policies, parts.mesh),
       authorization: parts.authorization,
     },
     clusters: compiled.map((entry) => entry.cluster),
@@ -86,6 +86,7 @@ function servicePorts(own: readonly OwnPort[], parts: InboundParts): PortAndClus
         ...mtlsOf(number, parts.identity, parts.policies),
         cluster: inboundClusterName(number),
         service: service.ref,
+        ...inboundRetry(port.protocol, parts.mesh),
       },
       cluster: inboundCluster(number, port.protocol, service, application, pool, parts.workload, parts.mesh),
     };
@@ -116,6 +117,7 @@ function ingressPorts(ingress: readonly SidecarIngress[], own: readonly OwnPort[
         ...mtlsOf(number, parts.identity, parts.policies),
         cluster: inboundClusterName(number),
         service: service?.ref ?? null,
+        ...inboundRetry(protocol, parts.mesh),
       },
       cluster: inboundCluster(number, protocol, service, application, pool, parts.workload, parts.mesh),
     });

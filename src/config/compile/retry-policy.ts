@@ -1,5 +1,6 @@
 import type { RetryCondition, RetrySpec } from "../snapshot.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
+import type { PortProtocol } from "./port-protocol.ts";
 
 /** `retries` of a VirtualService, or the mesh's `defaultHttpRetryPolicy`, which has no `perTryTimeout`. */
 interface RetryInput {
@@ -36,7 +37,8 @@ export function compileRetry(own: RetryInput | undefined, mesh: MeshSettings): R
   const backoffBaseMs = input.backoff ?? DEFAULT_BACKOFF_MS;
   return {
     attempts: input.attempts,
-    perTryTimeoutMs: input.perTryTimeout ?? 0,
+    // The mesh's policy has none: Istio takes no notice of it there.
+    perTryTimeoutMs: own?.perTryTimeout ?? 0,
     retryOn: conditions,
     retriableStatuses: statuses,
     backoffBaseMs,
@@ -45,6 +47,18 @@ export function compileRetry(own: RetryInput | undefined, mesh: MeshSettings): R
     ...(input.retryIgnorePreviousHosts === false ? { avoidsPreviousHosts: false } : {}),
     ...(input.retryRemoteLocalities === true ? { prefersRemoteLocalities: true } : {}),
   };
+}
+
+/**
+ * The retry policy of the hop to the application (spec/02 2.8): of the mesh's `defaultInboundHttpRetryPolicy` the attempts, the
+ * conditions and the back-off. Null where nothing is repeated, as on ports of gRPC; undefined for the built-in one.
+ */
+export function compileInboundRetry(protocol: PortProtocol, mesh: MeshSettings): RetrySpec | null | undefined {
+  if (protocol === "GRPC") return null;
+  const policy = mesh.meshConfig?.spec.defaultInboundHttpRetryPolicy;
+  if (policy === undefined) return undefined;
+  const { attempts, retryOn, backoff } = policy;
+  return compileRetry({ attempts, retryOn: retryOn?.trim() || "reset-before-request", backoff }, mesh);
 }
 
 /**
