@@ -125,6 +125,14 @@ describe("route actions", () => {
       expect([json.headers["content-type"], json.body]).toEqual(["application/json", "{}"]);
     });
 
+    it("that frame a message are made by who sends it, whatever a rule says", async () => {
+      const framing = { "content-length": "7", "transfer-encoding": "chunked", connection: "close", expect: "100-continue" };
+      const answer = await through({ headers: { request: { set: framing }, response: { set: framing, add: framing } }, ...TO_REVIEWS }, { method: "POST", body: "four" });
+      expect(answer.status).toBe(200);
+      expect(seen[0]?.rawHeaders.filter((name) => /^(?:content-length|transfer-encoding|expect)$/i.test(name))).toHaveLength(1);
+      expect(seen[0]?.headers["content-length"]).toBe("4");
+    });
+
     it("a value that comes out empty is not sent, and what is there stays", async () => {
       await through({ headers: { request: { set: { "x-a": "%REQ(x-none)%" }, add: { "x-b": "%REQ(x-none)%" } } }, ...TO_REVIEWS }, { headers: { "x-a": "kept" } });
       expect([seen[0]?.headers["x-a"], seen[0]?.headers["x-b"]]).toEqual(["kept", undefined]);

@@ -1,3 +1,4 @@
+import { isFramingField } from "../../message/framing-fields.ts";
 import { HeaderTemplate } from "../../message/header-template.ts";
 import type { HttpMatch, HttpRule } from "../kinds/virtual-service.ts";
 import type { Path } from "../resource.ts";
@@ -74,6 +75,10 @@ function operations(sources: readonly [HeaderRules | undefined, Path][], side: S
 function valuesOf(map: Readonly<Record<string, string>> | undefined, isAppended: boolean, path: Path, { resource }: RuleOrigin, problems: ProblemList): HeaderValueSpec[] {
   return Object.entries(map ?? {}).toSorted(([a], [b]) => compareText(a, b)).flatMap(([name, value]) => {
     if (isAuthority(name)) return [];
+    if (isFramingField(name.toLowerCase())) {
+      problems.error(resource, [...path, name], "says where a message ends, or what becomes of its connection, which only its sender knows: this header is left as it is");
+      return [];
+    }
     try {
       HeaderTemplate.parse(value);
       return [{ name, value, isAppended }];

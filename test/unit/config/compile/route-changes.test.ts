@@ -85,4 +85,10 @@ describe("headers (spec/03 3.3)", () => {
   test("a rule that changes nothing has no changes", () => {
     expect(routes(`{ ${TO_REVIEWS} }`)[0]).not.toHaveProperty("changes");
   });
+
+  test.each(["Content-Length", "transfer-encoding", "connection", "upgrade", "expect"])("%s is nobody's to set: messages are framed by who sends them", (name) => {
+    const { snapshot, problems } = compileYaml(yaml(`{ headers: { request: { set: { ${name}: '7' } }, response: { add: { ${name}: '7' } } }, ${TO_REVIEWS} }`));
+    expect(routesOf(snapshot, "9080", `${HOST}:9080`)[0]?.changes).toBeUndefined();
+    expect(problems).toEqual(["request.set", "response.add"].map((path) => expect.stringMatching(new RegExp(`^error: .*spec\\.http\\[0\\]\\.headers\\.${path}\\.${name}: says where a message ends`)) as string));
+  });
 });
