@@ -7,9 +7,11 @@ import type { IdentityMaterial } from "../identity/identity-material.ts";
 import { TlsIdentity } from "../identity/tls-identity.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { SeriesWriter } from "../telemetry/series-writer.ts";
+import { type AddressLookup, addressLookup } from "../upstream/address-lookup.ts";
 import { Connector } from "../upstream/connector.ts";
 import { isMeshTls, originatedTls, type TransportTls } from "../upstream/transport-tls.ts";
 import { CheckedEndpoint, type CheckHost, type Probing } from "./checked-endpoint.ts";
+import { CheckedNames } from "./checked-names.ts";
 import { HealthCheckMetrics } from "./health-check-metrics.ts";
 import { HealthProbe, type ProbeTarget } from "./health-probe.ts";
 import type { ProbeOutcome } from "./health-verdict.ts";
@@ -23,6 +25,8 @@ export interface HealthChecksParts {
   readonly random: Random;
   readonly log: Logger;
   readonly metrics: SeriesWriter;
+  /** Absent: as the host resolves names. */
+  readonly lookup?: AddressLookup;
   /** Endpoints of a cluster, `address:port`, that are not to get requests; all that are, each time. */
   readonly publish: (cluster: string, failing: readonly string[]) => void;
 }
@@ -42,7 +46,8 @@ export class HealthChecks implements CheckHost {
   #endpoints = new Map<string, CheckedEndpoint>();
   /** Clusters with checks, and their endpoints. */
   #clusters = new Map<string, readonly CheckedEndpoint[]>();
-  #trustDomains: readonly string[] = [];
+  readonly #names: CheckedNames;
+  #snapshot: Snapshot | null = null;
   readonly #waiting = new Set<() => void>();
   /** Probes that need a certificate, before there is one. */
   readonly #unidentified = new Set<() => void>();
@@ -54,7 +59,8 @@ export class HealthChecks implements CheckHost {
     this.random = parts.random;
     this.#metrics = new HealthCheckMetrics(parts.metrics);
     this.#identity = new TlsIdentity(parts.clock);
-    this.#connector = new Connector({ identity: this.#identity, timers: parts.timers, trustDomains: () => this.#trustDomains });
+    this.#connector = new Connector({ identity: this.#identity, timers: parts.timers, trustDomains: () => this.#snapshot?.trustDomains ?? [] });
+    this.#names = new CheckedNames({ ...parts, lookup: parts.lookup ?? addressLookup() }, () => this.#onLookup());
   }
 
   /** Probes from now on prove this identity, to endpoints that take mesh TLS. */
@@ -66,13 +72,14 @@ export class HealthChecks implements CheckHost {
 
   /** Checks what `snapshot` asks for, and nothing else any more. What is asked for as before goes on as it was. */
   apply(snapshot: Snapshot): void {
-    this.#trustDomains = snapshot.trustDomains;
+    this.#snapshot = snapshot;
     const known = this.#endpoints;
     const before = this.#clusters;
     this.#endpoints = new Map();
     this.#clusters = new Map();
     for (const endpoint of known.values()) endpoint.clusters.clear();
     for (const cluster of snapshot.clusters) this.#applyCluster(cluster, known);
+    this.#names.keep(new Set(this.#clusters.keys()));
     for (const [key, endpoint] of known) if (!this.#endpoints.has(key)) endpoint.stop();
     for (const [key, endpoint] of this.#endpoints) if (!known.has(key)) endpoint.start();
     for (const name of before.keys()) {
@@ -85,6 +92,8 @@ export class HealthChecks implements CheckHost {
 
   /** Checks nothing any more. What was found stays. */
   stop(): void {
+    this.#snapshot = null;
+    this.#names.keep(new Set());
     for (const endpoint of this.#endpoints.values()) endpoint.stop();
     this.#waiting.clear();
     this.#unidentified.clear();
@@ -129,6 +138,11 @@ export class HealthChecks implements CheckHost {
     for (const cluster of endpoint.clusters) this.#tell(cluster);
   }
 
+  /** Endpoints that are names may have other addresses now. */
+  #onLookup(): void {
+    if (this.#snapshot !== null) this.apply(this.#snapshot);
+  }
+
   #next(): void {
     this.#underWay--;
     for (const start of this.#waiting) {
@@ -142,9 +156,9 @@ export class HealthChecks implements CheckHost {
     const { healthCheck } = cluster;
     if (healthCheck === undefined) return;
     const checked = new Map<string, CheckedEndpoint>();
-    for (const spec of cluster.endpoints) {
+    for (const { spec, address } of this.#names.endpointsOf(cluster)) {
       const target: ProbeTarget = {
-        address: spec.address, port: healthCheck.port ?? spec.port, tls: tlsOf(cluster, spec), isHttp2: cluster.protocol === "http2",
+        address, port: healthCheck.port ?? spec.port, tls: tlsOf(cluster, spec), isHttp2: cluster.protocol === "http2",
         proxyProtocol: cluster.proxyProtocol ?? null, spec: healthCheck,
       };
       const name = endpointName(spec.address, spec.port);

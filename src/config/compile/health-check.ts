@@ -18,7 +18,7 @@ const OK = [{ from: 200, to: 200 }];
  */
 export function compileHealthCheck(
   rule: DestinationRule | null,
-  cluster: Pick<ClusterSpec, "kind" | "dns">,
+  kind: ClusterSpec["kind"],
   host: string,
   problems: ProblemList,
 ): { readonly healthCheck?: HealthCheckSpec } {
@@ -29,8 +29,7 @@ export function compileHealthCheck(
   };
   const written = read(rule.metadata.annotations[ANNOTATION] ?? "");
   if (typeof written === "string") return refuse(written);
-  if (cluster.kind === "original-destination") return refuse("the application chooses the address by itself");
-  if (cluster.dns !== undefined) return refuse("unsupported where endpoints are names to resolve");
+  if (kind === "original-destination") return refuse("the application chooses the address by itself");
   return { healthCheck: specOf(written, host) };
 }
 

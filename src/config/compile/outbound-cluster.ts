@@ -80,7 +80,7 @@ function compileCluster(
     ...(decision.kind === "originate" ? { originatedTls: decision.tls } : {}),
     ...(dns === null ? {} : { dns }),
     ...compileTunnel(policy.tunnel, policy.proxyProtocol, parts.problems),
-    ...compileHealthCheck(rule, dns === null ? { kind } : { kind, dns }, service.host, parts.problems),
+    ...compileHealthCheck(rule, kind, service.host, parts.problems),
     fromLoopbackSource: false,
     protocol: outboundUpstreamProtocol(port.protocol, pool, parts.mesh),
     hop: offersHop(port.protocol, tls, pool, [service.resource, rule, owned?.resource ?? null], parts.mesh, parts.problems),

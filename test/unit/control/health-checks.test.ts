@@ -11,6 +11,7 @@ import type { IdentityMaterial } from "../../../src/identity/identity-material.t
 import { Logger } from "../../../src/telemetry/log.ts";
 import { SeriesReader } from "../../../src/telemetry/series-reader.ts";
 import { SeriesWriter } from "../../../src/telemetry/series-writer.ts";
+import type { AddressLookup } from "../../../src/upstream/address-lookup.ts";
 import { clusterSpec, endpointSpec } from "../cluster/fakes.ts";
 import { TlsTestServer } from "../connection/tls-peer.ts";
 import { idOf, identityOf, materialOf, newCa } from "../identity/test-mesh.ts";
@@ -61,10 +62,10 @@ class Checking {
   readonly reader = new SeriesReader();
   readonly checks: HealthChecks;
 
-  constructor(material: IdentityMaterial | null = null) {
+  constructor(material: IdentityMaterial | null = null, lookup: AddressLookup = async () => ({ kind: "none", reason: "no name is known" })) {
     const timers = new TimerWheel(systemClock);
     this.checks = new HealthChecks({
-      clock: systemClock, timers, random: () => 0,
+      clock: systemClock, timers, random: () => 0, lookup,
       log: new Logger({ write: (line) => this.log.push(line) }, systemClock, timers, { level: "debug" }),
       metrics: new SeriesWriter((batch) => this.reader.accept("control", batch)),
       publish: (cluster, failing) => this.published.push([cluster, failing]),
@@ -176,6 +177,27 @@ describe("active health checks", () => {
     expect(asked[0]).toBe("POST /grpc.health.v1.Health/Check application/grpc 00000000060a0473686f70");
     expect(checking.failing()).toEqual(isHealthy ? [] : [`127.0.0.1:${port}`]);
     if (!isHealthy) expect(checking.log[0]).toContain(reason);
+  });
+
+  it("ask every address of an endpoint that is a name, and those it has later", async () => {
+    const port = await http((_request, response) => {
+      response.statusCode = 500;
+      response.end();
+    });
+    let addresses = ["127.0.0.1"];
+    const checking = new Checking(null, async () => ({ kind: "found", addresses, ttlMs: 1 }));
+    const named = checked([], { intervalMs: 50 }, { endpoints: [endpointSpec("db.test", { port })], dns: { mode: "STRICT_DNS", family: "v4", refreshMs: 1_000 } });
+    checking.apply(named);
+    await until(() => checking.failing().length === 1);
+    expect(checking.failing()).toEqual([`127.0.0.1:${port}`]);
+    addresses = [];
+    // Another configuration, and the names are looked up anew.
+    checking.apply();
+    expect(checking.failing()).toEqual([]);
+    checking.apply({ ...named, dns: { mode: "LOGICAL_DNS", family: "v4", refreshMs: 1_000 } });
+    addresses = ["127.0.0.1"];
+    await until(() => checking.failing().length === 1);
+    expect(checking.failing()).toEqual([`db.test:${port}`]);
   });
 
   it("say whose connection it is to servers that expect a PROXY header", async () => {
