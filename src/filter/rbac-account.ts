@@ -46,7 +46,7 @@ function plainAccount(authorizer: Authorizer, facts: AuthorizationFacts, verdict
   const miss = nearestMiss(authorizer, facts);
   if (miss === null) {
     const what = facts.request === null ? "could match a TCP connection" : "there is to match";
-    return { provenance: null, reason: `there are ALLOW policies, and no rule of theirs ${what}`, nearMiss: null };
+    return { provenance: authorizer.firstAllowPolicy?.provenance ?? null, reason: `there are ALLOW policies, and no rule of theirs ${what}`, nearMiss: null };
   }
   const reason = `no ALLOW rule matches; the nearest is rule ${miss.provenance.rule} of ${placeOf(miss.provenance)}: ${miss.failed.map(describeFailure).join("; ")}`;
   return { provenance: miss.provenance, reason, nearMiss: miss };

@@ -28,6 +28,8 @@ export class Authorizer {
   readonly hasCustom: boolean;
   /** True when some policies only look on: AUDIT, and those in dry run. */
   readonly hasOnlookers: boolean;
+  /** The first that makes what no ALLOW rule matches denied; null: there is no ALLOW policy. */
+  readonly firstAllowPolicy: PolicySpec | null;
   readonly #custom: RuleSet;
   readonly #deny: RuleSet;
   readonly #allow: RuleSet;
@@ -35,14 +37,13 @@ export class Authorizer {
   readonly #dryRunDeny: RuleSet;
   readonly #dryRunAllow: RuleSet;
   readonly #firstDryRunAllow: PolicySpec | null;
-  readonly #hasAllowPolicy: boolean;
 
   /** @throws Error for a regex or address block that validation should have refused. */
   constructor({ custom = [], deny, allow, audit = [], dryRun = { deny: [], allow: [] } }: AuthorizationSpec) {
     this.hasCustom = custom.length > 0;
     this.hasOnlookers = audit.length + dryRun.deny.length + dryRun.allow.length > 0;
     this.isOpen = !this.hasCustom && !this.hasOnlookers && deny.length === 0 && allow.length === 0;
-    this.#hasAllowPolicy = allow.length > 0;
+    this.firstAllowPolicy = allow[0] ?? null;
     this.#firstDryRunAllow = dryRun.allow[0] ?? null;
     this.#custom = new RuleSet(custom, true, customVerdict);
     this.#deny = new RuleSet(deny, true, (rule) => verdictOf(rule, false));
@@ -64,7 +65,7 @@ export class Authorizer {
   check(facts: AuthorizationFacts): AuthorizationVerdict {
     const denied = this.#deny.first(facts);
     if (denied !== null) return denied;
-    if (!this.#hasAllowPolicy) return NO_ALLOW_POLICY;
+    if (this.firstAllowPolicy === null) return NO_ALLOW_POLICY;
     return this.#allow.first(facts) ?? NO_RULE_MATCHED;
   }
 

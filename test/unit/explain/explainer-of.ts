@@ -16,7 +16,12 @@ export interface Mesh {
 
 /** Compiles resources, which must be valid, for one workload, each on a line of its own: 1, 3, 5, ... */
 export function meshOf(resources: readonly (Resource | readonly Resource[])[], workload: Partial<WorkloadIdentity> = {}): Mesh {
-  const { parsed } = parseFile("mesh.yaml", Buffer.from(yamlOf(...resources)));
+  return meshOfYaml(yamlOf(...resources), workload);
+}
+
+/** The same of a file as it is written. */
+export function meshOfYaml(yaml: string, workload: Partial<WorkloadIdentity> = {}): Mesh {
+  const { parsed } = parseFile("mesh.yaml", Buffer.from(yaml));
   const refused = [...parsed.problems, ...parsed.objects.flatMap(({ problems }) => problems)].filter(({ severity }) => severity === "error");
   if (refused.length > 0) throw new Error(refused.map(formatProblem).join("\n"));
   const { snapshot, names } = compile({
