@@ -55,7 +55,7 @@ const entry = object({
   requests: integer(1, MAX_TOKENS),
   per: duration,
   burst: v.optional(integer(1, MAX_TOKENS)),
-  by: v.optional(v.union([v.array(keyName), v.pipe(keyName, v.transform((key) => [key]))]), []),
+  by: v.optional(v.pipe(v.unknown(), v.transform((input) => (Array.isArray(input) ? input as unknown[] : [input])), v.array(keyName)), []),
   when: v.optional(conditions, {}),
   maxKeys: v.optional(integer(1, 1_000_000), 10_000),
   status: v.optional(integer(400, 599), 429),
