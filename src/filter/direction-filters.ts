@@ -34,7 +34,14 @@ const NOBODY: ExternalAuthorizers = () => null;
 /** The gates a request passes that arrives for the application, in order; live traffic and `explain` have the same. */
 export function inboundFilters({ authorizer, facts = factsOf, journal, providers = NOBODY, allowsForeignHosts = () => false, jwt, gates }: InboundFilterParts): Filter[] {
   const authorization = { authorizer, facts, journal };
-  return [new MisdirectedFilter(allowsForeignHosts), ...(jwt === undefined ? [] : [new JwtFilter(jwt)]), new CustomFilter(authorization, providers), new RbacFilter(authorization), new RateLimitFilter(gates)];
+  return [
+    new MisdirectedFilter(allowsForeignHosts),
+    // Before tokens are looked at, as in Istio: no CUSTOM rule may ask for one.
+    new CustomFilter(authorization, providers),
+    ...(jwt === undefined ? [] : [new JwtFilter(jwt)]),
+    new RbacFilter(authorization),
+    new RateLimitFilter(gates),
+  ];
 }
 
 export interface OutboundFilterParts extends GateParts {
