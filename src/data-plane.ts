@@ -1,6 +1,7 @@
 import type { ClusterState } from "./cluster/cluster-state.ts";
 import { DnsNames } from "./cluster/dns-names.ts";
 import { loadHash64 } from "./cluster/hash64.ts";
+import type { OutlierEvent } from "./cluster/outlier-detector.ts";
 import type { SharedCounts } from "./cluster/shared-counts.ts";
 import type { InboundRefusal } from "./connection/inbound-refusal.ts";
 import type { Snapshot } from "./config/snapshot.ts";
@@ -52,6 +53,8 @@ export interface DataPlaneOptions {
   readonly rateLimits?: Pick<RateLimitParts, "timeOffsetMs" | "memory">;
   /** What all data threads together have under way of a cluster; absent: this one is alone. */
   readonly sharedCounts?: (cluster: string) => SharedCounts | null;
+  /** An endpoint was ejected, or is used again, which the other data threads do too; absent: this one is alone. */
+  readonly outlier?: (event: OutlierEvent) => void;
   /** A token asks for a key that a source's are not; absent: nobody fetches any. */
   readonly keysMissing?: (source: string) => void;
   /** How names are looked up, and how long an answer is used at least; absent: as the host does. */
@@ -135,6 +138,11 @@ export class DataPlane {
     this.#directions[0].applyHealth(cluster, failing);
   }
 
+  /** What another data thread did with an endpoint. */
+  heardOutlier(event: OutlierEvent): void {
+    this.#directions[0].heardOutlier(event);
+  }
+
   /** The keys of all issuers, as they were last fetched. */
   useKeys(keys: FetchedKeys): void {
     this.#directions[1].useKeys(keys);
@@ -202,7 +210,7 @@ export class DataPlane {
       clusterMetrics: (name) => clusters.of(name),
       rateLimits: { clock: options.clock, random: options.random, ...(options.rateLimits ?? { timeOffsetMs: 0 }) },
       filterMetrics: (direction) => new FilterSeries(options.series, direction),
-      outlierObserver: { outlier: (event) => options.log.info("outlier detection", { ...event }) },
+      outlierObserver: { outlier: (event) => this.#onOutlier(event) },
       refused: (direction, refusal) => this.#onRefused(direction, refusal, listeners),
       countDetected: (direction, outcome) => listeners.detected(direction, outcome),
       countToken: (outcome) => options.series.counter("outrider_jwt_requests_total", { outcome }, "Requests that rules for tokens were asked about").add(1),
@@ -211,6 +219,12 @@ export class DataPlane {
       defect: (where, cause) => defects.report(where, cause),
       gaveUp: new GaveUpRequests(),
     };
+  }
+
+  #onOutlier(event: OutlierEvent): void {
+    const { kind, cluster, endpoint, reason } = event;
+    this.#options.log.info("outlier detection", { kind, cluster, endpoint, reason });
+    if (kind !== "kept") this.#options.outlier?.(event);
   }
 
   #onRefused(direction: "inbound" | "outbound", refusal: InboundRefusal, listeners: ListenerSeries): void {

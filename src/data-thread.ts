@@ -1,4 +1,5 @@
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import type { OutlierEvent } from "./cluster/outlier-detector.ts";
 import { SharedCounts } from "./cluster/shared-counts.ts";
 import { applySnapshotDelta, type SnapshotDelta } from "./config/snapshot-delta.ts";
 import type { Snapshot } from "./config/snapshot.ts";
@@ -42,6 +43,8 @@ export type ToDataThread =
   | { readonly type: "shared-limits"; readonly change: { readonly removed: readonly string[]; readonly added: ReadonlyMap<string, SharedArrayBuffer> } }
   /** Endpoints that active health checks speak against, all of each cluster that is named. */
   | { readonly type: "health"; readonly failing: ReadonlyMap<string, readonly string[]> }
+  /** What another data thread did with an endpoint. */
+  | { readonly type: "outlier"; readonly event: OutlierEvent }
   | { readonly type: "identity"; readonly material: IdentityMaterial }
   /** The keys of all issuers, as they were last fetched. */
   | { readonly type: "keys"; readonly keys: FetchedKeys }
@@ -61,6 +64,8 @@ export type FromDataThread =
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "series"; readonly batch: SeriesBatch }
   | { readonly type: "log"; readonly lines: readonly string[] }
+  /** For the other data threads. */
+  | { readonly type: "outlier"; readonly event: OutlierEvent }
   /** A token asks for a key that a source's are not. */
   | { readonly type: "keys-missing"; readonly source: string }
   | { readonly type: "in-flight"; readonly count: number }
@@ -151,6 +156,9 @@ class DataThread {
           this.#dataPlane?.applyHealth(cluster, names);
         }
         return;
+      case "outlier":
+        this.#dataPlane?.heardOutlier(message.event);
+        return;
       case "identity":
         this.#material = message.material;
         this.#dataPlane?.applyIdentity(message.material);
@@ -213,6 +221,7 @@ class DataThread {
       accessLog: this.#logLines,
       series: this.#series,
       listen: this.#start.listen,
+      outlier: (event) => this.#send({ type: "outlier", event }),
       keysMissing: (source) => this.#send({ type: "keys-missing", source }),
       rateLimits: { timeOffsetMs: sharedTimeOffsetMs(), memory: (key) => this.#rateLimits.get(key) ?? null },
       sharedCounts: (cluster) => this.#sharedCounts.get(cluster) ?? null,

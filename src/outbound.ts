@@ -63,6 +63,7 @@ export function outbound(parts: Parts): CheckedDirection {
     listen: () => captured.listen(),
     identityChanged: () => clusters.closeStale(),
     applyHealth: (cluster, failing) => clusters.applyHealth(cluster, failing),
+    heardOutlier: (event) => clusters.heardOutlier(event),
     drain: () => http.drain(),
     stopAccepting() {
       captured.close();

@@ -1,7 +1,7 @@
 import type { ClusterMetrics } from "./cluster/cluster-metrics.ts";
 import type { ClusterState } from "./cluster/cluster-state.ts";
 import type { DnsNames } from "./cluster/dns-names.ts";
-import type { OutlierObserver } from "./cluster/outlier-detector.ts";
+import type { OutlierEvent, OutlierObserver } from "./cluster/outlier-detector.ts";
 import type { SharedCounts } from "./cluster/shared-counts.ts";
 import type { DetectionObserver } from "./connection/detection.ts";
 import type { InboundRefusal } from "./connection/inbound-refusal.ts";
@@ -101,6 +101,8 @@ export interface Direction {
 export interface CheckedDirection extends Direction {
   /** Endpoints of a cluster, `address:port`, that active health checks speak against; all that are, each time. */
   applyHealth(cluster: string, failing: readonly string[]): void;
+  /** What another data thread did with an endpoint. */
+  heardOutlier(event: OutlierEvent): void;
 }
 
 /** The direction that tunnels lead into. */

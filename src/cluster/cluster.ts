@@ -17,7 +17,7 @@ import { HOP_OFFER, HTTP1_OFFER, HTTP2_OFFER, type HttpOffer, ORIGINATED_HTTP1_O
 import { Limits } from "./limits.ts";
 import { OriginalDestinations } from "./original-destinations.ts";
 import { OriginatedNames } from "./originated-names.ts";
-import { OutlierDetector } from "./outlier-detector.ts";
+import { OutlierDetector, type OutlierEvent } from "./outlier-detector.ts";
 import type { PoolOwner } from "./pool-owner.ts";
 import { RequestHasher } from "./request-hash.ts";
 import { RequestLease, type LeaseReceiver } from "./request-lease.ts";
@@ -236,6 +236,11 @@ export class Cluster implements PoolOwner {
   /** `endpoint` could not be connected to, or did not answer, towards outlier detection. */
   reportFailure(endpoint: Endpoint, isTimeout: boolean): void {
     if (this.#spec.kind === "endpoints") this.#outliers.reportFailure(endpoint, isTimeout);
+  }
+
+  /** What another data thread did with an endpoint of this cluster. */
+  heardOutlier(event: OutlierEvent): void {
+    this.#outliers.heard(event);
   }
 
   /** Endpoints that active health checks speak against, `address:port`; the others are not, or not any more. */

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { ClusterSpec } from "../config/snapshot.ts";
 import { Cluster } from "./cluster.ts";
 import type { ClusterParts } from "./cluster-parts.ts";
+import type { OutlierEvent } from "./outlier-detector.ts";
 import { type ClusterState, unusedClusterState } from "./cluster-state.ts";
 
 /**
@@ -49,6 +50,11 @@ export class Clusters {
     if (names.size === 0) this.#failing.delete(cluster);
     else this.#failing.set(cluster, names);
     this.#made.get(cluster)?.setFailing(names);
+  }
+
+  /** What another data thread did with an endpoint; one that is not known here yet finds out by itself. */
+  heardOutlier(event: OutlierEvent): void {
+    this.#made.get(event.cluster)?.heardOutlier(event);
   }
 
   /** The identity or the trust of this workload has changed: connections made under the old one are not used again. */

@@ -17,6 +17,10 @@ export interface OutlierEvent {
   readonly endpoint: string;
   /** `5 consecutive 5xx; 1 of 3 ejected, 33 % <= 50 %; until 2025-01-01T00:00:30.000Z`. */
   readonly reason: string;
+  /** What counted against it when it was last ejected. */
+  readonly cause: EjectionCause;
+  /** By how much its ejection time is multiplied. */
+  readonly ejections: number;
 }
 
 /** Told of ejections; the log is one. */
@@ -133,6 +137,30 @@ export class OutlierDetector {
     else if (spec.consecutiveLocalOriginFailures === undefined) this.#answered(endpoint, spec, false, false);
   }
 
+  /**
+   * What another data thread did with an endpoint of the same cluster: the same is done here, as far as the rules allow it, so
+   * that not every thread has to find it out by failures of its own. Nobody is told of it again.
+   */
+  heard({ kind, endpoint: name, cause, ejections }: OutlierEvent): void {
+    const endpoints = this.#subject.endpoints;
+    const endpoint = endpoints.find((each) => each.name === name);
+    const spec = this.#spec;
+    if (spec === null || endpoint === undefined || kind === "kept") return;
+    if (kind === "restored") {
+      if (!endpoint.isEjected) return;
+      endpoint.outlier.restore();
+      this.#subject.healthChanged();
+      return;
+    }
+    const state = endpoint.outlier;
+    const wasEjected = endpoint.isEjected;
+    if (!wasEjected && this.#objection(endpoint, spec) !== null) return;
+    state.ejections = Math.max(ejections, state.ejections);
+    state.eject(this.#parts.clock.monotonicMs(), cause);
+    this.#armSweep();
+    if (!wasEjected) this.#subject.healthChanged();
+  }
+
   #answered(endpoint: Endpoint, spec: OutlierSpec, isError: boolean, isGatewayError: boolean): void {
     const state = endpoint.outlier;
     state.consecutive5xx = isError ? state.consecutive5xx + 1 : 0;
@@ -159,28 +187,38 @@ export class OutlierDetector {
     // The endpoint may have left the cluster while its last requests run.
     if (!endpoints.includes(endpoint)) return;
     this.#metrics.ejectionDetected(cause);
-    const wouldBe = endpoints.filter((other) => other.isEjected).length + 1;
-    const percent = Math.floor((100 * wouldBe) / endpoints.length);
-    if (percent > spec.maxEjectionPercent) {
-      this.#keep(endpoint, `${what}; ${wouldBe} of ${endpoints.length} would be ejected, ${percent} % > ${spec.maxEjectionPercent} %`);
+    const objection = this.#objection(endpoint, spec);
+    if (objection !== null) {
+      this.#keep(endpoint, `${what}; ${objection}`);
       return;
     }
-    if (endpoint.isPickable && endpoints.filter((other) => other.isPickable).length === 1) {
-      this.#keep(endpoint, `${what}; it is the last healthy endpoint of ${endpoints.length}`);
-      return;
-    }
+    const { count, percent } = this.#withOneMore();
     const until = this.#eject(endpoint, spec, cause);
     this.#subject.healthChanged();
-    this.#tell("ejected", endpoint, `${what}; ${wouldBe} of ${endpoints.length} ejected, ${percent} % <= ${spec.maxEjectionPercent} %; until ${until}`);
+    this.#tell("ejected", endpoint, `${what}; ${count} of ${endpoints.length} ejected, ${percent} % <= ${spec.maxEjectionPercent} %; until ${until}`);
+  }
+
+  /** Why an endpoint must not be ejected; null where nothing is in the way. */
+  #objection(endpoint: Endpoint, spec: OutlierSpec): string | null {
+    const endpoints = this.#subject.endpoints;
+    const { count, percent } = this.#withOneMore();
+    if (percent > spec.maxEjectionPercent) return `${count} of ${endpoints.length} would be ejected, ${percent} % > ${spec.maxEjectionPercent} %`;
+    const isLast = endpoint.isPickable && endpoints.filter((other) => other.isPickable).length === 1;
+    return isLast ? `it is the last healthy endpoint of ${endpoints.length}` : null;
+  }
+
+  /** How many would be ejected if one more was, in whole per cents of all. */
+  #withOneMore(): { readonly count: number; readonly percent: number } {
+    const endpoints = this.#subject.endpoints;
+    const count = endpoints.filter((each) => each.isEjected).length + 1;
+    return { count, percent: Math.floor((100 * count) / endpoints.length) };
   }
 
   /** Gives the time of its end. */
   #eject(endpoint: Endpoint, spec: OutlierSpec, cause: EjectionCause): string {
     const state = endpoint.outlier;
-    state.ejectedAtMs = this.#parts.clock.monotonicMs();
-    state.cause = cause;
-    state.probe = null;
     state.ejections++;
+    state.eject(this.#parts.clock.monotonicMs(), cause);
     this.#metrics.ejected(cause);
     this.#armSweep();
     return new Date(this.#parts.clock.wallMs() + ejectionMs(spec, state.ejections)).toISOString();
@@ -252,7 +290,8 @@ export class OutlierDetector {
   }
 
   #tell(kind: OutlierEvent["kind"], endpoint: Endpoint, reason: string): void {
-    this.#parts.outliers.outlier({ kind, cluster: this.#cluster, endpoint: endpoint.name, reason });
+    const { cause, ejections } = endpoint.outlier;
+    this.#parts.outliers.outlier({ kind, cluster: this.#cluster, endpoint: endpoint.name, reason, cause, ejections });
   }
 }
 

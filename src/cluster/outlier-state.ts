@@ -25,6 +25,12 @@ export class OutlierState {
     this.consecutiveLocalFailures = 0;
   }
 
+  eject(nowMs: number, cause: EjectionCause): void {
+    this.ejectedAtMs = nowMs;
+    this.cause = cause;
+    this.probe = null;
+  }
+
   /** As if nothing had happened, but for the multiplier. */
   restore(): void {
     this.ejectedAtMs = null;

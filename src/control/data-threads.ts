@@ -256,6 +256,9 @@ export class DataThreads {
       case "log":
         for (const line of message.lines) this.#listener.log(line);
         return thread.send({ type: "log-taken", lines: message.lines.length });
+      case "outlier":
+        for (const other of this.#threads) if (other !== thread) other.send({ type: "outlier", event: message.event });
+        return;
       case "keys-missing":
         return this.#listener.keysMissing(message.source);
       case "in-flight":

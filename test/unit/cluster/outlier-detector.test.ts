@@ -50,6 +50,7 @@ describe("ejection", () => {
     expect(mesh.events).toEqual([{
       kind: "ejected", cluster: mesh.cluster.spec.name, endpoint: "10.0.0.1:9080",
       reason: "5 consecutive 5xx; 1 of 3 ejected, 33 % <= 50 %; until 1970-01-01T00:00:31.000Z",
+      cause: "consecutive_5xx", ejections: 1,
     }]);
   });
 
@@ -248,6 +249,60 @@ describe("restoration", () => {
     expect(mesh.ejected).toEqual([0]);
     for (let round = 0; round < 9; round++) mesh.cluster.report(gone, 500);
     expect(gone.isEjected).toBe(false);
+  });
+});
+
+describe("what other data threads find out", () => {
+  /** Two threads with the same cluster; what happens in the first is told to the second. */
+  const pair = (changes: Partial<OutlierSpec> = {}): { one: Watched; other: Watched; tell: () => void } => {
+    const one = new Watched(3, changes);
+    const other = new Watched(3, changes);
+    return { one, other, tell: () => { for (const event of one.events.splice(0)) other.clusters.heardOutlier(event); } };
+  };
+
+  it("an endpoint that one of them ejects is ejected here, for as long, and not told of again", () => {
+    const { one, other, tell } = pair();
+    other.acquire();
+    one.endpoint(0).outlier.ejections = 1;
+    one.fail(0);
+    tell();
+    expect([other.ejected, other.endpoint(0).outlier.ejections, other.events, other.count("ejected")]).toEqual([[0], 2, [], 0]);
+    expect(other.picked()).toEqual(new Set(["10.0.0.2", "10.0.0.3"]));
+    other.time.pass(50_500);
+    expect(other.ejected).toEqual([0]);
+    other.time.pass(10_000);
+    expect(other.ejected).toEqual([]);
+  });
+
+  it("within the rules of this one: its own share, its own last", () => {
+    const { one, other, tell } = pair({ maxEjectionPercent: 34 });
+    other.fail(1);
+    one.fail(0);
+    tell();
+    expect(other.ejected).toEqual([1]);
+    const last = pair({ maxEjectionPercent: 100 });
+    for (const index of [0, 1]) last.other.fail(index);
+    last.one.fail(2);
+    last.tell();
+    expect(last.other.ejected).toEqual([0, 1]);
+  });
+
+  it("one that a probe brings back is back here too; what was kept, is not known or is off changes nothing", () => {
+    const { one, other, tell } = pair({ readmitsByProbe: true });
+    one.fail(0);
+    tell();
+    one.endpoint(0).outlier.probe = "out";
+    one.report(0, 200);
+    tell();
+    expect(other.ejected).toEqual([]);
+    const event = { cluster: other.cluster.spec.name, reason: "", cause: "consecutive_5xx", ejections: 1 } as const;
+    other.clusters.heardOutlier({ ...event, kind: "kept", endpoint: "10.0.0.1:9080" });
+    other.clusters.heardOutlier({ ...event, kind: "ejected", endpoint: "10.9.9.9:9080" });
+    other.clusters.heardOutlier({ ...event, kind: "ejected", endpoint: "10.0.0.1:9080", cluster: "unknown" });
+    expect(other.ejected).toEqual([]);
+    other.clusters.apply([{ ...other.cluster.spec, outlierDetection: null }]);
+    other.clusters.heardOutlier({ ...event, kind: "ejected", endpoint: "10.0.0.1:9080" });
+    expect(other.ejected).toEqual([]);
   });
 });
 
