@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type AdminAccess, type AdminPorts, AdminServers } from "./admin/admin-servers.ts";
 import type { AdminSources } from "./admin/admin-sources.ts";
+import { configDump } from "./admin/config-dump.ts";
 import type { WorkloadIdentity } from "./config/compile/workload-identity.ts";
 import { CircuitBreakerMetrics } from "./control/circuit-breaker-metrics.ts";
 import { clusterStatuses } from "./control/cluster-statuses.ts";
@@ -309,7 +310,7 @@ class ControlThread {
       waitingFor: () => this.#waitingFor(),
       metrics: () => exposition(this.#reader),
       applicationMetrics: async () => null,
-      snapshot: () => this.#configuration.snapshot,
+      snapshot: () => configDump(this.#configuration.snapshot),
       configStatus: () => this.#configStatus(),
       denial: async (id) => (await this.#threads.authorizationStates(id)).find(({ denial }) => denial !== null)?.denial ?? null,
       clusters: async () => clusterStatuses(await this.#threads.clusterStates()),
