@@ -14,7 +14,7 @@ export function explainedClusters(
     const cluster = spec(name);
     if (cluster === undefined) return { name, weight, endpoints: [], unhealthy: [], transport: "plaintext" };
     if (cluster.kind === "original-destination") {
-      return { name, weight, endpoints: isCaptured ? [authorityOfAddress(local)] : [], unhealthy: [], transport: "plaintext" };
+      return { name, weight, endpoints: isCaptured ? [authorityOfAddress(local)] : [], unhealthy: [], transport: toEvery(cluster) ?? "plaintext" };
     }
     const { endpoints } = cluster;
     const levels = priorityLevels(endpoints.map((spec) => ({ spec, priority: spec.priority ?? 0, isPickable: spec.isHealthy })), cluster.outlierDetection?.minHealthPercent ?? 0);
@@ -31,7 +31,15 @@ export function explainedClusters(
   });
 }
 
-function transportOf({ tls }: ClusterSpec, endpoints: readonly EndpointSpec[]): ExplainedCluster["transport"] {
-  if (tls === null || !endpoints.some(({ isMeshTls }) => isMeshTls)) return "plaintext";
+/** What every connection to a cluster is protected by, whatever its endpoint; null: that depends. */
+function toEvery({ kind, tls, originatedTls }: ClusterSpec): "mtls" | "tls" | null {
+  if (originatedTls !== undefined) return "tls";
+  return kind === "original-destination" && tls !== null ? "mtls" : null;
+}
+
+function transportOf(cluster: ClusterSpec, endpoints: readonly EndpointSpec[]): ExplainedCluster["transport"] {
+  const always = toEvery(cluster);
+  if (always !== null) return always;
+  if (cluster.tls === null || !endpoints.some(({ isMeshTls }) => isMeshTls)) return "plaintext";
   return endpoints.every(({ isMeshTls }) => isMeshTls) ? "mtls" : "mixed";
 }

@@ -95,11 +95,15 @@ function clusterLines({ clusters, verdict }: Explanation): string[] {
   return [verdict === "route" ? "It goes" : "It would go", ...shares];
 }
 
+const TRANSPORTS: Readonly<Record<ExplainedCluster["transport"], string>> = {
+  plaintext: "", mtls: " with mutual TLS", mixed: " with mutual TLS where they take it", tls: " with TLS that is originated",
+};
+
 function endpointsOf({ endpoints, standby = [], unhealthy, transport }: ExplainedCluster): string {
   const further = standby.length === 0 ? "" : `, and to ${listed(standby)} when too few of these are healthy`;
   const sick = unhealthy.length === 0 ? "" : `, not to ${listed(unhealthy)}, which ${unhealthy.length === 1 ? "is" : "are"} not ready`;
   if (endpoints.length === 0) return `, which has no endpoint that can take it${sick}`;
-  const how = transport === "plaintext" ? "" : transport === "mtls" ? " with mutual TLS" : " with mutual TLS where they take it";
+  const how = TRANSPORTS[transport];
   return `: ${listed(endpoints)}${how}${further}${sick}`;
 }
 

@@ -53,8 +53,8 @@ export interface ExplainedCluster {
   readonly standby?: readonly string[];
   /** Endpoints that are not ready and never picked. */
   readonly unhealthy: readonly string[];
-  /** How it is spoken to: `mtls` where endpoints take mesh mTLS, `mixed` where some do, else `plaintext`. */
-  readonly transport: "mtls" | "mixed" | "plaintext";
+  /** How it is spoken to: `mtls` where endpoints take mesh mTLS, `mixed` where some do, `tls` to a server outside of the mesh, else `plaintext`. */
+  readonly transport: "mtls" | "mixed" | "tls" | "plaintext";
 }
 
 /** The request as it is sent upstream. */

@@ -127,6 +127,8 @@ describe("clusters of host names", () => {
     await start(entry("DNS_ROUND_ROBIN"));
     expect((await get()).body).toBe("127.0.0.12");
     expect(endpoints()).toEqual([`api.example.com:${port}`]);
+    // The log has the address that served.
+    await eventually(() => proxy.accessLog.some((line) => line["upstream_host"] === `127.0.0.12:${port}`), "the address is logged");
     const first = servers[1] as Server;
     zone.set("api.example.com", ["127.0.0.13"]);
     const asked = askedFor("api.example.com");
