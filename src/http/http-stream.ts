@@ -6,7 +6,7 @@ import type { RequestHead, ResponseHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
 import { addMissingStatus, grpcReplyHead, isGrpcContent, lacksStatus, MISSING_STATUS_DETAILS } from "../message/grpc-status.ts";
 import { detailsAfterHead, type LocalReply, localReplyHead, toLocalReply } from "../message/local-reply.ts";
-import { tellNoRetry } from "../message/no-retry.ts";
+import { withNoRetry } from "../message/no-retry.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { DownstreamStream, RequestReceiver } from "../message/stream.ts";
 import { type Direction, type ServiceRef, StreamInfo } from "../message/stream-info.ts";
@@ -281,7 +281,6 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     if (this.#changes !== null) this.#changes.changeResponse(head, this, this.#owner.clock.wallMs());
     if (this.#responseChanges !== null) for (const change of this.#responseChanges) change(head);
     sanitizeResponse(head, info, this.#owner.direction, this.#owner.clock);
-    if (info.flags !== "-") tellNoRetry(head.headers, info.flags);
     this.#downstream.respond(head, end);
     if (end) this.#finish();
   }
@@ -299,7 +298,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     if (!this.#responseEnded) this.#finish();
   }
 
-  fail(error: ProxyError, isRetried: boolean): void {
+  fail(error: ProxyError, isRetried: boolean, hasGivenUp = false): void {
     if (error.code === "internal" && error.cause !== undefined) this.#owner.defect(error.cause);
     if (this.#phase === "ended") return;
     if (this.#phase === "responding") {
@@ -310,7 +309,8 @@ export class HttpStream implements RequestReceiver, RoutedStream {
       this.#finish();
       return;
     }
-    this.#answer(toLocalReply(error, isRetried));
+    const reply = toLocalReply(error, isRetried);
+    this.#answer(hasGivenUp ? withNoRetry(reply) : reply);
   }
 
   #answer(reply: LocalReply): void {

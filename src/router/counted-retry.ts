@@ -10,6 +10,7 @@ export class CountedRetry {
   readonly #gaveUp: GaveUpRequests | undefined;
   #isCounted = false;
   #hasRetried = false;
+  #hasGivenUp = false;
 
   constructor(cluster: Cluster, info: StreamInfo, gaveUp: GaveUpRequests | undefined) {
     this.#cluster = cluster;
@@ -17,18 +18,23 @@ export class CountedRetry {
     this.#gaveUp = gaveUp;
   }
 
+  /** An attempt that was sent has failed for good: whoever waits for the answer had better not begin anew. */
+  get hasGivenUp(): boolean {
+    return this.#hasGivenUp;
+  }
+
   /**
    * The retry to make after this decision, counted; null when there is to be none, which the flags of the stream then say.
-   * `isAnswer`: the upstream answered.
+   * `isAnswer`: the upstream answered; `wasSent`: the attempt may have reached it.
    */
-  begin(decision: RetryDecision, isAnswer: boolean): Retry | null {
+  begin(decision: RetryDecision, isAnswer: boolean, wasSent: boolean): Retry | null {
     this.release();
     const { metrics } = this.#cluster;
     if (decision.kind === "give-up") {
       if (decision.reason === "exhausted") {
         metrics.retriesExhausted();
         this.#info.addFlag("URX");
-        this.#giveUp();
+        if (wasSent) this.#giveUp();
       } else if (decision.reason === "told-not-to") {
         this.#giveUp();
       } else if (decision.reason === "body-not-kept") {
@@ -40,7 +46,7 @@ export class CountedRetry {
     }
     if (!this.#cluster.tryBeginRetry(decision.wasSent)) {
       this.#info.addFlag("UO");
-      this.#giveUp();
+      if (wasSent) this.#giveUp();
       return null;
     }
     metrics.retried(decision.backoffMs > 0);
@@ -49,8 +55,11 @@ export class CountedRetry {
     return decision;
   }
 
+  /** Of a request to the own application nobody is told: its caller may well find another one that is better off. */
   #giveUp(): void {
-    if (this.#info.direction === "outbound") this.#gaveUp?.add(this.#info.requestId);
+    if (this.#info.direction !== "outbound") return;
+    this.#hasGivenUp = true;
+    this.#gaveUp?.add(this.#info.requestId);
   }
 
   /** The outcome is known. */

@@ -163,14 +163,14 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
     const status = this.#uncountedStatus = effectiveStatus(head.status, end ? head.headers : null);
     // One that the trailers may belie is counted with them: a success first would hide every failure behind it.
     if (end || !this.#readsTrailers) this.#countStatus();
-    const retry = this.#beginRetry(this.#retries.onResponse(head.status, head.headers, this.#body.canReplay), true);
+    const retry = this.#beginRetry(this.#retries.onResponse(head.status, head.headers, this.#body.canReplay), true, true);
     if (retry !== null) {
       if (!end) this.#upstream?.reset();
       this.#endAttempt();
       this.#attemptAfter(retry.backoffMs);
       return;
     }
-    if (status >= 500 && this.#isFailureOfCalls()) markNoRetry(head.headers);
+    if (this.#retrying.hasGivenUp || (status >= 500 && this.#isFailureOfCalls())) markNoRetry(head.headers);
     this.#phase = "responding";
     this.#isTunnel = head.status === 101;
     this.#body.stopKeeping();
@@ -224,7 +224,8 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
       this.#stream.fail(error, false);
       return;
     }
-    const retry = this.#beginRetry(this.#retries.onReset(error, this.#upstream !== null && !error.isUnsent, this.#body.canReplay), false);
+    const wasSent = this.#upstream !== null && !error.isUnsent;
+    const retry = this.#beginRetry(this.#retries.onReset(error, wasSent, this.#body.canReplay), false, wasSent);
     this.#endAttempt();
     if (retry !== null) {
       this.#attemptAfter(retry.backoffMs);
@@ -232,7 +233,7 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
     }
     this.#finish();
     this.#stream.info.transportFailure = error.reason === "" ? null : error.reason;
-    this.#stream.fail(error, this.#stream.info.attempts > 1);
+    this.#stream.fail(error, this.#stream.info.attempts > 1, this.#retrying.hasGivenUp);
   }
 
   /** The application failed a request after what it asked of others for it had failed, retries and all. */
@@ -242,8 +243,8 @@ export class Exchange extends GuardedReceiver implements ExchangeTimeoutOwner {
   }
 
   /** The retry to make after this decision; null when there is to be none. */
-  #beginRetry(decision: RetryDecision, isAnswer: boolean): Retry | null {
-    const retry = this.#retrying.begin(decision, isAnswer);
+  #beginRetry(decision: RetryDecision, isAnswer: boolean, wasSent: boolean): Retry | null {
+    const retry = this.#retrying.begin(decision, isAnswer, wasSent);
     if (retry === null) return null;
     this.#needsFreshConnection = retry.needsFreshConnection;
     // A stale connection says nothing against its endpoint.

@@ -14,8 +14,11 @@ export interface RoutedStream {
   respondData(chunk: Buffer): boolean;
   /** The upstream said all. In a tunnel (status 101) the request's half goes on until the downstream ends it too. */
   respondEnd(trailers: HeaderList | null): void;
-  /** The exchange failed: a local reply before the response began, a cut after. */
-  fail(error: ProxyError, isRetried: boolean): void;
+  /**
+   * The exchange failed: a local reply before the response began, a cut after. `hasGivenUp`: retries were made, or not
+   * allowed, and whoever gets the reply is told so.
+   */
+  fail(error: ProxyError, isRetried: boolean, hasGivenUp?: boolean): void;
   pauseRequest(): void;
   resumeRequest(): void;
 }

@@ -2,6 +2,7 @@ import { Agent, createServer, type IncomingMessage, request as httpRequest, type
 import type { Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 
+import { freePort } from "./free-port.ts";
 import { httpRules, networking, portOf, type Resource, service, yamlOf } from "./mesh-resources.ts";
 import { eventually, ProxyUnderTest } from "./proxy-under-test.ts";
 
@@ -131,6 +132,26 @@ describe("a storm of retries over three hops (F34)", () => {
     const { ask, arrived } = await chain(false, off);
     await load(20, ask);
     expect(arrived()).toBe(20 * 27);
+  }, 60_000);
+});
+
+describe("a pod whose application is gone", () => {
+  it("does not keep its callers from another pod, although its own sidecar has tried and given up", async () => {
+    const alive = await listening((_request, response) => void response.end());
+    const callees = await Promise.all([await freePort(), portOf(alive)].map(async (port) => {
+      const callee = await ProxyUnderTest.start({ yaml: yamlOf(service({ name: "b", clusterIP: VIPS["b"] as string, endpoints: [{ port }] })) });
+      opened.push(() => callee.stop());
+      callee.destination = { address: "127.0.0.1", port };
+      return callee;
+    }));
+    const proxy = await ProxyUnderTest.start({ yaml: yamlOf(
+      service({ name: "b", clusterIP: VIPS["b"] as string, endpoints: callees.map(({ inboundPort }) => ({ port: inboundPort })) }),
+      httpRules("b", { route: [{ destination: { host: "b" } }], retries: { attempts: 1, retryOn: "503", backoff: "1ms" } }),
+    ) });
+    opened.push(() => proxy.stop());
+    const caller = new Caller("b", () => proxy.connectOutbound({ address: VIPS["b"] as string, port: 9080 }));
+    expect((await load(30, () => caller.ask())).filter((status) => status !== 200)).toEqual([]);
+    expect(callees[0]?.accessLog.some((line) => String(line["response_flags"]).includes("URX"))).toBe(true);
   }, 60_000);
 });
 

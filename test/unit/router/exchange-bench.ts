@@ -159,6 +159,7 @@ export class FakeStream implements RoutedStream {
   takesMore = true;
   isRequestPaused = false;
   error: ProxyError | null = null;
+  hasGivenUp = false;
   /** Thrown by `respond`, when set. */
   defect: Error | null = null;
 
@@ -185,8 +186,9 @@ export class FakeStream implements RoutedStream {
     this.events.push("end");
   }
 
-  fail(error: ProxyError, isRetried: boolean): void {
+  fail(error: ProxyError, isRetried: boolean, hasGivenUp = false): void {
     this.error = error;
+    this.hasGivenUp = hasGivenUp;
     this.events.push(`fail ${error.code}${isRetried ? " retried" : ""}`);
   }
 
