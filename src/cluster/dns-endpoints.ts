@@ -31,6 +31,8 @@ export class DnsEndpoints {
   #resolved: readonly EndpointSpec[] = [];
   readonly #waiting = new Set<() => void>();
   #timer: Timer | null = null;
+  /** Waiting has taken too long, or is over: whoever comes before the next answer does not begin to. */
+  #isHopeless = false;
 
   /** `changed` hears of every lookup that ended. */
   constructor(spec: DnsSpec, names: DnsNames, timers: TimerWheel, changed: (outcome: LookupOutcome) => void) {
@@ -74,21 +76,21 @@ export class DnsEndpoints {
 
   /** No name has been answered for yet, and some lookup is still on its way. */
   get isAwaiting(): boolean {
-    return this.#resolved.length === 0 && [...this.#watches.values()].some(({ isTried }) => !isTried);
+    return !this.#isHopeless && this.#resolved.length === 0 && [...this.#watches.values()].some(({ isTried }) => !isTried);
   }
 
   /** `again` is called when there are addresses, or no hope of any soon. Null: there is nothing worth waiting for. */
   wait(again: () => void): AddressWait | null {
     if (!this.isAwaiting || this.#waiting.size >= MAX_WAITING) return null;
     this.#waiting.add(again);
-    this.#timer ??= this.#timers.schedule(FIRST_ANSWER_MS, () => this.#releaseAll());
+    this.#timer ??= this.#timers.schedule(FIRST_ANSWER_MS, () => this.#giveUp());
     return { cancel: () => void this.#waiting.delete(again) };
   }
 
   /** No lookups any more; the addresses stay. */
   stop(): void {
     for (const watch of this.#watches.values()) watch.stop();
-    this.#releaseAll();
+    this.#giveUp();
   }
 
   #resolve(): void {
@@ -104,9 +106,15 @@ export class DnsEndpoints {
   }
 
   #onAnswer(outcome: LookupOutcome): void {
+    this.#isHopeless = false;
     this.#resolve();
     this.#changed(outcome);
     if (!this.isAwaiting) this.#releaseAll();
+  }
+
+  #giveUp(): void {
+    this.#isHopeless = true;
+    this.#releaseAll();
   }
 
   #releaseAll(): void {
