@@ -14,9 +14,12 @@ export function redirectReply(spec: RedirectSpec, head: RequestHead, connection:
 
 /** The `Location`: always an absolute URI, without the port that its scheme has by default. */
 function redirectLocation(spec: RedirectSpec, head: RequestHead, connection: ConnectionFacts): string {
-  const scheme = spec.scheme ?? (head.scheme === "https" ? "https" : "http");
+  const requested = head.scheme === "https" ? "https" : "http";
+  const scheme = spec.scheme ?? requested;
   const { host, port } = splitPort(spec.authority ?? (head.authority === "" ? authorityOfAddress(connection.local) : head.authority));
-  const wanted = portOf(spec, connection, port);
+  // The port of the other scheme, written out, was meant as that scheme's.
+  const isOtherDefault = spec.authority === null && scheme !== requested && port === DEFAULT_PORTS[requested];
+  const wanted = portOf(spec, connection, isOtherDefault ? "" : port);
   return `${scheme}://${host}${wanted === "" || wanted === DEFAULT_PORTS[scheme] ? "" : `:${wanted}`}${targetOf(spec, head)}`;
 }
 

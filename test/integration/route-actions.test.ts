@@ -62,6 +62,15 @@ describe("route actions", () => {
       expect([answer.status, answer.headers.location, answer.body]).toEqual([status, location, ""]);
       expect(seen).toEqual([]);
     });
+
+    it.each([
+      [{ scheme: "https" }, "reviews:80", "https://reviews/x"],
+      [{ scheme: "https" }, "reviews:443", "https://reviews/x"],
+      [{ scheme: "https", authority: "other.test:80" }, "reviews", "https://other.test:80/x"],
+      [{ uri: "/y" }, "reviews:443", "http://reviews:443/y"],
+    ])("%j of Host: %s leaves out the port that the scheme before had by default", async (redirect, host, location) => {
+      expect((await through({ match: [{ uri: { prefix: "/x" } }], redirect }, { host, path: "/x" })).headers.location).toBe(location);
+    });
   });
 
   describe("rewrite", () => {
