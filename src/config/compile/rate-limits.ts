@@ -5,7 +5,9 @@ import type { RateLimitKeySpec, RateLimitSpec } from "../snapshot-route.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { compileStringMatch } from "./route-match.ts";
 
-const PATH: Path = ["metadata", "annotations", RATE_LIMIT_ANNOTATION];
+/** The name by which `outrider check` can leave it out. */
+export const BROKEN_RATE_LIMIT = "broken-rate-limit";
+export const RATE_LIMIT_PATH: Path = ["metadata", "annotations", RATE_LIMIT_ANNOTATION];
 const MILLION = 1_000_000;
 const RESOURCE_EXHAUSTED = 8;
 
@@ -23,17 +25,26 @@ const read = new WeakMap<Resource, ReturnType<typeof readRateLimits>>();
  * problem, and then none of its limits is in force. `isInbound`: they hold where requests arrive.
  */
 export function annotatedLimits(resource: Resource, isInbound: boolean, problems: ProblemList): readonly AnnotatedLimit[] {
+  const entries = entriesOf(resource, isInbound);
+  if (typeof entries !== "string") return entries.map((entry, index) => ({ entry, limit: limitOf(resource, entry, index) }));
+  problems.error(resource, RATE_LIMIT_PATH, entries, BROKEN_RATE_LIMIT);
+  return [];
+}
+
+/** What keeps the annotation of an object from being obeyed; null for one that is, or for none. */
+export function rateLimitFault(resource: Resource, isInbound: boolean): string | null {
+  const entries = entriesOf(resource, isInbound);
+  return typeof entries === "string" ? entries : null;
+}
+
+function entriesOf(resource: Resource, isInbound: boolean): readonly RateLimitEntry[] | string {
   const { annotations } = resource.metadata;
   const text = Object.hasOwn(annotations, RATE_LIMIT_ANNOTATION) ? annotations[RATE_LIMIT_ANNOTATION] : undefined;
   if (text === undefined) return [];
   const entries = read.get(resource) ?? readRateLimits(text);
   read.set(resource, entries);
   const fault = "fault" in entries ? entries.fault : misplaced(entries, isInbound);
-  if (fault !== null || "fault" in entries) {
-    problems.error(resource, PATH, `${fault}: requests are not limited`);
-    return [];
-  }
-  return entries.map((entry, index) => ({ entry, limit: limitOf(resource, entry, index) }));
+  return fault === null && !("fault" in entries) ? entries : `${fault}: requests are not limited`;
 }
 
 /** What does not go with the kind of the object. */
@@ -57,7 +68,7 @@ function limitOf(resource: Resource, entry: RateLimitEntry, index: number): Rate
   return {
     name: own,
     statName: own,
-    place: { resource: resourceName(resource), rule: null, file: resource.file, line: positionOf(resource, PATH).line },
+    place: { resource: resourceName(resource), rule: null, file: resource.file, line: positionOf(resource, RATE_LIMIT_PATH).line },
     enabledPerMillion: MILLION,
     enforcedPerMillion: dryRun ? 0 : MILLION,
     buckets: keys.length === 0 ? [] : [[{ keys, bucket, maxBuckets: maxKeys }]],

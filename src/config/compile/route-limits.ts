@@ -2,7 +2,7 @@ import { resourceName } from "../resource.ts";
 import type { HttpRule } from "../kinds/virtual-service.ts";
 import type { RouteSpec } from "../snapshot.ts";
 import type { ProblemList } from "./problem-list.ts";
-import { annotatedLimits } from "./rate-limits.ts";
+import { annotatedLimits, BROKEN_RATE_LIMIT, RATE_LIMIT_PATH } from "./rate-limits.ts";
 import type { RuleOrigin } from "./rule-origin.ts";
 import type { VirtualService } from "./virtual-service-index.ts";
 
@@ -21,7 +21,7 @@ function limitsFor(resource: VirtualService, ruleName: string | undefined, probl
   const limits = annotatedLimits(resource, false, problems);
   for (const { entry: { rule } } of limits) {
     if (rule !== undefined && !resource.spec.http.some(({ name }) => name === rule)) {
-      problems.error(resource, ["metadata", "annotations", "outrider.io/rate-limit"], `no rule is called ${JSON.stringify(rule)}: its limit holds for nothing`);
+      problems.error(resource, RATE_LIMIT_PATH, `no rule is called ${JSON.stringify(rule)}: its limit holds for nothing`, BROKEN_RATE_LIMIT);
     }
   }
   return limits.filter(({ entry: { rule } }) => rule === undefined || rule === ruleName).map(({ limit }) => limit);

@@ -7,7 +7,7 @@ export const LINTS = [
   "unknown-host", "unknown-port", "unknown-subset", "empty-subset", "ambiguous-port", "tls-match-without-tls-port", "selects-nothing", "shadowed-object",
   "unreachable-port", "service-entry-overlap", "sidecar-imports-nothing",
   "shadowed-route", "prefix-without-slash", "surprising-weight",
-  "retry-repeats-post", "timeout-cuts-retries", "fault-never-fires",
+  "retry-repeats-post", "timeout-cuts-retries", "fault-never-fires", "broken-rate-limit",
   "bound-to-gateways-only", "hidden-by-sidecar", "rules-without-port",
   "undeclared-protocol", "server-first-port",
   "host-claimed-twice",

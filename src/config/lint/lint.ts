@@ -3,6 +3,7 @@ import { problemAt } from "../problem.ts";
 import type { Problem } from "../problem.ts";
 import { authorizationPolicies } from "./authorization.ts";
 import { boundToGatewaysOnly } from "./bound-to-gateways.ts";
+import { brokenRateLimits } from "./broken-rate-limit.ts";
 import { claimedHosts } from "./claimed-host.ts";
 import { excludedPorts } from "./excluded-ports.ts";
 import { faultsThatNeverFire } from "./fault-never-fires.ts";
@@ -21,7 +22,7 @@ import { trafficPolicies } from "./traffic-policy.ts";
 import { unusedSubsetPolicies } from "./unused-subset-policy.ts";
 
 const FAMILIES: readonly ((model: LintModel) => readonly Finding[])[] = [
-  shadowedRoutes, prefixesWithoutSlash, surprisingWeights, doubtfulRetries, faultsThatNeverFire,
+  shadowedRoutes, prefixesWithoutSlash, surprisingWeights, doubtfulRetries, faultsThatNeverFire, brokenRateLimits,
   boundToGatewaysOnly, hiddenBySidecar, rulesWithoutPort, portProtocols, claimedHosts,
   trafficPolicies, unusedSubsetPolicies, plaintextToTheMesh,
   authorizationPolicies, tokensNotRequired, excludedPorts,

@@ -1,0 +1,11 @@
+import { BROKEN_RATE_LIMIT, RATE_LIMIT_PATH, rateLimitFault } from "../compile/rate-limits.ts";
+import type { Finding } from "./finding.ts";
+import type { LintModel } from "./lint-model.ts";
+
+/** Limits of Services that are not in force. The compiler says so too, to the workloads of the Service alone. */
+export function brokenRateLimits(model: LintModel): Finding[] {
+  return model.all("Service").flatMap((resource) => {
+    const message = rateLimitFault(resource, true);
+    return message === null ? [] : [{ lint: BROKEN_RATE_LIMIT, severity: "error" as const, resource, path: RATE_LIMIT_PATH, message }];
+  });
+}
