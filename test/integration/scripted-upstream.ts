@@ -75,7 +75,9 @@ export class ScriptedUpstream {
     const { socket } = request;
     // Every attempt has a connection of its own, so that none can be taken for a race with an idle one.
     response.shouldKeepAlive = false;
-    if (word === "reset") socket.resetAndDestroy();
+    if (word === "503-then-hang") {
+      if (this.executions(id) === 1) response.writeHead(503).end();
+    } else if (word === "reset") socket.resetAndDestroy();
     else if (word === "close") socket.end();
     else if (word === "garbage") socket.end("no HTTP at all\r\n\r\n");
     else if (word === "half") response.writeHead(200, { "content-length": 10 }).write("half");
