@@ -1,14 +1,11 @@
-import type { LocalitySpec, LocalityWeightsSpec } from "../config/snapshot-cluster.ts";
+import type { LocalitySpec } from "../config/snapshot-cluster.ts";
 import type { Random } from "../core/random.ts";
 import { EdfSchedule, weighByWeight } from "./edf-schedule.ts";
 import { type Balancing, createPicker } from "./load-balancer.ts";
+import { type LocalityShare, localityShares } from "./locality-shares.ts";
 import type { LatencyCandidate, PeakLatency } from "./peak-ewma.ts";
 import type { Candidate, Picker } from "./picker.ts";
 import type { PriorityLevel } from "./priority-levels.ts";
-import { zoneOf, zoneWeights } from "./zone-weights.ts";
-
-/** A locality keeps its whole weight until less than 1/1.4 of it is healthy. */
-const OVERPROVISIONING = 1.4;
 
 /** A candidate that is somewhere. */
 export interface Located extends LatencyCandidate {
@@ -56,12 +53,6 @@ class Shared<C extends LatencyCandidate> implements LatencyCandidate {
   }
 }
 
-/** What a locality gets, relative to the others, and who is there. */
-interface Share<C extends Candidate> {
-  readonly weight: number;
-  readonly usable: readonly C[];
-}
-
 /**
  * Picks among the localities of one priority by their weights, and within a locality as the cluster balances (Envoy's
  * locality weighted and zone aware load balancing, `spec/04` 4.6).
@@ -70,7 +61,7 @@ export class LocalityPicker<C extends Located> implements Picker<C> {
   readonly #places = new Map<string, Place<C>>();
   readonly #schedule: EdfSchedule<Place<C>>;
 
-  constructor(balancing: Balancing, shares: ReadonlyMap<string, Share<C>>, previous: Picker<C> | null, random: Random) {
+  constructor(balancing: Balancing, shares: ReadonlyMap<string, LocalityShare<C>>, previous: Picker<C> | null, random: Random) {
     const before = previous instanceof LocalityPicker ? (previous as LocalityPicker<C>) : null;
     for (const [locality, { weight, usable }] of shares) {
       const known = before === null ? undefined : before.#places.get(locality);
@@ -95,7 +86,7 @@ export class LocalityPicker<C extends Located> implements Picker<C> {
 class HashedLocalityPicker<C extends Located> implements Picker<C> {
   readonly #picker: Picker<Shared<C>>;
 
-  constructor(balancing: Balancing, shares: ReadonlyMap<string, Share<C>>, random: Random) {
+  constructor(balancing: Balancing, shares: ReadonlyMap<string, LocalityShare<C>>, random: Random) {
     const shared = [...shares.values()].flatMap(({ weight, usable }) => {
       const sum = usable.reduce((total, candidate) => total + candidate.weight, 0);
       return usable.map((candidate) => new Shared(candidate, (candidate.weight * weight) / sum));
@@ -120,35 +111,7 @@ export function levelPicker<C extends Located>(
   previous: Picker<C> | null,
   random: Random,
 ): Picker<C> {
-  const shares = localities === null || level.isPanicking ? null : sharesOf(balancing, level, localities);
+  const shares = localityShares(level, localities, balancing.hash !== undefined);
   if (shares === null) return createPicker(balancing, level.usable, previous, random);
   return balancing.hash === undefined ? new LocalityPicker(balancing, shares, previous, random) : new HashedLocalityPicker(balancing, shares, random);
-}
-
-/** Null: localities make no difference. */
-function sharesOf<C extends Located>({ hash }: Balancing, level: PriorityLevel<C>, localities: LocalitySpec): ReadonlyMap<string, Share<C>> | null {
-  if (!("zoneAware" in localities)) return weightedShares(level, localities);
-  // Envoy knows zones in the first priority only, and what is hashed belongs to one endpoint wherever that is.
-  if (hash !== undefined || level.priority > 0) return null;
-  const byZone = Map.groupBy(level.usable, ({ locality }) => zoneOf(locality));
-  const weights = zoneWeights(new Map([...byZone].map(([zone, members]) => [zone, members.length])), localities.zoneAware);
-  if (weights === null) return null;
-  return new Map([...weights].filter(([, weight]) => weight > 0).map(([zone, weight]) => [zone, { weight, usable: byZone.get(zone) ?? [] }]));
-}
-
-/**
- * Localities with a weight and somebody to pick, in the order of their weights' list. The weight of one that is not whole shrinks
- * with its health, so that what is left of it is not overwhelmed.
- */
-function weightedShares<C extends Located>(level: PriorityLevel<C>, { weights }: LocalityWeightsSpec): Map<string, Share<C>> {
-  const totals = Map.groupBy(level.all, ({ locality }) => locality);
-  const usable = Map.groupBy(level.usable, ({ locality }) => locality);
-  const found = new Map<string, Share<C>>();
-  for (const { locality, weight } of weights) {
-    const here = usable.get(locality);
-    if (here === undefined || weight <= 0) continue;
-    const share = Math.min(1, (OVERPROVISIONING * here.length) / (totals.get(locality)?.length ?? here.length));
-    found.set(locality, { weight: weight * share, usable: here });
-  }
-  return found;
 }

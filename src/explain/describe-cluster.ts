@@ -1,3 +1,4 @@
+import { localityShares } from "../cluster/locality-shares.ts";
 import { priorityLevels } from "../cluster/priority-levels.ts";
 import type { ClusterSpec, EndpointSpec, WeightedClusterSpec } from "../config/snapshot.ts";
 import { authorityOfAddress } from "../message/authority.ts";
@@ -17,8 +18,7 @@ export function explainedClusters(
       return { name, weight, endpoints: isCaptured ? [authorityOfAddress(local)] : [], unhealthy: [], transport: toEvery(cluster) ?? "plaintext" };
     }
     const { endpoints } = cluster;
-    const levels = priorityLevels(endpoints.map((spec) => ({ spec, priority: spec.priority ?? 0, isPickable: spec.isHealthy })), cluster.outlierDetection?.minHealthPercent ?? 0);
-    const used = levels.filter(({ load }) => load > 0).flatMap(({ usable }) => usable.map(({ spec }) => spec));
+    const used = usedEndpoints(cluster);
     const standby = endpoints.filter((spec) => spec.isHealthy && !used.includes(spec));
     return {
       name,
@@ -28,6 +28,15 @@ export function explainedClusters(
       unhealthy: endpoints.filter((spec) => !spec.isHealthy && !used.includes(spec)).map(authorityOfAddress),
       transport: transportOf(cluster, endpoints),
     };
+  });
+}
+
+/** Those that requests go to as long as nothing is ejected, by priority and zone. */
+function usedEndpoints({ endpoints, outlierDetection, locality: localities, hash }: ClusterSpec): EndpointSpec[] {
+  const placed = endpoints.map((spec) => ({ spec, priority: spec.priority ?? 0, isPickable: spec.isHealthy, locality: spec.locality ?? "" }));
+  return priorityLevels(placed, outlierDetection?.minHealthPercent ?? 0).filter(({ load }) => load > 0).flatMap((level) => {
+    const shares = localityShares(level, localities ?? null, hash !== undefined);
+    return (shares === null ? level.usable : [...shares.values()].flatMap(({ usable }) => usable)).map(({ spec }) => spec);
   });
 }
 

@@ -27,6 +27,16 @@ describe("localities", () => {
     expect([cluster?.endpoints, cluster?.standby, cluster?.unhealthy]).toEqual([endpoints, standby, unready.map((address) => `${address}:9080`)]);
   });
 
+  it("zones that have room enough keep their requests to themselves", () => {
+    const zoned = networking("DestinationRule", "ratings", { host: "ratings", trafficPolicy: { loadBalancer: { zoneAwareLbSetting: { minClusterSize: 2 } } } });
+    const own = networking("ServiceEntry", "own", {
+      hosts: ["own.test"], location: "MESH_INTERNAL", resolution: "STATIC", ports: [{ number: 80, name: "http", protocol: "HTTP" }],
+      endpoints: ["eu/a", "eu/b", "us/a"].map((locality, index) => ({ address: `10.0.0.${index + 1}`, locality })),
+    });
+    const [cluster] = meshOf([near(), zoned, own], { locality: "eu/a" }).explain(REQUEST).clusters;
+    expect([cluster?.endpoints, cluster?.standby]).toEqual([["10.0.1.1:9080", "10.0.1.2:9080"], ["10.0.1.3:9080", "10.0.1.4:9080"]]);
+  });
+
   it("in a sentence", () => {
     expect(describeExplanation(explained([], "eu/b"), parseExplainRequest(REQUEST))).toContain(": 10.0.1.3:9080, and to 10.0.1.1:9080, 10.0.1.2:9080, 10.0.1.4:9080 when too few of these are healthy");
   });
