@@ -52,7 +52,9 @@ export function canonicalAddress(text: string): string {
 export class Cidr {
   /** How narrow it is, within its family. */
   readonly prefixBits: number;
-  readonly #isV4: boolean;
+  readonly isV4: boolean;
+  /** The address it was written with. */
+  readonly base: IpAddress;
   readonly #words: readonly number[];
   readonly #masks: readonly number[];
 
@@ -60,7 +62,8 @@ export class Cidr {
     // IPv4 lives in the last word: its prefix begins behind the first 96 bits, which are equal anyway.
     const bits = base.isV4 ? prefixBits + V6_BITS - V4_BITS : prefixBits;
     this.prefixBits = prefixBits;
-    this.#isV4 = base.isV4;
+    this.isV4 = base.isV4;
+    this.base = base;
     this.#masks = [0, 1, 2, 3].map((word) => maskOf(bits - word * 32));
     this.#words = base.words.map((word, index) => (word & (this.#masks[index] as number)) >>> 0);
   }
@@ -82,13 +85,19 @@ export class Cidr {
 
   /** Whether `address` lies in the block. An IPv4 address lies in no IPv6 block, `::/0` included. */
   contains(address: IpAddress): boolean {
-    if (address.isV4 !== this.#isV4) return false;
+    if (address.isV4 !== this.isV4) return false;
     for (let index = 0; index < 4; index++) {
       const masked = ((address.words[index] as number) & (this.#masks[index] as number)) >>> 0;
       if (masked !== this.#words[index]) return false;
     }
     return true;
   }
+}
+
+/** The first bits of an address: the same for two addresses of a family exactly when one block of that width holds both. */
+export function prefixOf({ isV4, words }: IpAddress, prefixBits: number): number | string {
+  if (isV4) return (words[3] & maskOf(prefixBits)) >>> 0;
+  return words.map((word, index) => (word & maskOf(prefixBits - index * 32)) >>> 0).join(":");
 }
 
 function maskOf(bits: number): number {
