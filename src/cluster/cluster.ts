@@ -1,22 +1,21 @@
 import { isDeepStrictEqual } from "node:util";
-import type { ClusterSpec, UpstreamTlsSpec } from "../config/snapshot.ts";
+import type { ClusterSpec } from "../config/snapshot.ts";
 import type { SocketAddress } from "../message/connection-facts.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { ClusterMetrics, ConnectionKind } from "./cluster-metrics.ts";
-import { type TransportTls, isMeshTls } from "../upstream/transport-tls.ts";
+import { isMeshTls } from "../upstream/transport-tls.ts";
 import { type Acquisition, afterFirstAnswer } from "./awaited.ts";
 import type { ClusterParts } from "./cluster-parts.ts";
 import { clusterState, type ClusterState } from "./cluster-state.ts";
+import { ClusterTls } from "./cluster-tls.ts";
 import { Dialler } from "./dialler.ts";
 import { DnsEndpoints } from "./dns-endpoints.ts";
 import type { LookupOutcome } from "./dns-names.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { EndpointPools } from "./endpoint-pools.ts";
 import { EndpointSet } from "./endpoint-set.ts";
-import { HOP_OFFER, HTTP1_OFFER, HTTP2_OFFER, type HttpOffer, ORIGINATED_HTTP1_OFFER, ORIGINATED_HTTP2_OFFER } from "./http-offer.ts";
 import { Limits } from "./limits.ts";
 import { OriginalDestinations } from "./original-destinations.ts";
-import { OriginatedNames } from "./originated-names.ts";
 import { OutlierDetector, type OutlierEvent } from "./outlier-detector.ts";
 import type { PoolOwner } from "./pool-owner.ts";
 import { RequestHasher } from "./request-hash.ts";
@@ -71,10 +70,6 @@ export class Cluster implements PoolOwner {
   readonly limits: Limits;
   readonly dialler: Dialler;
   #spec: ClusterSpec;
-  /** The TLS spec in force; the same object for as long as it is equal. */
-  #tls: UpstreamTlsSpec | null;
-  /** TLS to servers outside of the mesh; `#tls` is null then. */
-  #originated: OriginatedNames | null = null;
   /** Null where every endpoint is an address. */
   #dns: DnsEndpoints | null = null;
   /** What the names came to when the endpoints were last made of them. */
@@ -83,6 +78,7 @@ export class Cluster implements PoolOwner {
   readonly #originals: OriginalDestinations;
   readonly #outliers: OutlierDetector;
   readonly #pools: EndpointPools;
+  readonly #tls: ClusterTls;
   readonly #tcp = new Set<TcpLease>();
   readonly #retryBudget: RetryBudget;
   #hasher: RequestHasher | null;
@@ -91,7 +87,6 @@ export class Cluster implements PoolOwner {
 
   constructor(spec: ClusterSpec, parts: ClusterParts) {
     this.#spec = spec;
-    this.#tls = spec.tls;
     this.#hasher = hasherOf(spec);
     this.parts = parts;
     this.metrics = parts.metrics(spec.name);
@@ -99,12 +94,13 @@ export class Cluster implements PoolOwner {
     this.#retryBudget = new RetryBudget(spec.limits.retryBudget);
     this.#endpoints = new EndpointSet(parts, this.metrics);
     this.#pools = new EndpointPools(this);
+    this.#tls = new ClusterTls(this.#pools, parts.openMultiplexed !== undefined);
     this.#originals = new OriginalDestinations(parts.timers, (endpoint) => this.#pools.retire(endpoint));
     this.#outliers = new OutlierDetector(spec.name, spec.outlierDetection, this.#endpoints, this.metrics, parts);
     this.dialler = new Dialler(this.limits, this.metrics, (endpoint, error) => {
       this.reportFailure(endpoint, error.code === "connect_timeout");
     }, parts);
-    this.#useTls(spec);
+    this.#tls.apply(spec);
     this.#useNames(spec);
     this.#applyEndpoints();
   }
@@ -126,7 +122,7 @@ export class Cluster implements PoolOwner {
 
   /** The host of a request is part of what TLS says and verifies. */
   get wantsHost(): boolean {
-    return this.#originated !== null && this.#originated.dependsOnHost;
+    return this.#tls.wantsHost;
   }
 
   /** The endpoints known now. */
@@ -141,15 +137,14 @@ export class Cluster implements PoolOwner {
   apply(spec: ClusterSpec): void {
     const old = this.#spec;
     this.#spec = spec;
-    if (!isDeepStrictEqual(this.#tls, spec.tls)) this.#tls = spec.tls;
     this.#hasher = hasherOf(spec);
     this.limits.apply(spec.limits, sharedCountsOf(spec, this.parts));
     this.#retryBudget.apply(spec.limits.retryBudget);
-    this.#useTls(spec);
+    this.#tls.apply(spec);
     this.#useNames(spec);
     this.#applyEndpoints();
     if (!areConnectionsAlike(old, spec)) this.#pools.retireAll();
-    if (this.#originated === null) for (const endpoint of this.endpoints) this.#pools.retire(endpoint, this.#meshTlsOf(endpoint));
+    this.#tls.retireOthers(this.endpoints);
     this.#outliers.apply(spec.outlierDetection);
   }
 
@@ -164,8 +159,8 @@ export class Cluster implements PoolOwner {
       if (waiting === null) receiver.failed(this.#nothingToPick(), null);
       return waiting ?? NOTHING_UNDER_WAY;
     }
-    const tls = this.#tlsOf(endpoint, request.host ?? null);
-    const pool = this.#pools.of(endpoint, tls, this.#offerFor(request, tls));
+    const tls = this.#tls.of(endpoint, request.host ?? null);
+    const pool = this.#pools.of(endpoint, tls, this.#tls.offerFor(request, tls));
     const lease = new RequestLease(pool, endpoint, receiver, request.needsFreshConnection ?? false);
     pool.acquire(lease);
     // What is served from now on is served, and its connection not kept.
@@ -188,7 +183,7 @@ export class Cluster implements PoolOwner {
       nothingToPick: () => this.#nothingToPick(),
       reserve: () => this.limits.connections.tryAdd(),
       connect: (endpoint, done) => {
-        const tls = this.#tlsOf(endpoint, null);
+        const tls = this.#tls.of(endpoint, null);
         return this.dialler.connect(endpoint, this.#spec, tls, isMeshTls(tls) ? request.alpn : [], kindOfTcp, done, request.origin ?? null);
       },
       connected: (endpoint, socket, facts) => {
@@ -332,18 +327,6 @@ export class Cluster implements PoolOwner {
     for (const endpoint of this.#endpoints.endpoints) endpoint.dialAddress = dns.addressOf(endpoint.address);
   }
 
-  #useTls({ originatedTls }: ClusterSpec): void {
-    if (originatedTls === undefined) {
-      this.#originated?.clear();
-      this.#originated = null;
-    } else if (this.#originated === null) {
-      this.#pools.retireAll();
-      this.#originated = new OriginatedNames(originatedTls, (tls) => this.#pools.retireTls(tls));
-    } else {
-      this.#originated.apply(originatedTls);
-    }
-  }
-
   #useNames({ dns, endpoints }: ClusterSpec): void {
     const { names } = this.parts;
     if (dns === undefined || names === undefined) {
@@ -353,21 +336,6 @@ export class Cluster implements PoolOwner {
     }
     this.#dns ??= new DnsEndpoints(dns, names, this.parts.timers, (outcome) => this.#onLookup(outcome));
     this.#dns.apply(dns, endpoints);
-  }
-
-  #tlsOf(endpoint: Endpoint, host: string | null): TransportTls | null {
-    return this.#originated === null ? this.#meshTlsOf(endpoint) : this.#originated.of(host);
-  }
-
-  #meshTlsOf(endpoint: Endpoint): UpstreamTlsSpec | null {
-    return endpoint.spec.isMeshTls ? this.#tls : null;
-  }
-
-  #offerFor(request: AcquireRequest, tls: TransportTls | null): HttpOffer {
-    if (this.#originated !== null) return request.protocol === "http2" && this.parts.openMultiplexed !== undefined ? ORIGINATED_HTTP2_OFFER : ORIGINATED_HTTP1_OFFER;
-    if (this.parts.openMultiplexed === undefined) return HTTP1_OFFER;
-    if (request.protocol === "http2") return HTTP2_OFFER;
-    return tls !== null && this.#spec.hop && request.isUpgrade !== true ? HOP_OFFER : HTTP1_OFFER;
   }
 
   #tcpEnded(lease: TcpLease, isByPeer: boolean): void {
