@@ -15,6 +15,9 @@ const ADDRESS_KINDS: ReadonlySet<AttributeKind> = new Set<AttributeKind>(["peer-
 /** Values of these fields are secrets, which no explanation repeats. */
 const SECRET_FIELDS: ReadonlySet<string> = new Set(["authorization", "cookie", "proxy-authorization"]);
 
+/** Attributes without a parameter, which all conditions share. */
+const PLAIN = new Map<AttributeKind, Attribute>();
+
 /** One thing a condition can look at, and how it is read off a request or connection. */
 export class Attribute {
   readonly kind: AttributeKind;
@@ -27,7 +30,7 @@ export class Attribute {
 
   private constructor(kind: AttributeKind, header: string, claim: readonly string[]) {
     this.kind = kind;
-    this.key = JSON.stringify([kind, header, ...claim]);
+    this.key = header === "" && claim.length === 0 ? kind : JSON.stringify([kind, header, ...claim]);
     this.isAddress = ADDRESS_KINDS.has(kind);
     this.needsHttp = HTTP_KINDS.has(kind);
     this.#field = new RequestField(header);
@@ -35,7 +38,9 @@ export class Attribute {
   }
 
   static of(kind: Exclude<AttributeKind, "header" | "claim">): Attribute {
-    return new Attribute(kind, "", []);
+    let attribute = PLAIN.get(kind);
+    if (attribute === undefined) PLAIN.set(kind, attribute = new Attribute(kind, "", []));
+    return attribute;
   }
 
   /** @param name in lower case. */

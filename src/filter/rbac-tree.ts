@@ -8,6 +8,8 @@ import type { ValueMatcher } from "./rbac-value-matcher.ts";
 
 /** So few rules are asked one by one. */
 const MAX_LEAF = 3;
+/** So few rules that a request meets after a division make looking for a better one idle. */
+const GOOD_ENOUGH = 2;
 /** Of a rule with more pairs of `from` and `to` than this, only the `from` are told apart. */
 const MAX_PAIRS = 64;
 /** A rule stands in every bucket of its values; so many places for each rule on average, and then no bucket is divided further. */
@@ -162,6 +164,8 @@ function bestDivision(ways: readonly Way[], used: ReadonlySet<string>, maxPlaces
     if (cost >= bestCost || division.places > maxPlaces) continue;
     best = division;
     bestCost = cost;
+    // Good enough: looking on would cost more, when policies come into force, than a better one saves.
+    if (cost <= GOOD_ENOUGH) break;
   }
   return best;
 }
