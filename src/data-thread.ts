@@ -92,8 +92,8 @@ class DataThread {
   readonly #defectBudget = new DefectBudget(systemClock);
   /** Memory of token buckets, by the key of their limit. */
   readonly #rateLimits = new Map<string, SharedArrayBuffer>();
-  /** By the name of the cluster. */
-  readonly #sharedCounts = new Map<string, SharedCounts>();
+  /** Where all threads together count, by the name of the cluster; an object is made of it when it is asked for. */
+  readonly #sharedCounts = new Map<string, SharedArrayBuffer | SharedCounts>();
   /** What health checks have found out, for a data plane that is still to be made. */
   readonly #failing = new Map<string, readonly string[]>();
   #dataPlane: DataPlane | null = null;
@@ -147,7 +147,7 @@ class DataThread {
         return;
       case "shared-limits":
         for (const name of message.change.removed) this.#sharedCounts.delete(name);
-        for (const [name, buffer] of message.change.added) this.#sharedCounts.set(name, new SharedCounts(buffer, this.#start.row));
+        for (const [name, buffer] of message.change.added) this.#sharedCounts.set(name, buffer);
         return;
       case "health":
         for (const [cluster, names] of message.failing) {
@@ -224,7 +224,7 @@ class DataThread {
       outlier: (event) => this.#send({ type: "outlier", event }),
       keysMissing: (source) => this.#send({ type: "keys-missing", source }),
       rateLimits: { timeOffsetMs: sharedTimeOffsetMs(), memory: (key) => this.#rateLimits.get(key) ?? null },
-      sharedCounts: (cluster) => this.#sharedCounts.get(cluster) ?? null,
+      sharedCounts: (cluster) => this.#sharedCountsOf(cluster),
     }, snapshot);
     this.#dataPlane = dataPlane;
     if (this.#material !== null) dataPlane.applyIdentity(this.#material);
@@ -232,6 +232,14 @@ class DataThread {
     for (const [cluster, names] of this.#failing) dataPlane.applyHealth(cluster, names);
     if (this.#isDraining) dataPlane.drain();
     return dataPlane;
+  }
+
+  #sharedCountsOf(cluster: string): SharedCounts | null {
+    const known = this.#sharedCounts.get(cluster) ?? null;
+    if (!(known instanceof SharedArrayBuffer)) return known;
+    const counts = new SharedCounts(known, this.#start.row);
+    this.#sharedCounts.set(cluster, counts);
+    return counts;
   }
 
   #drain(): void {

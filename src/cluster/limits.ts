@@ -106,6 +106,7 @@ export class Limits {
 
   /** `shared`: null where this thread is alone. */
   apply(spec: LimitsSpec, shared: SharedCounts | null = null): void {
+    shared?.markUsed();
     this.connections.apply(spec.maxConnections, shared);
     this.pending.apply(spec.maxPendingRequests, shared);
     this.requests.apply(spec.maxRequests, shared);

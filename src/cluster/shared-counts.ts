@@ -2,6 +2,8 @@ import type { LimitName } from "./cluster-metrics.ts";
 
 /** The counts in the order of their cells. */
 export const COUNTED: readonly LimitName[] = ["cx", "rq_pending", "rq", "rq_retry"];
+/** The cell behind the counts: 1 where the thread has made the cluster. */
+const USED = COUNTED.length;
 /** Cells of a row: a cache line of its own, so that threads that only count do not slow each other down. */
 const ROW_CELLS = 16;
 
@@ -47,8 +49,18 @@ export class SharedCounts {
     return this.others(cell) + Atomics.load(this.#cells, this.#offset + cell);
   }
 
+  /** This thread has a cluster that counts here. */
+  markUsed(): void {
+    Atomics.store(this.#cells, this.#offset + USED, 1);
+  }
+
+  /** Whether any thread has one: a workload calls few of the services it sees. */
+  get isUsed(): boolean {
+    return this.total(USED) > 0;
+  }
+
   /** Nothing is under way in this row: its thread has ended. */
   clear(): void {
-    for (let cell = 0; cell < COUNTED.length; cell++) Atomics.store(this.#cells, this.#offset + cell, 0);
+    for (let cell = 0; cell <= USED; cell++) Atomics.store(this.#cells, this.#offset + cell, 0);
   }
 }

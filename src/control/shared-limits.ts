@@ -10,7 +10,8 @@ export interface SharedLimitsChange {
 /** A cluster with a limit and what all threads together have under way of it. */
 interface Limited {
   readonly buffer: SharedArrayBuffer;
-  readonly rows: readonly SharedCounts[];
+  /** For looking; rows are the threads' to write. */
+  readonly counts: SharedCounts;
   limits: LimitsSpec;
 }
 
@@ -46,8 +47,7 @@ export class SharedLimits {
         continue;
       }
       const buffer = SharedCounts.create(this.#rows);
-      const rows = Array.from({ length: this.#rows }, (_, row) => new SharedCounts(buffer, row));
-      this.#clusters.set(name, { buffer, rows, limits });
+      this.#clusters.set(name, { buffer, counts: new SharedCounts(buffer, 0), limits });
       added.set(name, buffer);
     }
     for (const name of gone) this.#clusters.delete(name);
@@ -56,12 +56,14 @@ export class SharedLimits {
 
   /** The thread that counted in `row` has ended: what it had under way is not. */
   clear(row: number): void {
-    for (const { rows } of this.#clusters.values()) rows[row]?.clear();
+    for (const { buffer } of this.#clusters.values()) new SharedCounts(buffer, row).clear();
   }
 
-  /** The clusters that have a limit now, with counts in the order of `COUNTED`. */
+  /** The clusters that have a limit now and that some thread uses, with counts in the order of `COUNTED`. */
   *counts(): Iterable<{ readonly cluster: string; readonly limits: LimitsSpec; readonly count: (cell: number) => number }> {
-    for (const [cluster, { limits, rows }] of this.#clusters) yield { cluster, limits, count: (cell) => rows[0]?.total(cell) ?? 0 };
+    for (const [cluster, { limits, counts }] of this.#clusters) {
+      if (counts.isUsed) yield { cluster, limits, count: (cell) => counts.total(cell) };
+    }
   }
 }
 

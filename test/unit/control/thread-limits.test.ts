@@ -78,6 +78,15 @@ it("a limit holds over all data threads, and what a dead one had is free again (
   const { threads, held, ask, listening } = await holding(2);
   const reader = new SeriesReader();
   new CircuitBreakerMetrics(reader, new SeriesWriter((batch) => reader.accept("control", batch)), () => threads.limits);
+  let cut = 0;
+  const admit = async (): Promise<void> => {
+    const before = held.length;
+    void ask().then((answer) => (cut += answer === "cut" ? 1 : 0));
+    await until(() => held.length > before);
+  };
+  // Nothing is told of a cluster that nobody has used.
+  expect([...threads.limits.counts()]).toEqual([]);
+  await admit();
   const [cluster] = [...threads.limits.counts()];
   if (cluster === undefined) throw new Error("no cluster has a limit");
   const underWay = (): number => cluster.count(2);
@@ -87,14 +96,8 @@ it("a limit holds over all data threads, and what a dead one had is free again (
     return reader.value(`envoy_cluster_circuit_breakers_default_${name}`, { cluster_name: cluster.cluster });
   };
 
-  let cut = 0;
-  const admit = async (): Promise<void> => {
-    const before = held.length;
-    void ask().then((answer) => (cut += answer === "cut" ? 1 : 0));
-    await until(() => held.length > before);
-  };
-  expect([await gauge("rq_open"), await gauge("remaining_rq"), await gauge("remaining_cx")]).toEqual([0, MAX, 0xffff_ffff]);
-  for (let index = 0; index < MAX; index++) await admit();
+  expect([await gauge("rq_open"), await gauge("remaining_rq"), await gauge("remaining_cx")]).toEqual([0, MAX - 1, 0xffff_ffff]);
+  for (let index = 1; index < MAX; index++) await admit();
   expect(await Promise.all(Array.from({ length: 20 }, ask))).toEqual(Array.from({ length: 20 }, () => "503 true"));
   expect([underWay(), await gauge("rq_open"), await gauge("remaining_rq")]).toEqual([MAX, 1, 0]);
 
@@ -115,7 +118,9 @@ it("tells threads only of clusters that came to have a limit, and of those that 
   expect(limits.apply([clusterSpec([])])).toBeNull();
   const first = limits.apply([limited("a", 5), limited("b", 5)]);
   expect([first?.removed, [...(first?.added.keys() ?? [])]]).toEqual([[], ["a", "b"]]);
+  expect([...limits.counts()]).toEqual([]);
   const piece = limits.all.added.get("a") as SharedArrayBuffer;
+  for (const buffer of limits.all.added.values()) new SharedCounts(buffer, 0).markUsed();
   new SharedCounts(piece, 1).publish(2, 3);
   expect(limits.apply([limited("a", 7), limited("b", 5)])).toBeNull();
   expect([...limits.counts()].map(({ cluster, limits: { maxRequests }, count }) => [cluster, maxRequests, count(2)])).toEqual([["a", 7, 3], ["b", 5, 0]]);
