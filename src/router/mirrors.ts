@@ -20,13 +20,14 @@ export class Mirrors {
 
   /**
    * The copies to be made of a request: each mirror of its route draws for itself (`spec/03` 3.9). Null for none. A mirror whose
-   * cluster does not exist gets nothing, which the configuration's check has told.
+   * cluster does not exist gets nothing, which the configuration's check has told. Nor does one that goes to whatever address
+   * was dialled: that is where the request itself goes.
    */
   static of(stream: RoutedStream, action: ForwardSpec, requestEnded: boolean, cluster: (name: string) => Cluster | undefined, limits: MirrorLimits, parts: RouterParts): Mirrors | null {
     const copies: MirroredRequest[] = [];
     for (const mirror of mirrorsFor(action, stream.head)) {
       const to = isDrawn(mirror, parts) ? cluster(mirror.cluster) : undefined;
-      if (to !== undefined) copies.push(new MirroredRequest(stream, to, action.timeoutMs, requestEnded, limits, parts));
+      if (to !== undefined && to.spec.kind === "endpoints") copies.push(new MirroredRequest(stream, to, action.timeoutMs, requestEnded, limits, parts));
     }
     return copies.length === 0 ? null : new Mirrors(copies);
   }

@@ -90,6 +90,12 @@ describe("a mirrored request (spec/03 3.9)", () => {
     expect(shadow.attempts).toHaveLength(2);
   });
 
+  it("does not go to the address that was dialled, where the request itself goes", () => {
+    const shadow = new Shadow();
+    Object.assign(shadow.cluster.spec, { kind: "original-destination" });
+    expect(shadow.of()).toBeNull();
+  });
+
   it("is not made of CONNECT, nor of what may become a tunnel", () => {
     expect(new Shadow({ method: "CONNECT" }).of()).toBeNull();
     const upgrade = new Shadow();
