@@ -325,7 +325,7 @@ class ControlThread {
 
   async #configStatus(): Promise<unknown> {
     const states = await this.#threads.authorizationStates(null);
-    return { ...this.#configuration.status(), dryRun: dryRunStatuses(states.map(({ dryRuns }) => dryRuns)) };
+    return { ...this.#configuration.status(), dryRun: dryRunStatuses(states.map(({ dryRuns }) => dryRuns)), tokenKeys: this.#keys.status() };
   }
 
   #certificates(): unknown {

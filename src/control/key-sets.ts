@@ -31,6 +31,9 @@ interface KeySet {
   /** The last good ones; null before the first. They stay whatever comes after. */
   keys: readonly JsonWebKeySpec[] | null;
   failures: number;
+  /** Of the last failure; null since the last success. */
+  reason: string | null;
+  lastSuccessMs: number | null;
   isFetching: boolean;
   lastAttemptMs: number;
   timer: Timer | null;
@@ -39,8 +42,13 @@ interface KeySet {
 /** For people: a source and what is known of it. */
 export interface KeySetStatus {
   readonly source: string;
+  /** How many are in force. */
   readonly keys: number;
+  /** Since they were last fetched; null: never. */
+  readonly ageSeconds: number | null;
+  /** In a row, and why the last. */
   readonly failures: number;
+  readonly reason: string | null;
 }
 
 /**
@@ -70,7 +78,7 @@ export class KeySets {
     }
     for (const [name, spec] of wanted) {
       if (this.#sets.has(name)) continue;
-      const set: KeySet = { spec, keys: null, failures: 0, isFetching: false, lastAttemptMs: Number.NEGATIVE_INFINITY, timer: null };
+      const set: KeySet = { spec, keys: null, failures: 0, reason: null, lastSuccessMs: null, isFetching: false, lastAttemptMs: Number.NEGATIVE_INFINITY, timer: null };
       this.#sets.set(name, set);
       this.#fetch(set);
     }
@@ -87,7 +95,10 @@ export class KeySets {
   }
 
   status(): KeySetStatus[] {
-    return [...this.#sets.values()].map(({ spec, keys, failures }) => ({ source: spec.name, keys: keys?.length ?? 0, failures }));
+    const nowMs = this.#parts.clock.monotonicMs();
+    return [...this.#sets.values()].map(({ spec, keys, lastSuccessMs, failures, reason }) => ({
+      source: spec.name, keys: keys?.length ?? 0, ageSeconds: lastSuccessMs === null ? null : Math.round((nowMs - lastSuccessMs) / 1000), failures, reason,
+    }));
   }
 
   stop(): void {
@@ -108,6 +119,8 @@ export class KeySets {
     const isNew = !isDeepStrictEqual(keys, set.keys);
     if (isNew || set.failures > 0) this.#parts.log.info("keys of an issuer fetched", { source: set.spec.name, keys: keys.length });
     set.failures = 0;
+    set.reason = null;
+    set.lastSuccessMs = this.#parts.clock.monotonicMs();
     set.keys = keys;
     this.#settle(set, REFRESH_MS);
     if (isNew && this.#isKept(set)) this.#publish();
@@ -116,9 +129,10 @@ export class KeySets {
   #onFailure(set: KeySet, error: unknown): void {
     this.#parts.counted(false);
     set.failures++;
+    set.reason = reasonOf(error);
     const delayMs = Math.min(RETRY_MS * 2 ** (set.failures - 1), MAX_RETRY_MS);
     const consequence = set.keys === null ? "its tokens are refused" : "the last good ones are used";
-    this.#parts.log.warn("keys of an issuer not fetched", { source: set.spec.name, reason: reasonOf(error), failures: set.failures, consequence });
+    this.#parts.log.warn("keys of an issuer not fetched", { source: set.spec.name, reason: set.reason, failures: set.failures, consequence });
     this.#settle(set, delayMs);
   }
 

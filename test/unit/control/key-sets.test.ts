@@ -65,6 +65,7 @@ test("hostile row B19: the last good keys stay while their source fails, and it 
   time.pass(20 * MINUTE);
   await last().fail();
   expect(published).toEqual([{ x: [A] }]);
+  expect(sets.status()).toEqual([{ source: "x", keys: 1, ageSeconds: 1200, failures: 1, reason: "down" }]);
   expect(warnings).toMatchObject([{ source: "x", reason: "down", consequence: "the last good ones are used" }]);
   const waits: number[] = [];
   for (let round = 0; round < 9; round++) {
@@ -85,7 +86,7 @@ test("CVE-2026-31837: a source that never answered has no keys at all", async ()
   sets.use(rulesOf("x"));
   await last().fail();
   expect(published).toEqual([]);
-  expect(sets.status()).toEqual([{ source: "x", keys: 0, failures: 1 }]);
+  expect(sets.status()).toEqual([{ source: "x", keys: 0, ageSeconds: null, failures: 1, reason: "down" }]);
   expect(warnings).toMatchObject([{ consequence: "its tokens are refused" }]);
 });
 
