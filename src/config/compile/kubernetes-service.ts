@@ -4,7 +4,7 @@ import type { ServicePort as PortSpec } from "../kinds/kubernetes.ts";
 import { EndpointSliceIndex } from "./endpoint-slice-index.ts";
 import { CLUSTER_DOMAIN } from "./host-name.ts";
 import { canonicalAddress } from "./ip-address.ts";
-import { labelsOfDistribution } from "./locality-setting.ts";
+import { DISTRIBUTION_ANNOTATION, labelsOfDistribution } from "./locality-setting.ts";
 import type { PodIndex } from "./pod-index.ts";
 import { protocolOfPort } from "./port-protocol.ts";
 import type { ProblemList } from "./problem-list.ts";
@@ -55,9 +55,11 @@ function compileService(resource: ResourceOf<"Service">, host: string, sources: 
     const protocol = protocolOfPort(port);
     if (protocol !== "UDP" && port.protocol === "TCP") ports.push(compilePort(resource, port, protocol, sources));
   }
-  const { trafficDistribution } = spec;
-  if (trafficDistribution !== undefined && labelsOfDistribution(trafficDistribution) === undefined) {
-    problems.warning(resource, ["spec", "trafficDistribution"], `${JSON.stringify(trafficDistribution)} is not known: endpoints are chosen as if it were not there`);
+  const written = metadata.annotations[DISTRIBUTION_ANNOTATION];
+  const trafficDistribution = written ?? spec.trafficDistribution;
+  if (trafficDistribution !== undefined && trafficDistribution !== "Any" && labelsOfDistribution(trafficDistribution) === undefined) {
+    const path = written === undefined ? ["spec", "trafficDistribution"] : ["metadata", "annotations", DISTRIBUTION_ANNOTATION];
+    problems.warning(resource, path, `${JSON.stringify(trafficDistribution)} is not known: endpoints are chosen as if it were not there`);
   }
   return {
     host,

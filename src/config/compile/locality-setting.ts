@@ -15,7 +15,8 @@ export interface LocalitySetting {
   readonly isOfService: boolean;
 }
 
-const ANNOTATION = "networking.istio.io/traffic-distribution";
+/** Of a Service or a ServiceEntry, before `trafficDistribution`. */
+export const DISTRIBUTION_ANNOTATION = "networking.istio.io/traffic-distribution";
 const SAME_ZONE = [NETWORK_LABEL, REGION_LABEL, ZONE_LABEL];
 const SAME_NODE = [...SAME_ZONE, SUBZONE_LABEL, NODE_LABEL];
 const NOTHING = { distribute: [], failover: [], failoverPriority: [], minZonedEndpoints: null };
@@ -38,7 +39,7 @@ export function localitySetting(service: Service, policy: EffectivePolicy, mesh:
   if (balancer?.zoneAwareLbSetting !== undefined) return balancer.zoneAwareLbSetting.enabled === false ? null : zoneAware(balancer.zoneAwareLbSetting);
   const own = balancer?.localityLbSetting;
   if (own !== undefined) return own.enabled === false ? null : { ...own, minZonedEndpoints: null, isOfService: false };
-  const labels = labelsOfDistribution(service.resource.metadata.annotations[ANNOTATION] ?? service.trafficDistribution ?? "");
+  const labels = labelsOfDistribution(service.resource.metadata.annotations[DISTRIBUTION_ANNOTATION] ?? service.trafficDistribution ?? "");
   if (labels !== undefined) return { ...NOTHING, failoverPriority: labels, isOfService: true };
   const { zoneAwareLbSetting: zoned, localityLbSetting: ofMesh } = mesh.meshConfig?.spec ?? {};
   if (zoned !== undefined && zoned.enabled !== false) return zoneAware(zoned);

@@ -60,7 +60,7 @@ export interface Service {
   /** CIDR blocks of several addresses, any of which is its own; absent: none. */
   readonly addressBlocks?: readonly string[];
   readonly ports: readonly ServicePort[];
-  /** `trafficDistribution` as the Service has it; absent: nothing is said. */
+  /** `trafficDistribution` as the Service, or its annotation, has it; absent: nothing is said. */
   readonly trafficDistribution?: string;
   /** Its endpoints are reached from their own node only (`internalTrafficPolicy: Local`). */
   readonly isNodeLocal?: boolean;

@@ -120,7 +120,7 @@ export type ClientTls = v.InferOutput<typeof clientTls>;
 
 /** What the four blocks of a policy accept and Outrider does not obey yet, below the policy's own path. */
 const POLICY_UNSUPPORTED: readonly UnsupportedField[] = [
-  { path: "outlierDetection.consecutiveErrors", consequence: "use consecutive5xxErrors or consecutiveGatewayErrors" },
+  { path: "outlierDetection.consecutiveErrors", consequence: "Istio ignores it as well; use consecutive5xxErrors or consecutiveGatewayErrors" },
   { path: "tls.credentialName", consequence: "SECURITY: secrets are not read; connections are refused, never sent in plain text. Mount the files and name them" },
 ];
 

@@ -259,6 +259,8 @@ describe("where the workload is", () => {
   it("a word that is not known has no effect, and is told", () => {
     const { problems } = compileYaml(yamlOf(service({ trafficDistribution: "PreferMoon" }), slice({ addresses: ["10.1.0.1"] })));
     expect(problems).toContainEqual(expect.stringContaining('spec.trafficDistribution: "PreferMoon" is not known'));
+    const annotated = { ...(service() as object), metadata: { name: "reviews", namespace: "default", annotations: { "networking.istio.io/traffic-distribution": "Near" } } };
+    expect(compileYaml(yamlOf(annotated)).problems).toContainEqual(expect.stringContaining('"Near" is not known'));
   });
 });
 
