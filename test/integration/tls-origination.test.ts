@@ -1,11 +1,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
 import { ask, type HttpAnswer } from "./http-client.ts";
 import { networking, type Resource, yamlOf } from "./mesh-resources.ts";
-import { eventually, exchange, ProxyUnderTest } from "./proxy-under-test.ts";
+import { eventually, exchange, ProxyUnderTest, rawServer } from "./proxy-under-test.ts";
+import { hasOpenssl, revokedCertificate } from "./revoked-certificate.ts";
 import { outsideCa, OutsideServer, type OutsideServerOptions, plaintextWitness } from "./tls-server.ts";
 
 /* TLS to servers outside of the mesh, over real TLS servers: spec/04 4.7. */
@@ -157,6 +159,47 @@ describe("TLS origination", () => {
     const answer = await exchange(proxy.connectOutbound({ address: "192.0.2.9", port: 80 }), "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     expect(answer).toContain("from outside");
     expect(outside.seen[0]).toMatchObject({ serverName: "api.example.com", host: "x" });
+  });
+
+  it("resolution NONE: to the address that was dialled, verified for the host that was asked for", async () => {
+    const outside = await server({ dnsNames: ["a.example.com"] });
+    await start(
+      networking("ServiceEntry", "api", { hosts: ["*.example.com"], location: "MESH_EXTERNAL", resolution: "NONE", ports: [{ number: outside.port, name: "http", protocol: "HTTP" }] }),
+      rule({ mode: "SIMPLE", caCertificates: caFile }, "*.example.com"));
+    const to = async (host: string): Promise<number> => (await ask(proxy.connectOutbound({ address: "127.0.0.1", port: outside.port }), { host })).status;
+    expect([await to("a.example.com"), await to("b.example.com")]).toEqual([200, 503]);
+    expect(outside.seen.map(({ serverName }) => serverName)).toEqual(["a.example.com"]);
+  });
+
+  it.each([
+    ["closes", (socket: Socket) => socket.end(), "tls_handshake_closed"],
+    ["resets", (socket: Socket) => socket.resetAndDestroy(), "tls_handshake_closed"],
+    ["answers in plaintext", (socket: Socket) => socket.end("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), "tls_handshake_failed"],
+    ["sends an alert", (socket: Socket) => socket.end(Buffer.from("15030300020228", "hex")), "tls_refused_by_peer"],
+  ])("a server that %s in the handshake: 503 UF with the cause", async (_what, misbehave, reason) => {
+    const raw = await rawServer((socket) => socket.once("data", () => misbehave(socket)));
+    await start(entry(raw.port), rule({ mode: "SIMPLE", caCertificates: caFile }));
+    await refusal(reason, `127.0.0.1:${raw.port}`);
+    raw.close();
+  });
+
+  it("a server that says nothing in the handshake: given up after connectTimeout", async () => {
+    const raw = await rawServer((socket) => socket.resume());
+    const policy = { tls: { mode: "SIMPLE", caCertificates: caFile }, connectionPool: { tcp: { connectTimeout: "0.1s" } } };
+    await start(entry(raw.port), networking("DestinationRule", "api", { host: "api.example.com", trafficPolicy: policy }));
+    await refusal("connection_timeout");
+    raw.close();
+  });
+
+  it.skipIf(!hasOpenssl())("caCrl: a certificate on the list is refused, one beside it is not", async () => {
+    const world = revokedCertificate(directory, "api.example.com");
+    const outside = await server({ own: world.revoked });
+    const beside = await server({ own: world.good });
+    const tls = { mode: "SIMPLE", caCertificates: world.caPath, caCrl: world.crlPath };
+    await start(entry(outside.port), rule(tls));
+    await refusal("tls_peer_revoked", "CERT_REVOKED");
+    await proxy.apply(yamlOf(entry(beside.port), rule(tls)));
+    expect((await get()).status).toBe(200);
   });
 
   it("never falls back to plaintext, whatever listens", async () => {

@@ -27,6 +27,8 @@ export interface OutsideServerOptions extends CertificateRequest {
   /** Ask for certificates of this authority, and refuse who has none. */
   readonly clientCa?: DevelopmentCa;
   readonly protocol?: "http1" | "http2";
+  /** Certificate and key, PEM, in place of what `ca` would issue. */
+  readonly own?: { readonly certificate: string; readonly key: string };
 }
 
 /** An HTTPS server outside of the mesh, on a free port of loopback; it tells what it saw. */
@@ -40,7 +42,7 @@ export class OutsideServer {
   private constructor(options: OutsideServerOptions) {
     const issued = options.ca.issue("spiffe://outside.test/ns/x/sa/x", { uris: [], ...options });
     const tls: ServerOptions = {
-      cert: issued.certificateChainPem, key: issued.privateKeyPem,
+      cert: options.own?.certificate ?? issued.certificateChainPem, key: options.own?.key ?? issued.privateKeyPem,
       ...(options.clientCa === undefined ? {} : { ca: options.clientCa.rootPem, requestCert: true, rejectUnauthorized: true }),
     };
     const serve = (request: IncomingMessage, response: ServerResponse): void => this.#serve(request, response);

@@ -40,9 +40,12 @@ export function originatedTls(
   const files: Record<(typeof FILES)[number], string | null> = { caCertificates: null, caCrl: null, clientCertificate: null, privateKey: null };
   const digests: string[] = [];
   for (const field of FILES) {
-    // A server must not be shown a certificate that its clients are not meant to have.
-    files[field] = mode === "SIMPLE" && (field === "clientCertificate" || field === "privateKey") ? null : given(tls[field]);
-    const file = files[field];
+    const file = given(tls[field]);
+    if (file !== null && mode === "SIMPLE" && (field === "clientCertificate" || field === "privateKey")) {
+      problems.warning(resource, [...path, field], "has no effect with mode SIMPLE: no certificate is shown");
+      continue;
+    }
+    files[field] = file;
     if (file === null || fileDigest === null) continue;
     const { digest, problem } = fileDigest(file);
     if (digest === null) return refuse(field, `${file} ${problem ?? "was not read"}`);

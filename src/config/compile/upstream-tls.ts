@@ -42,6 +42,9 @@ export function decideTls(
     const originated = originatedTls(service, port, block, mode, fileDigest, problems);
     return originated === null ? { kind: "refused" } : { kind: "originate", tls: originated };
   }
+  for (const field of ["caCrl", "insecureSkipVerify"] as const) {
+    if (block.value[field]) problems.warning(block.resource, [...block.path, field], "has no effect with mode ISTIO_MUTUAL: peers are verified as the mesh does");
+  }
   const expectedIdentities = subjectAltNames.length > 0 ? [...subjectAltNames] : identitiesOf(service, mesh);
   return { kind: "mesh", tls: { mode, serverName: sni === undefined || sni === "" ? serverName : sni, expectedIdentities } };
 }

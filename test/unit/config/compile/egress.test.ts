@@ -96,6 +96,12 @@ describe("files of TLS", () => {
       return { digest: "1", problem: null };
     }, simple).cluster.originatedTls).toMatchObject({ clientCertificatePath: null, privateKeyPath: null });
     expect(asked).toEqual(["/ca"]);
+    expect(compileYaml(simple).problems.join("\n")).toContain("spec.trafficPolicy.tls.privateKey: has no effect with mode SIMPLE");
+  });
+
+  test("what mesh TLS has no use for is said to be without effect", () => {
+    const { problems } = compileYaml(entry("resolution: STATIC, endpoints: [{ address: 10.0.0.1 }]") + rule("{ tls: { mode: ISTIO_MUTUAL, caCrl: /crl, insecureSkipVerify: true } }"));
+    expect(problems.filter((line) => line.includes("has no effect with mode ISTIO_MUTUAL"))).toHaveLength(2);
   });
 
   test("insecureSkipVerify is obeyed and said loudly", () => {
