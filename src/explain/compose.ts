@@ -8,7 +8,7 @@ import { explainedRoute, triedRoutes } from "./describe-route.ts";
 import type { DryRun } from "./dry-run.ts";
 import type { ExplainedMtls, ExplainVerdict, Explanation, WrittenAt } from "./explanation.ts";
 import type { HttpDecision } from "./http-decision.ts";
-import { mirrorsFor } from "../router/mirrors.ts";
+import { mirrorsFor, takesCopies } from "../router/mirrors.ts";
 import type { RouteExplanation } from "../router/route-table.ts";
 import { decideTcp } from "./tcp-decision.ts";
 import { writtenAt } from "./written-at.ts";
@@ -94,7 +94,7 @@ export function httpOf(scene: Scene, decision: HttpDecision, tried: RouteExplana
       retriableStatuses: retry.retriableStatuses, isExplicit: retry.isExplicit,
       avoidsPreviousHosts: retry.avoidsPreviousHosts !== false, prefersRemoteLocalities: retry.prefersRemoteLocalities === true,
     },
-    mirrors: forward === null ? [] : mirrorsFor(forward, head).map(({ cluster, perMillion }) => ({ cluster, percent: perMillion / 10_000 })),
+    mirrors: forward === null ? [] : mirrorsFor(forward, head).filter(({ cluster }) => takesCopies(dryRun.spec(cluster))).map(({ cluster, perMillion }) => ({ cluster, percent: perMillion / 10_000 })),
     filters,
     tried: triedRoutes(tried),
     virtualHost: tried.virtualHost,

@@ -1,5 +1,5 @@
 import type { Cluster } from "../cluster/cluster.ts";
-import type { ForwardSpec } from "../config/snapshot.ts";
+import type { ClusterSpec, ForwardSpec } from "../config/snapshot.ts";
 import type { MirrorSpec } from "../config/snapshot-route.ts";
 import type { RequestHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
@@ -19,15 +19,13 @@ export class Mirrors {
   }
 
   /**
-   * The copies to be made of a request: each mirror of its route draws for itself (`spec/03` 3.9). Null for none. A mirror whose
-   * cluster does not exist gets nothing, which the configuration's check has told. Nor does one that goes to whatever address
-   * was dialled: that is where the request itself goes.
+   * The copies to be made of a request: each mirror of its route draws for itself (`spec/03` 3.9). Null for none.
    */
   static of(stream: RoutedStream, action: ForwardSpec, requestEnded: boolean, cluster: (name: string) => Cluster | undefined, limits: MirrorLimits, parts: RouterParts): Mirrors | null {
     const copies: MirroredRequest[] = [];
     for (const mirror of mirrorsFor(action, stream.head)) {
       const to = isDrawn(mirror, parts) ? cluster(mirror.cluster) : undefined;
-      if (to !== undefined && to.spec.kind === "endpoints") copies.push(new MirroredRequest(stream, to, action.timeoutMs, requestEnded, limits, parts));
+      if (to !== undefined && takesCopies(to.spec)) copies.push(new MirroredRequest(stream, to, action.timeoutMs, requestEnded, limits, parts));
     }
     return copies.length === 0 ? null : new Mirrors(copies);
   }
@@ -53,6 +51,14 @@ export class Mirrors {
 /** The mirrors that may be drawn for a request: those of its route, and none for what may become a tunnel. */
 export function mirrorsFor({ mirrors }: ForwardSpec, { method, upgrade }: Pick<RequestHead, "method" | "upgrade">): readonly MirrorSpec[] {
   return mirrors === undefined || upgrade !== null || method === "CONNECT" ? [] : mirrors;
+}
+
+/**
+ * Whether copies go to a cluster: not if it does not exist, which the configuration's check has told, nor if it dials
+ * whatever address was dialled, for that is where the request itself goes.
+ */
+export function takesCopies(spec: ClusterSpec | undefined): boolean {
+  return spec?.kind === "endpoints";
 }
 
 function isDrawn({ perMillion }: MirrorSpec, { random }: RouterParts): boolean {

@@ -64,8 +64,9 @@ describe("an outbound request", () => {
   });
 
   it("is copied where its rule says so, unless it may become a tunnel (spec/03 3.9)", () => {
+    const anywhere = networking("ServiceEntry", "anywhere", { hosts: ["anywhere.test"], ports: [{ number: 80, name: "http", protocol: "HTTP" }], resolution: "NONE" });
     const shadow = { destination: { host: "redis", port: { number: 6379 } } };
-    const mirrored = meshOf([REVIEWS, REDIS, httpRules("reviews", { route: [{ destination: { host: "reviews" } }], retries: { attempts: 1, retryIgnorePreviousHosts: false, retryRemoteLocalities: true }, mirrors: [shadow, { ...shadow, percentage: { value: 0.5 } }] })]);
+    const mirrored = meshOf([REVIEWS, REDIS, httpRules("reviews", { route: [{ destination: { host: "reviews" } }], retries: { attempts: 1, retryIgnorePreviousHosts: false, retryRemoteLocalities: true }, mirrors: [shadow, { ...shadow, percentage: { value: 0.5 } }, { destination: { host: "gone" } }, { destination: { host: "anywhere.test", port: { number: 80 } } }] }), anywhere]);
     const request = { direction: "outbound", url: "http://reviews:9080/" } as const;
     const cluster = "outbound|6379||redis.default.svc.cluster.local";
     expect(mirrored.explain(request)).toMatchObject({ mirrors: [{ cluster, percent: 100 }, { cluster, percent: 0.5 }], retries: { avoidsPreviousHosts: false, prefersRemoteLocalities: true } });
