@@ -128,7 +128,7 @@ describe("a connection whose upstream was dialled before it was known to be opaq
       hasSpoken = true;
       proxy.forward({ ...REQUEST, socket: near, early });
     });
-    expect(cluster.asked).toEqual({ originalDestination: FACTS.local, alpn: ["istio"], hash: null });
+    expect(cluster.asked).toEqual({ originalDestination: FACTS.local, alpn: ["istio"], hash: null, origin: { source: FACTS.remote, destination: FACTS.local } });
     cluster.asked = null;
     cluster.succeed(upstream);
     expect([proxy.activeCount, observer.told]).toEqual([0, []]);
@@ -176,7 +176,7 @@ describe("a connection whose upstream was dialled before it was known to be opaq
 describe("TcpProxy", () => {
   it("dials, joins and tells the observers with the upstream's name, once each", async () => {
     const proxy = forward(proxyOf(), near, "first ");
-    expect(cluster.asked).toEqual({ originalDestination: FACTS.local, alpn: ["istio"], hash: null });
+    expect(cluster.asked).toEqual({ originalDestination: FACTS.local, alpn: ["istio"], hash: null, origin: { source: FACTS.remote, destination: FACTS.local } });
     expect([proxy.activeCount, observer.told]).toEqual([1, []]);
     cluster.succeed(upstream);
     caller.socket.end("second");
@@ -189,6 +189,29 @@ describe("TcpProxy", () => {
       peer: endpointSpec("10.0.0.1").labels,
     });
     expect([proxy.activeCount, cluster.releases, time.timers.count]).toEqual([0, 1, 0]);
+  });
+
+  it("closes what is denied when it is asked again, while it dials", async () => {
+    const proxy = forward();
+    proxy.recheck(() => null);
+    expect(proxy.activeCount).toBe(1);
+    proxy.recheck(() => "no longer allowed");
+    await observer.closing;
+    expect([proxy.activeCount, cluster.isCancelled, near.destroyed]).toEqual([0, true, true]);
+    expect(observer.last).toMatchObject({ flags: "-", details: "no longer allowed" });
+  });
+
+  it("closes what is denied when it is asked again, on both sides, when it is joined", async () => {
+    const proxy = forward();
+    cluster.succeed(upstream);
+    caller.socket.write("hello");
+    await callee.until((peer) => peer.received === "hello");
+    proxy.recheck(({ local }) => (local === FACTS.local ? "no longer allowed" : null));
+    await callee.until((peer) => peer.hasEnded || peer.isClosed);
+    await caller.until((peer) => peer.hasEnded || peer.isClosed);
+    await observer.closing;
+    expect(observer.last).toMatchObject({ flags: "-", details: "no longer allowed", bytesReceived: 5 });
+    expect([proxy.activeCount, cluster.releases]).toEqual([0, 1]);
   });
 
   it("keeps what the application sends while it dials", async () => {
