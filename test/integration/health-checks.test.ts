@@ -1,9 +1,17 @@
 import { createServer, get, type Server } from "node:http";
 import { afterAll, beforeAll, expect, it } from "vitest";
 
-import { networking, portOf, type Resource, service, yamlOf } from "./mesh-resources.ts";
-import { eventually } from "./proxy-under-test.ts";
+import { HealthChecks } from "../../src/control/health-checks.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { systemRandom } from "../../src/core/random.ts";
+import { TimerWheel } from "../../src/core/timer-wheel.ts";
+import { Logger } from "../../src/telemetry/log.ts";
+import { SeriesWriter } from "../../src/telemetry/series-writer.ts";
+import { idOf, materialOf } from "../unit/identity/test-mesh.ts";
 import { freePort } from "./free-port.ts";
+import { networking, portOf, type Resource, security, service, yamlOf } from "./mesh-resources.ts";
+import { ProxyPair, STRICT } from "./proxy-pair.ts";
+import { eventually, testCa } from "./proxy-under-test.ts";
 import { RunningProxy } from "./running-proxy.ts";
 
 /* Active health checks from the annotation to the endpoint that gets no requests, in a real process with two data threads. */
@@ -115,4 +123,37 @@ it("an endpoint that says it is not ready gets no requests, until it says it is"
   await eventually(async () => (await flags())[one.name] === "/failed_active_hc", "the endpoint is left out again");
   proxy.write("mesh.yaml", yamlOf(mesh(), rule({})));
   await eventually(async () => (await flags())[one.name] === "healthy", "the verdict is gone");
+}, 60_000);
+
+it("goes through the endpoint's own sidecar by mesh mTLS, and is subject to its policies", async () => {
+  const replica = await Replica.start();
+  const target = portOf(replica.server);
+  const pair = await ProxyPair.start({ port: target });
+  const snapshot = pair.caller.compile(yamlOf(
+    service({ name: "reviews", targetPort: target, endpoints: [{ port: pair.callee.inboundPort, isMesh: true }] }), STRICT,
+    rule({ "outrider.io/health-check": "{ path: /ready, interval: 100ms, timeout: 10s }" }),
+  ));
+  const timers = new TimerWheel(systemClock);
+  const reasons: string[] = [];
+  let failing: readonly string[] = [];
+  const checks = new HealthChecks({
+    clock: systemClock, timers, random: systemRandom, metrics: new SeriesWriter(() => undefined),
+    log: new Logger({ write: (line) => reasons.push((JSON.parse(line) as { reason: string }).reason) }, systemClock, timers),
+    publish: (_cluster, names) => (failing = names),
+  });
+  checks.applyIdentity(materialOf(testCa.issue(idOf("productpage"))));
+  checks.apply(snapshot);
+  await eventually(() => replica.checks >= 3, "checks reach the application");
+  expect(failing).toEqual([]);
+  expect(pair.callee.accessLog.some(({ path }) => path === "/ready")).toBe(true);
+
+  await pair.callee.apply(yamlOf(
+    service({ name: "reviews", targetPort: target, endpoints: [{ port: target, isMesh: true }] }), STRICT,
+    security("AuthorizationPolicy", "nobody", { action: "DENY", rules: [{ to: [{ operation: { paths: ["/ready"] } }] }] }),
+  ));
+  await eventually(() => failing.length === 1, "the refusal counts");
+  expect(reasons).toEqual(["status 403"]);
+  checks.stop();
+  pair.stop();
+  replica.stop();
 }, 60_000);
