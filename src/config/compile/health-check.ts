@@ -24,7 +24,7 @@ export function compileHealthCheck(
 ): { readonly healthCheck?: HealthCheckSpec } {
   if (rule === null || !Object.hasOwn(rule.metadata.annotations, ANNOTATION)) return {};
   const refuse = (message: string): Record<string, never> => {
-    problems.warning(rule, ["metadata", "annotations", ANNOTATION], `${message}: no health is checked`);
+    problems.warning(rule, ["metadata", "annotations", ANNOTATION], `${message} (no health is checked)`);
     return {};
   };
   const written = read(rule.metadata.annotations[ANNOTATION] ?? "");

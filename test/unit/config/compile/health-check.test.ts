@@ -63,12 +63,12 @@ describe("the annotation outrider.io/health-check", () => {
     expect(problems).toHaveLength(1);
     expect(problems[0]).toContain("warning: DestinationRule default/reviews: metadata.annotations");
     expect(problems[0]).toContain(message);
-    expect(problems[0]).toContain(": no health is checked");
+    expect(problems[0]).toContain(" (no health is checked)");
   });
 
   test("where the application chooses the address there is nothing to check", () => {
     const { healthCheck, problems } = checked("{}", "{ loadBalancer: { simple: PASSTHROUGH } }");
     expect(healthCheck).toBeUndefined();
-    expect(problems).toEqual([expect.stringContaining("the application chooses the address by itself: no health is checked")]);
+    expect(problems).toEqual([expect.stringContaining("the application chooses the address by itself (no health is checked)")]);
   });
 });
