@@ -8,7 +8,7 @@ export const LINTS = [
   "unreachable-port", "service-entry-overlap", "sidecar-imports-nothing",
   "shadowed-route", "prefix-without-slash", "surprising-weight",
   "retry-repeats-post", "timeout-cuts-retries", "fault-never-fires", "broken-rate-limit",
-  "bound-to-gateways-only", "hidden-by-sidecar", "rules-without-port",
+  "bound-to-gateways-only", "hidden-by-sidecar", "rules-without-port", "subnets-never-dialled",
   "undeclared-protocol", "server-first-port",
   "host-claimed-twice",
   "port-level-reset", "never-ejects", "failover-without-outlier-detection", "unused-subset-policy",

@@ -15,6 +15,7 @@ import { portProtocols } from "./port-protocol.ts";
 import { prefixesWithoutSlash } from "./prefix-without-slash.ts";
 import { doubtfulRetries } from "./retries.ts";
 import { rulesWithoutPort } from "./rules-without-port.ts";
+import { subnetsNeverDialled } from "./subnets-never-dialled.ts";
 import { shadowedRoutes } from "./shadowed-route.ts";
 import { surprisingWeights } from "./surprising-weight.ts";
 import { tokensNotRequired } from "./token-not-required.ts";
@@ -23,7 +24,7 @@ import { unusedSubsetPolicies } from "./unused-subset-policy.ts";
 
 const FAMILIES: readonly ((model: LintModel) => readonly Finding[])[] = [
   shadowedRoutes, prefixesWithoutSlash, surprisingWeights, doubtfulRetries, faultsThatNeverFire, brokenRateLimits,
-  boundToGatewaysOnly, hiddenBySidecar, rulesWithoutPort, portProtocols, claimedHosts,
+  boundToGatewaysOnly, hiddenBySidecar, rulesWithoutPort, subnetsNeverDialled, portProtocols, claimedHosts,
   trafficPolicies, unusedSubsetPolicies, plaintextToTheMesh,
   authorizationPolicies, tokensNotRequired, excludedPorts,
 ];
