@@ -1,0 +1,74 @@
+import { connect } from "node:net";
+import type { Worker } from "node:worker_threads";
+import { afterEach, expect, it, vi } from "vitest";
+
+import { DataThreads } from "../../../src/control/data-threads.ts";
+import { systemClock } from "../../../src/core/clock.ts";
+import { TimerWheel } from "../../../src/core/timer-wheel.ts";
+import { ask } from "../../integration/http-client.ts";
+import { eventually } from "../../integration/proxy-under-test.ts";
+import { TestApplication } from "../../integration/test-application.ts";
+import { TestIssuer } from "../filter/jwt-fixtures.ts";
+import { freePort, sidecarYaml, snapshotOf } from "./sidecar.ts";
+
+/** Every worker that was started, so that a test can end one as a crash would. */
+const workers: Worker[] = vi.hoisted(() => []);
+vi.mock("node:worker_threads", async (original) => {
+  const module = await original<typeof import("node:worker_threads")>();
+  class Watched extends module.Worker {
+    constructor(...options: ConstructorParameters<typeof module.Worker>) {
+      super(...options);
+      workers.push(this);
+    }
+  }
+  return { ...module, Worker: Watched };
+});
+
+// Real threads start in their own time.
+vi.setConfig({ testTimeout: 60_000 });
+
+const stops: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0).toReversed()) await stop();
+});
+
+const SOURCE = "https://issuer.example/keys";
+const RULE = `
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: { name: jwt, namespace: default }
+spec: { jwtRules: [{ issuer: i, jwksUri: "${SOURCE}" }] }
+`;
+
+it("keys are told to every thread, to one that replaces another too, and threads tell which they miss", async () => {
+  const application = await TestApplication.start("app");
+  stops.push(() => application.stop());
+  const port = await freePort();
+  const missing: string[] = [];
+  let applied = 0;
+  const threads = new DataThreads({
+    listen: { address: "127.0.0.1", outboundPort: 0, inboundPort: 0, hbonePort: null, reusePort: false, maxConnections: 100 }, logLevel: "info", logFormat: "json",
+  }, { listening() {}, applied: () => applied++, series() {}, died() {}, failed() {}, log() {}, keysMissing: (source) => missing.push(source), inFlight() {} }, new TimerWheel(systemClock), systemClock);
+  stops.push(() => threads.stop(0));
+  threads.start(1);
+  threads.applySnapshot(snapshotOf(`${sidecarYaml(port, application.port)}${RULE}`));
+  await eventually(() => applied === 1, "the thread obeys");
+
+  const issuer = new TestIssuer();
+  const call = async (kid = issuer.kid): Promise<string> => {
+    const token = issuer.token({ iss: "i", exp: Math.floor(systemClock.wallMs() / 1000) + 600 }, { kid });
+    return (await ask(connect(port, "127.0.0.1"), { headers: { authorization: `Bearer ${token}` } })).body;
+  };
+  expect(await call()).toBe("Jwks remote fetch is failed");
+  await eventually(() => missing.length === 1, "the control thread is asked for keys");
+  threads.applyKeys(new Map([[`jwks:${SOURCE}`, issuer.keys]]));
+  await eventually(async () => (await call()) === "app", "the thread has the keys");
+  expect(await call("younger")).toContain("doesn't have key");
+  await eventually(() => missing.length === 2, "the control thread is asked for younger keys");
+
+  await workers[0]?.terminate();
+  await eventually(() => applied === 2, "another thread obeys");
+  expect(await call()).toBe("app");
+  expect(missing).toEqual([`jwks:${SOURCE}`, `jwks:${SOURCE}`]);
+});
