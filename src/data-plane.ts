@@ -208,7 +208,7 @@ export class DataPlane {
         defect: (_listener, cause) => defects.report("listener", cause),
       },
       clusterMetrics: (name) => clusters.of(name),
-      rateLimits: { clock: options.clock, random: options.random, ...(options.rateLimits ?? { timeOffsetMs: 0 }) },
+      rateLimits: { clock: options.clock, ...(options.rateLimits ?? { timeOffsetMs: 0 }) },
       filterMetrics: (direction) => new FilterSeries(options.series, direction),
       outlierObserver: { outlier: (event) => this.#onOutlier(event) },
       refused: (direction, refusal) => this.#onRefused(direction, refusal, listeners),

@@ -3,7 +3,6 @@ import { Worker } from "node:worker_threads";
 import { type SnapshotDelta, snapshotDelta } from "../config/snapshot-delta.ts";
 import type { Snapshot } from "../config/snapshot.ts";
 import type { Clock } from "../core/clock.ts";
-import { systemRandom } from "../core/random.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { CapturePorts, ThreadAuthorization, ThreadClusters } from "../data-plane.ts";
 import type { DataThreadStart, FromDataThread, ToDataThread } from "../data-thread.ts";
@@ -87,7 +86,7 @@ export class DataThreads {
   readonly #threads = new Set<DataThread>();
   readonly #answers = new Map<number, (state: unknown) => void>();
   #limits = new SharedLimits(1);
-  readonly #rateLimits = new RateLimitBuffers(systemRandom);
+  readonly #rateLimits = new RateLimitBuffers();
   #snapshot: Snapshot | null = null;
   /** By cluster; those with nothing failing are left out. */
   readonly #failing = new Map<string, readonly string[]>();

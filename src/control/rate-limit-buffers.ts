@@ -1,6 +1,5 @@
 import type { Snapshot } from "../config/snapshot.ts";
 import type { RateLimitSpec } from "../config/snapshot-route.ts";
-import type { Random } from "../core/random.ts";
 import { allocate, memoryKey } from "../filter/rate-limit-memory.ts";
 
 /** What has changed of the memory of rate limits, by `memoryKey`. */
@@ -14,13 +13,7 @@ export interface RateLimitBuffersChange {
  * limit's buckets mean the same.
  */
 export class RateLimitBuffers {
-  readonly #random: Random;
   readonly #buffers = new Map<string, SharedArrayBuffer>();
-
-  /** `random` makes the keys by which buckets are found; nobody who sends requests may guess them. */
-  constructor(random: Random) {
-    this.#random = random;
-  }
 
   /** All of it, for a thread that has none. */
   get all(): RateLimitBuffersChange {
@@ -35,7 +28,7 @@ export class RateLimitBuffers {
       const key = memoryKey(limit);
       gone.delete(key);
       if (this.#buffers.has(key)) continue;
-      const buffer = allocate(limit, this.#random);
+      const buffer = allocate(limit);
       this.#buffers.set(key, buffer);
       added.set(key, buffer);
     }

@@ -48,7 +48,7 @@ const limiters = new WeakMap<RateLimitSpec, RateLimiter>();
 function limiterOf(limit: RateLimitSpec): RateLimiter {
   const known = limiters.get(limit);
   if (known !== undefined) return known;
-  const limiter = new RateLimiter(limit, allocate(limit, () => 0), () => {});
+  const limiter = new RateLimiter(limit, allocate(limit), () => {});
   limiters.set(limit, limiter);
   return limiter;
 }

@@ -1,5 +1,5 @@
+import { randomBytes } from "node:crypto";
 import type { KeyedBucketSpec, RateLimitSpec } from "../config/snapshot-route.ts";
-import type { Random } from "../core/random.ts";
 import { BucketTable } from "./bucket-table.ts";
 
 /** The key by which keys are hashed stands first, in cells of 32 bits. */
@@ -36,10 +36,9 @@ export function memoryKey({ name, buckets, total }: RateLimitSpec): string {
   return JSON.stringify([name, buckets, total]);
 }
 
-/** Memory for the buckets of a limit, all full. `random` makes the key that nobody who sends requests may know. */
-export function allocate(limit: RateLimitSpec, random: Random): SharedArrayBuffer {
+/** Memory for the buckets of a limit, all full. Nobody who sends requests may guess by which key they are found. */
+export function allocate(limit: RateLimitSpec): SharedArrayBuffer {
   const buffer = new SharedArrayBuffer(layoutOf(limit).cells * Int32Array.BYTES_PER_ELEMENT);
-  const cells = new Int32Array(buffer, 0, HASH_KEY_CELLS);
-  for (let at = 0; at < HASH_KEY_CELLS; at++) cells[at] = random() * 0x1_0000_0000;
+  new Uint8Array(buffer).set(randomBytes(HASH_KEY_CELLS * Int32Array.BYTES_PER_ELEMENT));
   return buffer;
 }

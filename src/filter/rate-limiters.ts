@@ -1,6 +1,5 @@
 import type { RateLimitSpec } from "../config/snapshot-route.ts";
 import type { Clock } from "../core/clock.ts";
-import type { Random } from "../core/random.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
 import type { FilterMetrics } from "./filter-metrics.ts";
 import { allocate, memoryKey } from "./rate-limit-memory.ts";
@@ -13,7 +12,6 @@ export interface RateLimitParts {
   readonly clock: Clock;
   /** Added to the clock's time for one that all threads share. */
   readonly timeOffsetMs: number;
-  readonly random: Random;
   /** Memory of a limit's buckets, by its `memoryKey`; absent: this thread is alone. */
   readonly memory?: (key: string) => SharedArrayBuffer | null;
 }
@@ -48,7 +46,7 @@ export class RateLimiters {
     let limiters = this.#connections.get(connection);
     if (limiters === undefined) this.#connections.set(connection, limiters = new Map());
     let limiter = limiters.get(spec.name);
-    if (limiter?.spec !== spec) limiters.set(spec.name, limiter = this.#make(spec, allocate(spec, this.#parts.random)));
+    if (limiter?.spec !== spec) limiters.set(spec.name, limiter = this.#make(spec, allocate(spec)));
     return limiter;
   }
 
@@ -63,7 +61,7 @@ export class RateLimiters {
     if (given !== null) return given;
     const known = this.#own.get(spec.name);
     if (known?.key === key) return known.buffer;
-    const buffer = allocate(spec, this.#parts.random);
+    const buffer = allocate(spec);
     this.#own.set(spec.name, { buffer, key });
     return buffer;
   }

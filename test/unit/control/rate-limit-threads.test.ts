@@ -75,7 +75,7 @@ describe("the memory of limits", () => {
   const of = (limits: string) => snapshotOf(`${sidecarYaml(9080, 9081)}${limitedService(9080, limits)}`);
 
   it("is that of the snapshot before where the buckets mean the same", () => {
-    const buffers = new RateLimitBuffers(() => 0.5);
+    const buffers = new RateLimitBuffers();
     const first = buffers.apply(of("[{ requests: 1, per: 1s }, { requests: 5, per: 1s, by: method }]"));
     expect([first?.removed, first?.added.size]).toEqual([[], 2]);
     expect(buffers.apply(of("[{ requests: 1, per: 1s, status: 503, dryRun: true }, { requests: 5, per: 1s, by: method }]"))).toBeNull();
@@ -85,7 +85,7 @@ describe("the memory of limits", () => {
   });
 
   it("is none where there are no limits", () => {
-    const buffers = new RateLimitBuffers(() => 0.5);
+    const buffers = new RateLimitBuffers();
     expect(buffers.apply(snapshotOf(sidecarYaml(9080, 9081)))).toBeNull();
     buffers.apply(of("[{ requests: 1, per: 1s }]"));
     expect(buffers.apply(snapshotOf(sidecarYaml(9080, 9081)))?.removed.length).toBe(1);

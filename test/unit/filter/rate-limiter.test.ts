@@ -26,7 +26,7 @@ function mostAtOnce(timesNs: readonly number[], { tokensPerFill, fillIntervalMs 
 }
 
 function limiter(spec: RateLimitSpec, evicted = () => {}): RateLimiter {
-  return new RateLimiter(spec, allocate(spec, () => 0.3), evicted);
+  return new RateLimiter(spec, allocate(spec), evicted);
 }
 
 describe("a token bucket", () => {
@@ -136,7 +136,7 @@ describe("several threads", () => {
   async function takeTogether(spec: RateLimitSpec, keys: number): Promise<{ byKey: Map<number, number[]>; evicted: number }> {
     const seen = new SharedArrayBuffer(12);
     const taken = new SharedArrayBuffer(16 * 500_000);
-    const start: TakerStart = { spec, memory: allocate(spec, () => 0.3), seen, taken, takers: TAKERS, keys, forMs: 300 };
+    const start: TakerStart = { spec, memory: allocate(spec), seen, taken, takers: TAKERS, keys, forMs: 300 };
     const workers = Array.from({ length: TAKERS }, () => new Worker(join(import.meta.dirname, "token-taker.ts"), { workerData: start }));
     await Promise.all(workers.map(async (worker) => once(worker, "exit")));
     const [began, count, evicted] = new Int32Array(seen);

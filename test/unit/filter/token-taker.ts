@@ -21,7 +21,7 @@ const { spec, memory, seen, taken, takers, keys, forMs } = workerData as TakerSt
 const books = new Int32Array(seen);
 const times = new Float64Array(taken);
 const limiters = new RateLimiters(
-  { clock: systemClock, timeOffsetMs: sharedTimeOffsetMs(), random: () => 0, memory: () => memory },
+  { clock: systemClock, timeOffsetMs: sharedTimeOffsetMs(), memory: () => memory },
   { ...NO_FILTER_METRICS, rateLimitEvicted: () => Atomics.add(books, 2, 1) },
 );
 const requests = Array.from({ length: keys }, (_, key) => requestOf({ headers: [["x-user", `user-${key}`]] }));
