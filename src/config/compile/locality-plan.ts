@@ -32,7 +32,8 @@ export function localityPlan(endpoints: readonly ServiceEndpoint[], setting: Loc
   if (setting !== null && setting.distribute.length > 0) return distributed(endpoints, setting.distribute, parseLocality(own.locality));
   const localities = setting === null ? null : zoneAwareness(setting, own);
   if (setting === null || !failsOver) return { endpoints: endpoints.map((endpoint) => ({ endpoint, priority: 0 })), localities };
-  const degrees = endpoints.map((endpoint) => degreeOf(endpoint, setting, own));
+  const places = placeDegrees(endpoints, setting, own.locality);
+  const degrees = endpoints.map(({ labels, locality }) => labelDegree(labels, setting.failoverPriority, own.labels) * DEGREES + (places?.get(locality) ?? 0));
   const inUse = [...new Set(degrees)].toSorted((a, b) => a - b);
   return { endpoints: endpoints.map((endpoint, index) => ({ endpoint, priority: inUse.indexOf(degrees[index] as number) })), localities };
 }
@@ -64,24 +65,22 @@ function weightOf(endpoints: readonly ServiceEndpoint[]): number {
   return endpoints.reduce((sum, { weight }) => sum + weight, 0);
 }
 
-/** The lower, the sooner; there may be gaps. */
-function degreeOf(endpoint: ServiceEndpoint, { failover, failoverPriority, minZonedEndpoints }: LocalitySetting, own: OwnPlace): number {
-  const byLabels = labelDegree(endpoint.labels, failoverPriority, own.labels);
+/**
+ * How far away each locality is, the lower the sooner; null where labels alone decide, or the workload does not know its own place.
+ * Of other regions the one that `failover` names for ours comes first.
+ */
+function placeDegrees(endpoints: readonly ServiceEndpoint[], { failover, failoverPriority, minZonedEndpoints }: LocalitySetting, ownLocality: string): ReadonlyMap<string, number> | null {
   const isByRegion = minZonedEndpoints !== null;
-  const byPlace = failoverPriority.length > 0 && failover.length === 0 && !isByRegion ? 0 : placeDegree(endpoint, failover, own.locality, isByRegion);
-  return byLabels * DEGREES + byPlace;
-}
-
-/** How far away it is. Of other regions the one that `failover` names for ours comes first. A workload that does not know its place prefers none. */
-function placeDegree(endpoint: ServiceEndpoint, failover: LocalitySetting["failover"], ownLocality: string, isByRegion: boolean): number {
-  if (ownLocality === "") return 0;
+  if (ownLocality === "" || (failoverPriority.length > 0 && failover.length === 0 && !isByRegion)) return null;
   const own = parseLocality(ownLocality);
-  const other = parseLocality(endpoint.locality);
-  const away = distance(own, other);
-  // Zones of a region are one priority, where their shares are what keeps requests near.
-  if (away < 3 && isByRegion) return 0;
-  const named = away < 3 ? undefined : failover.find(({ from }) => from === own.region);
-  return named !== undefined && named.to !== other.region ? 4 : away;
+  const named = failover.find(({ from }) => from === own.region);
+  return new Map([...new Set(endpoints.map(({ locality }) => locality))].map((locality) => {
+    const other = parseLocality(locality);
+    const away = distance(own, other);
+    // Zones of a region are one priority where their shares are what keeps requests near.
+    if (away < 3) return [locality, isByRegion ? 0 : away];
+    return [locality, named !== undefined && named.to !== other.region ? 4 : away];
+  }));
 }
 
 /**
