@@ -65,6 +65,19 @@ describe("outrider.io/rate-limit", () => {
     expect(output.limits).toEqual([]);
   });
 
+  it("of a delegate holds for its own rules, beside that of the root for all that it delegates", () => {
+    const root = annotated("[{requests: 9, per: 1s}]", [{ match: [{ uri: { prefix: "/team" } }], delegate: { name: "team", namespace: "default" } }, { route: [{ destination: { host: "reviews" } }] }]);
+    const delegate = {
+      ...networking("VirtualService", "team", { http: [{ name: "pay", match: [{ uri: { prefix: "/team/pay" } }], route: [{ destination: { host: "reviews" } }] }, { route: [{ destination: { host: "reviews" } }] }] }),
+      metadata: { name: "team", namespace: "default", annotations: { "outrider.io/rate-limit": "[{requests: 1, per: 1s, rule: pay}]" } },
+    };
+    const { limits, problems } = compiled(REVIEWS, root, delegate);
+    expect(problems).toEqual([]);
+    expect(limits.map(({ name }) => name)).toEqual([
+      "VirtualService/default/reviews/0", "VirtualService/default/team/0", "VirtualService/default/reviews/0", "VirtualService/default/reviews/0",
+    ]);
+  });
+
   it("of a Service holds where its requests arrive", () => {
     const of = (limits: string) => compiled({ ...REVIEWS[0], metadata: { name: "reviews", namespace: "default", annotations: { "outrider.io/rate-limit": limits } } }, REVIEWS.slice(1));
     expect(of("[{requests: 1, per: 1s, by: principal}]")).toMatchObject({ limits: [], problems: [], inbound: [{ name: "Service/default/reviews/0", buckets: [[{ keys: [{ kind: "principal", each: true, takesAbsent: true }] }]] }] });
