@@ -12,7 +12,7 @@ type Policy = ResourceOf<"AuthorizationPolicy">;
 /** What AuthorizationPolicies deny, beyond what their words say. */
 export function authorizationPolicies(model: LintModel): Finding[] {
   const services = servicesByNamespace(model);
-  return model.all("AuthorizationPolicy").filter(isForSidecar).flatMap((policy) => [...nothingAllowed(policy), ...broadDenials(model, policy, services)]);
+  return model.all("AuthorizationPolicy").filter(isForSidecar).flatMap((policy) => [...nothingAllowed(policy), ...exactDenials(policy), ...broadDenials(model, policy, services)]);
 }
 
 /** Policies with a target reference are for gateways and waypoints. */
@@ -30,6 +30,29 @@ function nothingAllowed(policy: Policy): Finding[] {
     message: "allows nothing: without rules it matches no request, so that all requests are denied to the workloads it selects unless another policy allows them; "
       + "write rules: [{}] to allow every request, or call the policy deny-all or allow-nothing if that is meant",
   }];
+}
+
+/**
+ * Paths are compared exactly, while many servers take `/admin/` for `/admin`, and some `/ADMIN` too (hostile rows B06, B07).
+ * Said of a DENY rule whose path ends in a plain name, where nothing beside it covers the same path with a slash.
+ */
+function exactDenials(policy: Policy): Finding[] {
+  if (policy.spec.action !== "DENY") return [];
+  return policy.spec.rules.flatMap((rule, index) => (rule.to ?? []).flatMap(({ operation }, at) => (operation.paths ?? []).flatMap((path, entry): Finding[] => {
+    const isPlainName = /^\/(?:[^*{}]*\/)?[^*{}./]+$/.test(path);
+    if (!isPlainName || (operation.paths ?? []).some((other) => coversBelow(other, `${path}/`))) return [];
+    return [{
+      lint: "deny-exact-path", resource: policy, path: ["spec", "rules", index, "to", at, "operation", "paths", entry],
+      message: `denies ${path} and no other path: ${path}/, and ${path} in another case, pass, which many servers take for the same; `
+        + `write ${path}/* beside it, and where the server has no regard for case allow the paths that are meant instead`,
+    }];
+  })));
+}
+
+/** Whether a path as a policy writes it matches `path`, which ends in a slash. */
+function coversBelow(written: string, path: string): boolean {
+  if (written.endsWith("{**}") || written.endsWith("*")) return path.startsWith(written.slice(0, written.indexOf(written.endsWith("{**}") ? "{**}" : "*")));
+  return written === path || (written.startsWith("*") && path.endsWith(written.slice(1)));
 }
 
 /**

@@ -13,7 +13,7 @@ export const LINTS = [
   "host-claimed-twice",
   "port-level-reset", "never-ejects", "failover-without-outlier-detection", "unused-subset-policy",
   "plaintext-to-strict", "plaintext-in-mesh",
-  "deny-broadens-on-tcp", "allow-nothing", "token-not-required",
+  "deny-broadens-on-tcp", "deny-exact-path", "allow-nothing", "token-not-required",
   "exclude-without-include",
 ] as const;
 

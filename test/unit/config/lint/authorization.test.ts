@@ -17,7 +17,7 @@ describe("deny-broadens-on-tcp", () => {
 
   it.each([
     ["to: [{ operation: { methods: [DELETE] } }]", "denies every connection to TCP port 5432 of db.default.svc.cluster.local (test.yaml:6): methods cannot"],
-    ["to: [{ operation: { paths: [/admin], hosts: [x] } }]", "denies every connection to TCP port 5432 of db.default.svc.cluster.local (test.yaml:6): hosts and paths cannot"],
+    ["to: [{ operation: { paths: [/admin*], hosts: [x] } }]", "denies every connection to TCP port 5432 of db.default.svc.cluster.local (test.yaml:6): hosts and paths cannot"],
     ["from: [{ source: { namespaces: [dev] } }], to: [{ operation: { methods: [GET] } }]", "denies every connection that fits its other conditions to TCP port 5432 of db.default.svc.cluster.local (test.yaml:6): methods cannot"],
     ["when: [{ key: 'request.headers[x]', values: [a] }]", "denies every connection to TCP port 5432 of db.default.svc.cluster.local (test.yaml:6): request.headers[x] cannot"],
     ["from: [{ source: { notRequestPrincipals: ['*'] } }]", "denies every connection to TCP port 5432 of db.default.svc.cluster.local (test.yaml:6): notRequestPrincipals cannot"],
@@ -37,6 +37,25 @@ describe("deny-broadens-on-tcp", () => {
     ["ports that are HTTP", serviceWith("web", "{ name: http, port: 80 }") + policy("action: DENY, rules: [{ to: [{ operation: { methods: [GET] } }] }]")],
   ])("not: %s", (_what, yaml) => {
     expect(lintYaml(yaml)).toEqual([]);
+  });
+});
+
+describe("deny-exact-path (B06, B07)", () => {
+  it("is told of a path that ends in a plain name", () => {
+    expect(lintYaml(policy("action: DENY, rules: [{ to: [{ operation: { paths: [/x/*, /admin] } }] }]"))).toEqual([
+      "deny-exact-path: spec.rules[0].to[0].operation.paths[1]: denies /admin and no other path: /admin/, and /admin in another case, pass, which many servers take for the same; "
+        + "write /admin/* beside it, and where the server has no regard for case allow the paths that are meant instead",
+    ]);
+    expect(lintYaml(policy("action: DENY, rules: [{ to: [{ operation: { paths: [/a/b, '/a/{*}'] } }] }]"))).toHaveLength(1);
+  });
+
+  it.each(["/admin, /admin/*", "/admin, /admin/", "/admin*", "/admin, '/admin/{**}'", "/admin, '*/'", "/server.key", "/admin/", "/", "'*'", "'/{*}/admin'"])("not: %s", (paths) => {
+    expect(lintYaml(policy(`action: DENY, rules: [{ to: [{ operation: { paths: [${paths}] } }] }]`))).toEqual([]);
+  });
+
+  it("not of paths that are allowed, or left out of what is denied", () => {
+    expect(lintYaml(policy("rules: [{ to: [{ operation: { paths: [/admin] } }] }]"))).toEqual([]);
+    expect(lintYaml(policy("action: DENY, rules: [{ to: [{ operation: { notPaths: [/admin] } }] }]"))).toEqual([]);
   });
 });
 
