@@ -122,7 +122,7 @@ export const HTTP_FLAG_ROWS: readonly FlagRow[] = [
     what: "the time of the route is up", flags: "UT", details: "response_timeout", status: 504, body: "upstream request timeout",
     act: async (stage) => {
       stage.upstream.always("hang");
-      await stage.use(stage.upstream.port, { timeout: "3s" });
+      await stage.use(stage.upstream.port, { timeout: "1s" });
       return stage.whileTimePasses(stage.ask());
     },
   },
@@ -130,7 +130,7 @@ export const HTTP_FLAG_ROWS: readonly FlagRow[] = [
     what: "the time of the only try is up", flags: "UT,URX", details: "upstream_per_try_timeout", status: 504, body: "upstream request timeout",
     act: async (stage) => {
       stage.upstream.always("hang");
-      await stage.use(stage.upstream.port, { retries: { attempts: 1, perTryTimeout: "2s", retryOn: "5xx" } });
+      await stage.use(stage.upstream.port, { retries: { attempts: 1, perTryTimeout: "1s", retryOn: "5xx" } });
       return stage.whileTimePasses(stage.ask());
     },
   },
@@ -183,13 +183,13 @@ export const HTTP_FLAG_ROWS: readonly FlagRow[] = [
     what: "a head that does not come to its end", flags: "SI", details: "request_header_timeout", status: 408,
     act: async (stage) => {
       await stage.use(stage.upstream.port);
-      return stage.whileTimePasses(stage.ask("GET / HTTP/1.1\r\nHost: rev"));
+      return stage.whileTimePasses(stage.ask("GET / HTTP/1.1\r\nHost: rev"), 500);
     },
   },
   {
     what: "an injected delay", flags: "DI", details: "via_upstream", status: 200,
     act: async (stage) => {
-      await stage.use(stage.upstream.port, { fault: { delay: { fixedDelay: "2s", percentage: { value: 100 } } } });
+      await stage.use(stage.upstream.port, { fault: { delay: { fixedDelay: "1s", percentage: { value: 100 } } } });
       return stage.whileTimePasses(stage.ask());
     },
   },
@@ -203,7 +203,7 @@ export const HTTP_FLAG_ROWS: readonly FlagRow[] = [
   {
     what: "both", flags: "DI,FI", details: "fault_filter_abort", status: 418, body: "fault filter abort",
     act: async (stage) => {
-      await stage.use(stage.upstream.port, { fault: { delay: { fixedDelay: "2s", percentage: { value: 100 } }, abort: { httpStatus: 418, percentage: { value: 100 } } } });
+      await stage.use(stage.upstream.port, { fault: { delay: { fixedDelay: "1s", percentage: { value: 100 } }, abort: { httpStatus: 418, percentage: { value: 100 } } } });
       return stage.whileTimePasses(stage.ask());
     },
   },

@@ -79,14 +79,14 @@ export const TCP_FLAG_ROWS: readonly Omit<FlagRow, "status" | "body">[] = [
   {
     what: "nothing moves on it", flags: "SI", details: "tcp_session_idle_timeout",
     act: async (stage) => {
-      await useDatabase(stage, [await stage.server((socket) => socket.resume())], { idleTimeout: "60s" });
+      await useDatabase(stage, [await stage.server((socket) => socket.resume())], { idleTimeout: "2s" });
       return stage.whileTimePasses(stage.ask("hello"));
     },
   },
   {
     what: "it is too old", flags: "DT", details: "max_connection_duration_reached",
     act: async (stage) => {
-      await useDatabase(stage, [await stage.server((socket) => socket.resume())], { maxConnectionDuration: "60s" });
+      await useDatabase(stage, [await stage.server((socket) => socket.resume())], { maxConnectionDuration: "2s" });
       return stage.whileTimePasses(stage.ask("hello"));
     },
   },
