@@ -13,10 +13,11 @@ import { ProxyError } from "../message/proxy-error.ts";
 import type { TunnelSpec } from "../config/snapshot-cluster.ts";
 import { originateToServer, verifyOriginated } from "./originated-client.ts";
 import { OriginatedContexts } from "./originated-contexts.ts";
+import { PostTunnel } from "./post-tunnel.ts";
 import { proxyHeader, type ProxyHeaderSpec } from "./proxy-header.ts";
 import { originateTls, tlsConnectError, tlsFailure, verifyUpstream } from "./tls-client.ts";
 import { isMeshTls, type TransportTls } from "./transport-tls.ts";
-import { TunnelHandshake } from "./tunnel-handshake.ts";
+import { type Tunnel, TunnelHandshake } from "./tunnel-handshake.ts";
 
 /** Where to connect and what to verify there. */
 export interface ConnectTarget {
@@ -108,7 +109,7 @@ class Dial implements Dialing {
   #tls: TLSSocket | null = null;
   #timer: Timer | null = null;
   /** Set while a forward proxy is asked. */
-  #tunnel: TunnelHandshake | null = null;
+  #tunnel: Tunnel | null = null;
   #isTcpConnected = false;
   #isOver = false;
 
@@ -205,7 +206,7 @@ class Dial implements Dialing {
 
   readonly #onClose = (): void => {
     if (this.#tunnel !== null) {
-      this.#fail(this.#tunnel.closed());
+      this.#fail(this.#tunnel.closedEarly());
     } else if (this.#isTcpConnected) {
       this.#fail(tlsFailure(new PeerRefused("tls_handshake_closed", `peer ${this.#peerName} closed the connection during the TLS handshake`)));
     } else {
@@ -243,18 +244,20 @@ class Dial implements Dialing {
       this.#finish(socket, peerSpiffeId, alpn);
       return;
     }
-    this.#tunnel = new TunnelHandshake(socket, tunnel, this.#peerName, (error) => {
-      if (error === null) this.#finish(socket, peerSpiffeId, alpn);
-      else this.#fail(error);
+    const Kind = tunnel.protocol === "POST" ? PostTunnel : TunnelHandshake;
+    this.#tunnel = new Kind(socket, tunnel, this.#peerName, (error, through) => {
+      if (error === null && through !== null) this.#finish(socket, peerSpiffeId, alpn, through);
+      else this.#fail(error ?? new ProxyError("internal", "the tunnel gave no connection"));
     });
     this.#tunnel.begin();
   }
 
-  #finish(socket: Socket, peerSpiffeId: string | null, alpn: string | null): void {
+  /** `through`: what is handed out, where it is not the connection itself. */
+  #finish(socket: Socket, peerSpiffeId: string | null, alpn: string | null, through = socket): void {
     if (!this.#settle()) return;
     const local = addressOf(socket.localAddress, socket.localPort);
     const remote = addressOf(socket.remoteAddress ?? this.#target.address, socket.remotePort ?? this.#target.port);
-    this.#done(null, socket, { local, remote, peerSpiffeId, alpn, generation: this.#generation });
+    this.#done(null, through, { local, remote, peerSpiffeId, alpn, generation: this.#generation });
   }
 
   #fail(error: ProxyError): void {

@@ -10,44 +10,52 @@ const MAX_LINES = 100;
 const MAX_INFORMATIONAL = 8;
 const VERSION = "HTTP/1.";
 
+/** Called once, with the connection to the destination or with why there is none; not at all when the one to the proxy closes first. */
+export type TunnelDone = (error: ProxyError | null, socket: Socket | null) => void;
+
+/** A tunnel that is being asked for. */
+export interface Tunnel {
+  begin(): void;
+  /** Why a connection that closed before the proxy answered is of no use. */
+  closedEarly(): ProxyError;
+}
+
+/** `host:port` as an authority. */
+export function tunnelTarget({ targetHost, targetPort }: TunnelSpec): string {
+  return `${targetHost.includes(":") ? `[${targetHost}]` : targetHost}:${targetPort}`;
+}
+
 /**
- * Asks a forward proxy for a tunnel (RFC 9110 section 9.3.6; `spec/04` 4.8). `done` is called once unless the socket closes
- * first, of which its owner hears by itself: with null the socket is paused and what comes next on it is the destination's.
+ * Asks a forward proxy for a tunnel (RFC 9110 section 9.3.6; `spec/04` 4.8). Then the socket, which is paused, is the
+ * connection to the destination.
  */
-export class TunnelHandshake {
+export class TunnelHandshake implements Tunnel {
   readonly #socket: Socket;
   readonly #target: string;
-  readonly #protocol: TunnelSpec["protocol"];
   readonly #peerName: string;
-  readonly #done: (error: ProxyError | null) => void;
+  readonly #done: TunnelDone;
   readonly #head = new Http1HeadBuffer(MAX_HEAD_BYTES, MAX_LINES);
   readonly #parser = new Http1ResponseHeadParser();
   #informational = 0;
 
-  constructor(socket: Socket, { protocol, targetHost, targetPort }: TunnelSpec, peerName: string, done: (error: ProxyError | null) => void) {
+  constructor(socket: Socket, spec: TunnelSpec, peerName: string, done: TunnelDone) {
     this.#socket = socket;
-    this.#protocol = protocol;
-    this.#target = `${targetHost.includes(":") ? `[${targetHost}]` : targetHost}:${targetPort}`;
+    this.#target = tunnelTarget(spec);
     this.#peerName = peerName;
     this.#done = done;
   }
 
   begin(): void {
-    if (this.#protocol !== "CONNECT") {
-      this.#done(new ProxyError("connect_failure", `a tunnel to ${this.#target} by ${this.#protocol} is not supported`));
-      return;
-    }
     this.#socket.on("data", this.#onData);
     this.#socket.on("end", this.#onEnd);
     this.#socket.write(`CONNECT ${this.#target} HTTP/1.1\r\nHost: ${this.#target}\r\n\r\n`, "latin1");
   }
 
-  /** Why a connection that closed before the proxy answered is of no use. */
-  closed(): ProxyError {
+  closedEarly(): ProxyError {
     return new ProxyError("connect_failure", `proxy ${this.#peerName} closed the connection before it opened the tunnel to ${this.#target}`);
   }
 
-  readonly #onEnd = (): void => this.#settle(this.closed());
+  readonly #onEnd = (): void => this.#settle(this.closedEarly());
 
   readonly #onData = (chunk: Buffer): void => {
     try {
@@ -83,12 +91,12 @@ export class TunnelHandshake {
     }
     this.#release();
     if (rest.length > 0) this.#socket.unshift(rest);
-    this.#done(null);
+    this.#done(null, this.#socket);
   }
 
   #settle(error: ProxyError): void {
     this.#release();
-    this.#done(error);
+    this.#done(error, null);
   }
 
   #release(): void {

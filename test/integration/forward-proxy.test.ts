@@ -1,7 +1,8 @@
+import { createServer } from "node:http";
 import type { Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 
-import { networking, type Resource, yamlOf } from "./mesh-resources.ts";
+import { networking, portOf, type Resource, yamlOf } from "./mesh-resources.ts";
 import { eventually, exchange, ProxyUnderTest, rawServer } from "./proxy-under-test.ts";
 
 /* What goes before the bytes of a connection: PROXY headers and tunnels through forward proxies (spec/04 4.8). */
@@ -69,11 +70,73 @@ describe("what is said before the first byte", () => {
     expect(received).toContain(CONNECT);
   });
 
-  it("tunnel: POST is not supported and refuses, rather than take the proxy for the destination", async () => {
-    const forward = await server(() => null);
-    proxy = await ProxyUnderTest.start({ yaml: world(forward.port, "TCP", { tunnel: { ...TUNNEL.tunnel, protocol: "POST" } }) });
+  const POST_TUNNEL = { tunnel: { ...TUNNEL.tunnel, protocol: "POST" } };
+  const POST = "POST / HTTP/1.1\r\nHost: db.internal:5432\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+  it("tunnel: POST carries the bytes in its bodies, chunked both ways", async () => {
+    const forward = await server((bytes) => (bytes === POST ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst \r\n5\r\nwords\r\n" : null));
+    proxy = await ProxyUnderTest.start({ yaml: world(forward.port, "TCP", POST_TUNNEL) });
+    expect(await through("hello", "first words")).toBe("first words");
+    await eventually(() => received.startsWith(`${POST}5\r\nhello\r\n`), "the bytes follow");
+  });
+
+  it("tunnel: POST in front of a real server: both ends end in order, and many bytes go both ways", async () => {
+    const far = createServer((request, response) => {
+      response.writeHead(200);
+      response.flushHeaders();
+      request.on("data", (chunk: Buffer) => response.write(chunk));
+      request.on("end", () => response.end("over"));
+    });
+    await new Promise<void>((resolve) => {
+      far.listen(0, "127.0.0.1", resolve);
+    });
+    proxy = await ProxyUnderTest.start({ yaml: world(portOf(far), "TCP", POST_TUNNEL) });
+    const socket = proxy.connectOutbound({ address: "192.0.2.9", port: 3128 });
+    const sent = Buffer.alloc(3_000_000, "0123456789abcdef");
+    const chunks: Buffer[] = [];
+    await new Promise<void>((resolve, reject) => {
+      socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+      socket.on("end", resolve);
+      socket.on("error", reject);
+      socket.end(sent);
+    });
+    const echoed = Buffer.concat(chunks);
+    expect(echoed.length).toBe(sent.length + 4);
+    expect(echoed.subarray(0, sent.length).equals(sent)).toBe(true);
+    expect(echoed.subarray(sent.length).toString()).toBe("over");
+    await eventually(() => proxy.activeCount() === 0, "the connection is over");
+    expect(proxy.accessLog[0]).toMatchObject({ response_flags: "-" });
+    far.closeAllConnections();
+    far.close();
+  });
+
+  it.each([
+    ["a refusal", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"],
+    ["no HTTP", "SSH-2.0-x\r\n"],
+  ])("tunnel: POST and %s: closed, and nothing of it was sent", async (_what, answer) => {
+    const forward = await server(() => answer);
+    proxy = await ProxyUnderTest.start({ yaml: world(forward.port, "TCP", POST_TUNNEL) });
     expect(await through("secret", "never")).toBe("");
-    expect(received).toBe("");
+    expect(received).not.toContain("secret");
+  });
+
+  it("tunnel: a POST that is cut in the middle of a body is a reset, not an end", async () => {
+    const forward = await rawServer((socket) => {
+      socket.once("data", () => {
+        socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst \r\n5\r\nwo");
+        setTimeout(() => socket.end(), 50);
+      });
+    });
+    servers.push(forward);
+    proxy = await ProxyUnderTest.start({ yaml: world(forward.port, "TCP", POST_TUNNEL) });
+    const socket = proxy.connectOutbound({ address: "192.0.2.9", port: 3128 });
+    const end = await new Promise((resolve) => {
+      socket.resume();
+      socket.on("end", () => resolve("end"));
+      socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code));
+    });
+    expect(end).toBe("ECONNRESET");
+    socket.destroy();
   });
 
   it("tunnel: a TLS route goes through it, the ClientHello untouched", async () => {

@@ -79,7 +79,7 @@ function compileCluster(
     tls,
     ...(decision.kind === "originate" ? { originatedTls: decision.tls } : {}),
     ...(dns === null ? {} : { dns }),
-    ...compileTunnel(policy.tunnel, policy.proxyProtocol, parts.problems),
+    ...compileTunnel(policy.tunnel, policy.proxyProtocol),
     ...compileHealthCheck(rule, kind, service.host, parts.problems),
     fromLoopbackSource: false,
     protocol: outboundUpstreamProtocol(port.protocol, pool, parts.mesh),

@@ -71,6 +71,7 @@ function checkPolicy(policy: TrafficPolicy | undefined, path: Path, report: Repo
   const isEmpty = Object.values(policy).every((value) => value === undefined || (Array.isArray(value) && value.length === 0));
   if (isEmpty) report.error(path, "must set at least one of its fields");
   checkBlocks(policy, path, report);
+  if (!["", "CONNECT", "POST"].includes(policy.tunnel?.protocol ?? "")) report.error([...path, "tunnel", "protocol"], "must be CONNECT or POST");
   const seen = new Set<number>();
   policy.portLevelSettings.forEach((setting, index) => {
     const at = [...path, "portLevelSettings", index];

@@ -140,8 +140,13 @@ describe("tunnel and proxyProtocol: spec/04 4.1 and 4.8", () => {
     expect(spec(rule("{ proxyProtocol: { version: V1 } }", ", subsets: [{ name: s, trafficPolicy: { portLevelSettings: [{ port: { number: 80 }, tls: { mode: DISABLE } }] } }]"), SUBSET)).toEqual({ tunnel: undefined, proxyProtocol: "V1" });
   });
 
-  test("POST is an error that says what becomes of connections", () => {
-    expect(compileYaml(STATIC + rule("{ tunnel: { protocol: POST, targetHost: db.test, targetPort: 5432 } }")).problems.join("\n"))
-      .toContain('error: DestinationRule default/api: spec.trafficPolicy.tunnel.protocol: unsupported: "POST"; only CONNECT is. Opaque connections are refused');
+  test.each([["", "CONNECT"], ["protocol: CONNECT, ", "CONNECT"], ["protocol: POST, ", "POST"]])("tunnel: { %s... } is %s", (protocol, tunnelProtocol) => {
+    const { snapshot, problems } = compileYaml(STATIC + rule(`{ tunnel: { ${protocol}targetHost: db.test, targetPort: 5432 } }`));
+    expect(clusterOf(snapshot, NAME).tunnel).toEqual({ protocol: tunnelProtocol, targetHost: "db.test", targetPort: 5432 });
+    expect(problems).toEqual([]);
+  });
+
+  test("another protocol is an error, and the rule is not taken", () => {
+    expect(() => compileYaml(STATIC + rule("{ tunnel: { protocol: PUT, targetHost: db.test, targetPort: 5432 } }"))).toThrow(/spec\.trafficPolicy\.tunnel\.protocol: must be CONNECT or POST/);
   });
 });
