@@ -218,6 +218,35 @@ describe("identities", () => {
   });
 });
 
+describe("server names, with DENY strict.test and an ALLOW of others", () => {
+  let hostile: HostileProxy;
+  beforeAll(async () => {
+    hostile = await HostileProxy.start({
+      portName: "tcp", extraYaml: yamlOf(
+        security("AuthorizationPolicy", "strict", { action: "DENY", rules: [{ when: [{ key: "connection.sni", values: ["strict.test"] }] }] }),
+        security("AuthorizationPolicy", "others", { rules: [{ when: [{ key: "connection.sni", values: ["*.test", "*.test."] }] }] }),
+      ),
+    });
+  });
+  afterAll(() => hostile.stop());
+  const ask = (serverName: string): Promise<string> => {
+    const socket = meshClient(hostile.proxy.connectInbound(hostile.backend.port), { serverName, alpn: ISTIO_TCP });
+    return exchange(socket, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", (received) => received.endsWith("ok"));
+  };
+
+  it.each(["strict.test", "STRICT.test", "Strict.Test", "strict.test."])("B13: %s is denied", async (name) => {
+    hostile.backend.forget();
+    expect(await ask(name)).toBe("");
+    expect(hostile.backend.received).toBe("");
+  });
+
+  it("B13: no name is no other name", async () => {
+    expect(await ask("")).toBe("");
+    expect(await ask("other.test")).toMatch(/\r\n\r\nok$/);
+    expect(await ask("OTHER.test.")).toMatch(/\r\n\r\nok$/);
+  });
+});
+
 describe("CVE-2020-16844: TCP, with DENY of principals by their end", () => {
   let hostile: HostileProxy;
   beforeAll(async () => {

@@ -9,6 +9,8 @@ export interface MeshClientOptions {
   readonly spiffeId?: string | null;
   readonly ca?: DevelopmentCa;
   readonly alpn?: readonly string[];
+  /** Of the handshake; empty: none is sent. */
+  readonly serverName?: string;
   /** Ticket of an earlier connection. */
   readonly session?: Buffer;
 }
@@ -19,10 +21,10 @@ export const ISTIO_TCP = ["istio-peer-exchange", "istio"];
 
 /** A peer that is not ours: speaks TLS with Node's own client over `socket`. */
 export function meshClient(socket: Socket, options: MeshClientOptions = {}): TLSSocket {
-  const { spiffeId = "spiffe://cluster.local/ns/default/sa/productpage", ca = testCa, alpn = ISTIO_HTTP, session } = options;
+  const { spiffeId = "spiffe://cluster.local/ns/default/sa/productpage", ca = testCa, alpn = ISTIO_HTTP, serverName = "outbound_.9080_._.reviews.default.svc.cluster.local", session } = options;
   const issued = spiffeId === null ? null : ca.issue(spiffeId);
   return connect({
-    socket, servername: "outbound_.9080_._.reviews.default.svc.cluster.local", rejectUnauthorized: false,
+    socket, servername: serverName, rejectUnauthorized: false,
     ...(session === undefined ? {} : { session }),
     ...(alpn.length > 0 ? { ALPNProtocols: [...alpn] } : {}),
     ...(issued === null ? {} : { cert: issued.certificateChainPem, key: issued.privateKeyPem }),
