@@ -46,7 +46,8 @@ export class JwtAuthn {
   #toldAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(rules: readonly JwtRuleSpec[], fetched: FetchedKeys, parts: JwtAuthnParts) {
-    this.rules = rules.map((spec) => new JwtRule(spec, spec.keys.kind === "inline" ? spec.keys.keys : fetched.get(spec.keys.source.name) ?? null));
+    const issuers = rules.map(({ issuer }) => issuer);
+    this.rules = rules.map((spec) => new JwtRule(spec, spec.keys.kind === "inline" ? spec.keys.keys : fetched.get(spec.keys.source.name) ?? null, issuers));
     this.outputs = [...new Set(rules.flatMap(({ payloadHeader, claimHeaders }) => [...(payloadHeader === null ? [] : [payloadHeader]), ...claimHeaders.map(({ header }) => header)]))];
     this.#parts = parts;
   }

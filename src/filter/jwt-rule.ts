@@ -15,9 +15,14 @@ export class JwtRule {
   readonly spec: JwtRuleSpec;
   /** Null: they were never fetched. */
   readonly keys: JwtKeys | null;
+  /** What a principal of this rule must not begin with. */
+  readonly #foreign: readonly string[];
 
-  constructor(spec: JwtRuleSpec, keys: readonly JsonWebKeySpec[] | null) {
+  /** `rivals`: the issuers of other rules. */
+  constructor(spec: JwtRuleSpec, keys: readonly JsonWebKeySpec[] | null, rivals: readonly string[] = []) {
     this.spec = spec;
+    const { issuer } = spec;
+    this.#foreign = rivals.filter((rival) => rival !== "" && rival !== issuer && (issuer === "" || rival.startsWith(`${issuer}/`))).map((rival) => `${rival}/`);
     this.keys = keys === null ? null : new JwtKeys(keys);
   }
 
@@ -33,10 +38,20 @@ export class JwtRule {
   refuses({ claims, expiresAt, notBefore, audiences }: ParsedToken, nowSeconds: number): JwtFailure | null {
     const { issuer, audiences: accepted } = this.spec;
     if (issuer !== "" && claims["iss"] !== issuer) return UNKNOWN_ISSUER;
+    if (this.#foreign.length > 0 && this.#speaksForAnother(claims)) return UNKNOWN_ISSUER;
     if (nowSeconds > expiresAt + SKEW_SECONDS) return EXPIRED;
     if (nowSeconds + SKEW_SECONDS < notBefore) return NOT_YET_VALID;
     if (accepted.length > 0 && !audiences.some((audience) => accepted.includes(audience))) return WRONG_AUDIENCE;
     return null;
+  }
+
+  /**
+   * A principal is `iss/sub`, and both may have slashes: of `https://a` the subject `b/admin` would read as `admin` of
+   * `https://a/b`, and a rule for any issuer could name whom it likes. Where that is another rule's issuer, it is not believed.
+   */
+  #speaksForAnother({ iss, sub }: Claims): boolean {
+    const principal = `${String(iss)}/${String(sub)}`;
+    return this.#foreign.some((foreign) => principal.startsWith(foreign));
   }
 
   /** The token as policies see it, once its signature was verified. */

@@ -137,6 +137,18 @@ describe("several rules", () => {
     expect(await said(both, bearing(issuer.token({ iss: "x" })))).toBe("401 Jwt issuer is not configured");
   });
 
+  test("no issuer's subject reads as another issuer's", async () => {
+    const inner = `${ISSUER}/tenant`;
+    const nested = authnOf([rule(issuer.keys), rule(other.keys, { issuer: inner })]);
+    expect(await said(nested, bearing(issuer.token({ sub: "tenant/admin" })))).toBe("401 Jwt issuer is not configured");
+    expect(await said(nested, bearing(issuer.token({ sub: "tenants/admin" })))).toBe(`${ISSUER}/tenants/admin`);
+    expect(await said(nested, bearing(other.token({ iss: inner, sub: "a/b" })))).toBe(`${inner}/a/b`);
+    const anyIssuer = authnOf([rule(issuer.keys), rule(other.keys, { issuer: "" })]);
+    expect(await said(anyIssuer, bearing(other.token({ iss: "elsewhere" })))).toBe("elsewhere/alice");
+    expect(await said(anyIssuer, bearing(other.token()))).toContain("401");
+    expect(await said(anyIssuer, bearing(other.token({ iss: "https:", sub: "/issuer.example/alice" })))).toContain("401");
+  });
+
   test("the first that believes decides", async () => {
     const apart = authnOf([rule(issuer.keys), rule(other.keys, { issuer: second, locations: [{ kind: "header", name: "x-second", prefix: "" }] })]);
     const token = other.token({ iss: second });
