@@ -69,7 +69,7 @@ const mesh = (): Resource[] => [
 beforeAll(async () => {
   replicas = [await Replica.start(), await Replica.start()];
   port = await freePort();
-  const checked = rule({ "outrider.io/health-check": "{ path: /ready, interval: 100ms }" });
+  const checked = rule({ "outrider.io/health-check": "{ path: /ready, interval: 100ms, timeout: 10s }" });
   proxy = await RunningProxy.start({ files: { "mesh.yaml": yamlOf(mesh(), checked) }, flags: ["--concurrency", "2"] });
 }, 60_000);
 
