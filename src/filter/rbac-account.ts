@@ -20,10 +20,10 @@ export function accountOfCheck(authorizer: Authorizer, facts: AuthorizationFacts
   const verdict = authorizer.check(facts);
   const account = plainAccount(authorizer, facts, verdict);
   const dryRun = authorizer.dryRun(facts, verdict);
-  if (dryRun === null || dryRun.verdict.isAllowed) return account;
-  const { policy, provenance } = dryRun.verdict;
+  if (dryRun === null || dryRun.verdict.isAllowed === verdict.isAllowed) return account;
+  const { isAllowed, policy, provenance } = dryRun.verdict;
   const by = policy === null || provenance === null ? `${placeOf(dryRun.policy.provenance)}, none of whose rules matches` : placeOf(provenance);
-  return { ...account, reason: `${account.reason}; it would be denied if what is in dry run were in force, by ${by}` };
+  return { ...account, reason: `${account.reason}; it would be ${isAllowed ? "allowed" : "denied"} if what is in dry run were in force, by ${by}` };
 }
 
 /** The same of CUSTOM policies: who is asked about it, by which rule; null when nobody is. */

@@ -9,8 +9,9 @@ export interface DryRunReport {
   readonly action: "ALLOW" | "DENY";
   readonly file: string;
   readonly line: number;
-  /** Requests and connections that passed, and that it would have refused; or let pass. */
+  /** Requests and connections that passed, and that it would have refused. */
   readonly wouldDeny: number;
+  /** Those that it would have let pass, refused as they may have been. */
   readonly wouldAllow: number;
   /** The last it would have refused; null: none. */
   readonly lastDenied: DryRunDenial | null;

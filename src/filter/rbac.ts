@@ -81,16 +81,18 @@ export class Authorizer {
 
   /**
    * What the policies in dry run would have made of a request that the others, in force, judged as `enforced`. Null when
-   * there are none, or when the request is denied without them.
+   * there are none, or when the request is denied with and without them.
    */
   dryRun(facts: AuthorizationFacts, enforced: AuthorizationVerdict): DryRunVerdict | null {
-    if (!this.hasOnlookers || !enforced.isAllowed) return null;
+    // What a DENY rule in force denies, nothing allows.
+    if (!this.hasOnlookers || (!enforced.isAllowed && enforced.policy !== null)) return null;
     const denied = this.#dryRunDeny.first(facts);
-    if (denied !== null) return { policy: denied.policy as PolicySpec, verdict: denied };
+    if (denied !== null) return enforced.isAllowed ? { policy: denied.policy as PolicySpec, verdict: denied } : null;
     const firstAllow = this.#firstDryRunAllow;
     if (firstAllow === null) return null;
     const allowed = this.#dryRunAllow.first(facts);
     if (allowed !== null) return { policy: allowed.policy as PolicySpec, verdict: allowed };
+    if (!enforced.isAllowed) return null;
     // Allowed by a rule, it stays so; allowed because there was no ALLOW policy, it is not.
     return { policy: firstAllow, verdict: enforced.policy === null ? NO_RULE_MATCHED : enforced };
   }

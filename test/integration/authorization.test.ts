@@ -69,6 +69,12 @@ describe("what a denial tells, and to whom", () => {
     });
   });
 
+  it("tells gRPC the same in trailers alone", async () => {
+    const { status, headers, body } = await call("/closed", { method: "POST", headers: { "content-type": "application/grpc", "content-length": "0" } });
+    expect([status, headers["grpc-status"], headers["grpc-message"], body]).toEqual([200, "7", "RBAC: access denied", ""]);
+    expect(proxy.denial(idOf(headers["x-outrider-authz"]))).toMatchObject({ verdict: "ns[default]-policy[closed]-rule[0]" });
+  });
+
   it("names the nearest miss where no rule allowed it", async () => {
     const { headers } = await call("/x?token=secret", { method: "POST", headers: { "content-length": "0" } });
     const record = proxy.denial(idOf(headers["x-outrider-authz"]));
@@ -147,7 +153,9 @@ describe("an ALLOW policy in dry run", () => {
     expect(proxy.dryRuns()).toMatchObject([{ policy: "default/planned", action: "ALLOW", wouldAllow: 1, wouldDeny: 1 }]);
     await proxy.apply(yaml(planned, security("AuthorizationPolicy", "live", { rules: [paths("/b", "/c")] })));
     expect([await call("/b"), await call("/a")]).toEqual([200, 403]);
-    expect(proxy.dryRuns(), "what another policy allows it does not deny, and what is denied anyway is none of its doing").toMatchObject([{ wouldAllow: 2, wouldDeny: 1 }]);
+    expect(proxy.dryRuns(), "what another policy allows it does not deny; what none allows now, it would").toMatchObject([{ wouldAllow: 3, wouldDeny: 1 }]);
+    expect(await call("/d")).toBe(403);
+    expect(proxy.dryRuns(), "what is denied with it and without it is none of its doing").toMatchObject([{ wouldAllow: 3, wouldDeny: 1 }]);
     proxy.stop();
     backend.close();
   });

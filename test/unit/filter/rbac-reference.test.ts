@@ -118,6 +118,7 @@ function specOf(dice: Dice): AuthorizationSpec {
   return {
     deny: dice.roll(3) > 0 ? policiesOf(dice, "deny") : [], allow: dice.roll(3) > 0 ? policiesOf(dice, "allow") : [],
     custom: dice.roll(4) > 0 ? [] : policiesOf(dice, "custom").map((each) => ({ ...each, provider: "p" })), audit: dice.roll(4) > 0 ? [] : policiesOf(dice, "audit"),
+    dryRun: dice.roll(4) > 0 ? { deny: [], allow: [] } : { deny: policiesOf(dice, "dry-deny"), allow: policiesOf(dice, "dry-allow") },
   };
 }
 function sampleOf(dice: Dice): Sample {
@@ -145,12 +146,17 @@ it("agrees with the obvious evaluator on 100 000 random policies and requests, H
     for (let request = 0; request < 10; request++) {
       const sample = sampleOf(dice);
       const asked = facts(sample);
-      const { isAllowed, id } = authorizer.check(asked);
+      const verdict = authorizer.check(asked);
+      const { isAllowed, id } = verdict;
       const expected = referenceVerdict(spec, sample);
       const said = `${isAllowed ? "allow" : "deny"} ${id}`;
       if (said !== expected) expect(said, JSON.stringify({ round, sample, spec })).toBe(expected);
       expect(authorizer.custom(asked)?.id.replace("-deny-due-to-bad-CUSTOM-action", "") ?? null).toBe(firstId(spec.custom ?? [], sample, true));
       expect(authorizer.audited(asked)?.id ?? null).toBe(firstId(spec.audit ?? [], sample, true));
+      // What is in dry run is told as if it stood beside what is in force.
+      const { dryRun = { deny: [], allow: [] } } = spec;
+      const beside = referenceVerdict({ deny: [...spec.deny, ...dryRun.deny], allow: [...spec.allow, ...dryRun.allow] }, sample);
+      expect(authorizer.dryRun(asked, verdict)?.verdict.isAllowed ?? isAllowed, "dry run").toBe(beside.startsWith("allow"));
       const kind = `${expected.replace(/ns\[.*/, "rule")} ${sample.http === null ? "TCP" : "HTTP"}`;
       seen.set(kind, (seen.get(kind) ?? 0) + 1);
     }
