@@ -1,8 +1,8 @@
 import type { Snapshot } from "../config/snapshot.ts";
 import type { RateLimitSpec } from "../config/snapshot-route.ts";
-import { allocate, memoryKey } from "../filter/rate-limit-memory.ts";
+import { allocate, partsOf } from "../filter/rate-limit-memory.ts";
 
-/** What has changed of the memory of rate limits, by `memoryKey`. */
+/** What has changed of the memory of rate limits, by the keys of its parts. */
 export interface RateLimitBuffersChange {
   readonly removed: readonly string[];
   readonly added: ReadonlyMap<string, SharedArrayBuffer>;
@@ -25,12 +25,15 @@ export class RateLimitBuffers {
     const gone = new Set(this.#buffers.keys());
     const added = new Map<string, SharedArrayBuffer>();
     for (const limit of limitsOf(snapshot)) {
-      const key = memoryKey(limit);
-      gone.delete(key);
-      if (this.#buffers.has(key)) continue;
-      const buffer = allocate(limit);
-      this.#buffers.set(key, buffer);
-      added.set(key, buffer);
+      const { buckets, total } = partsOf(limit);
+      for (const part of [buckets, total]) {
+        if (part === null) continue;
+        gone.delete(part.key);
+        if (this.#buffers.has(part.key)) continue;
+        const buffer = allocate(part);
+        this.#buffers.set(part.key, buffer);
+        added.set(part.key, buffer);
+      }
     }
     for (const key of gone) this.#buffers.delete(key);
     return gone.size + added.size === 0 ? null : { removed: [...gone], added };

@@ -1,7 +1,7 @@
 import type { RateLimitSpec } from "../config/snapshot-route.ts";
 import { CorsPolicy } from "../filter/cors-policy.ts";
 import type { FilterRequest } from "../filter/filter-chain.ts";
-import { allocate } from "../filter/rate-limit-memory.ts";
+import { allocate, partsOf } from "../filter/rate-limit-memory.ts";
 import { RateLimiter } from "../filter/rate-limiter.ts";
 import type { FilterAccount } from "./recorded-filter.ts";
 import { writtenAt } from "./written-at.ts";
@@ -48,7 +48,8 @@ const limiters = new WeakMap<RateLimitSpec, RateLimiter>();
 function limiterOf(limit: RateLimitSpec): RateLimiter {
   const known = limiters.get(limit);
   if (known !== undefined) return known;
-  const limiter = new RateLimiter(limit, allocate(limit), () => {});
+  const { buckets, total } = partsOf(limit);
+  const limiter = new RateLimiter(limit, { buckets: buckets === null ? null : allocate(buckets), total: total === null ? null : allocate(total) }, () => {});
   limiters.set(limit, limiter);
   return limiter;
 }

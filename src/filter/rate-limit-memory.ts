@@ -3,15 +3,22 @@ import type { KeyedBucketSpec, RateLimitSpec } from "../config/snapshot-route.ts
 import { BucketTable } from "./bucket-table.ts";
 
 /** The key by which keys are hashed stands first, in cells of 32 bits. */
-export const HASH_KEY_CELLS = 2;
+const HASH_KEY_CELLS = 2;
 const STATE_CELLS = 2;
 
-/** Where the buckets of a limit are, in cells of 32 bits. */
-export interface RateLimitLayout {
-  /** As `buckets` of the limit. */
-  readonly buckets: readonly (readonly number[])[];
-  readonly total: number;
+/** Memory of a limit that lives on as long as there is a limit with the same key: what is in it then means the same. */
+export interface MemoryPart {
+  readonly key: string;
   readonly cells: number;
+}
+
+/**
+ * The memory of a limit. Its total stands by itself: limits of one name may differ in what their routes are counted by, and
+ * still have one total.
+ */
+export interface MemoryParts {
+  readonly buckets: MemoryPart | null;
+  readonly total: MemoryPart | null;
 }
 
 /** True where a bucket of this kind is really many. */
@@ -20,25 +27,28 @@ export function isTable({ keys }: KeyedBucketSpec): boolean {
 }
 
 /** The same for equal limits, so that threads that were told the limit apart find the same buckets. */
-export function layoutOf({ buckets }: RateLimitSpec): RateLimitLayout {
-  let next = HASH_KEY_CELLS;
-  const place = (cells: number): number => {
-    next += cells;
-    return next - cells;
+export function partsOf({ name, buckets, total }: RateLimitSpec): MemoryParts {
+  return {
+    buckets: buckets.length === 0 ? null : { key: JSON.stringify([name, buckets]), cells: placesOf(buckets).cells },
+    total: total === null ? null : { key: JSON.stringify([name, "total", total]), cells: STATE_CELLS },
   };
-  const total = place(STATE_CELLS);
-  const places = buckets.map((list) => list.map((spec) => place(isTable(spec) ? BucketTable.cellsFor(spec.maxBuckets) : STATE_CELLS)));
-  return { buckets: places, total, cells: next };
 }
 
-/** The same for limits whose buckets mean the same: theirs live on when a new snapshot comes into force. */
-export function memoryKey({ name, buckets, total }: RateLimitSpec): string {
-  return JSON.stringify([name, buckets, total]);
+/** Where the buckets of the lists are in their memory, in cells of 32 bits. */
+export function placesOf(buckets: RateLimitSpec["buckets"]): { readonly places: readonly (readonly number[])[]; readonly cells: number } {
+  let cells = HASH_KEY_CELLS;
+  const places = buckets.map((list) => list.map((spec) => {
+    const place = cells;
+    cells += isTable(spec) ? BucketTable.cellsFor(spec.maxBuckets) : STATE_CELLS;
+    return place;
+  }));
+  return { places, cells };
 }
 
-/** Memory for the buckets of a limit, all full. Nobody who sends requests may guess by which key they are found. */
-export function allocate(limit: RateLimitSpec): SharedArrayBuffer {
-  const buffer = new SharedArrayBuffer(layoutOf(limit).cells * Int32Array.BYTES_PER_ELEMENT);
-  new Uint8Array(buffer).set(randomBytes(HASH_KEY_CELLS * Int32Array.BYTES_PER_ELEMENT));
+/** Memory whose buckets are full. Nobody who sends requests may guess by which key they are found. */
+export function allocate({ cells }: MemoryPart): SharedArrayBuffer {
+  const buffer = new SharedArrayBuffer(cells * Int32Array.BYTES_PER_ELEMENT);
+  // One bucket by itself is found without a key.
+  if (cells > STATE_CELLS) new Uint8Array(buffer).set(randomBytes(HASH_KEY_CELLS * Int32Array.BYTES_PER_ELEMENT));
   return buffer;
 }

@@ -3,7 +3,7 @@ import { HalfSipHash } from "../core/half-sip-hash.ts";
 import { BucketTable } from "./bucket-table.ts";
 import type { FilterRequest } from "./filter-chain.ts";
 import { RateLimitKey } from "./rate-limit-key.ts";
-import { isTable, layoutOf } from "./rate-limit-memory.ts";
+import { isTable, placesOf } from "./rate-limit-memory.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
 /** What a bucket had to say to one request. */
@@ -53,27 +53,32 @@ class KeyedBucket {
   }
 }
 
+/** The memory that a limit's `MemoryPart`s ask for; null where there is no such part. */
+export interface RateLimitMemory {
+  readonly buckets: SharedArrayBuffer | null;
+  readonly total: SharedArrayBuffer | null;
+}
+
+const NOTHING = new BigInt64Array(0);
+
 /** One limit over its buckets in shared memory. */
 export class RateLimiter {
   readonly spec: RateLimitSpec;
   readonly #cells: BigInt64Array;
   readonly #lists: readonly (readonly KeyedBucket[])[];
   readonly #total: TokenBucket | null;
-  readonly #totalState: number;
+  /** The state of the total is all there is in it. */
+  readonly #totalCells: BigInt64Array;
   /** Of the request being decided. */
   readonly #fitting: { bucket: KeyedBucket; key: string }[] = [];
 
-  /** `buffer`: from `allocate` for an equal limit. `evicted`: a bucket that was not full had to make room. */
-  constructor(spec: RateLimitSpec, buffer: SharedArrayBuffer, evicted: () => void) {
-    const layout = layoutOf(spec);
-    const [key0, key1] = new Int32Array(buffer, 0, 2);
-    const hash = new HalfSipHash(key0 as number, key1 as number);
+  /** `evicted`: a bucket that was not full had to make room. */
+  constructor(spec: RateLimitSpec, memory: RateLimitMemory, evicted: () => void) {
     this.spec = spec;
-    this.#cells = new BigInt64Array(buffer);
-    this.#lists = spec.buckets.map((list, at) =>
-      list.map((bucket, index) => new KeyedBucket(bucket, buffer, (layout.buckets[at] as readonly number[])[index] as number, hash, evicted)));
+    this.#cells = memory.buckets === null ? NOTHING : new BigInt64Array(memory.buckets);
+    this.#lists = memory.buckets === null ? [] : keyedBuckets(spec, memory.buckets, evicted);
     this.#total = spec.total === null ? null : new TokenBucket(spec.total);
-    this.#totalState = layout.total / 2;
+    this.#totalCells = memory.total === null ? NOTHING : new BigInt64Array(memory.total);
   }
 
   /** Takes what the request costs. The verdict is that of the bucket that had no token, else of the slowest; null: none is meant. */
@@ -82,22 +87,16 @@ export class RateLimiter {
     fitting.length = 0;
     for (let index = 0; index < this.#lists.length; index++) this.#findIn(this.#lists[index] as readonly KeyedBucket[], request);
     if (fitting.length > 1) fitting.sort((a, b) => a.bucket.bucket.perSecond - b.bucket.bucket.perSecond);
-    let first: TokenBucket | null = null;
-    let firstAt = 0;
+    let first: BucketVerdict | null = null;
     for (const { bucket, key } of fitting) {
       const at = bucket.take(key, this.#cells, nowNs);
-      if (at < 0) return this.#verdict(bucket.bucket, -1 - at, false, nowNs);
-      if (first !== null) continue;
-      first = bucket.bucket;
-      firstAt = at;
+      if (at < 0) return verdictOf(bucket.bucket, this.#cells, -1 - at, false, nowNs);
+      first ??= verdictOf(bucket.bucket, this.#cells, at, true, nowNs);
     }
     const total = this.#total;
-    if (total !== null && (first === null || this.spec.alwaysTakesTotal)) {
-      if (!total.take(this.#cells, this.#totalState, nowNs)) return this.#verdict(total, this.#totalState, false, nowNs);
-      first ??= total;
-      if (first === total) firstAt = this.#totalState;
-    }
-    return first === null ? null : this.#verdict(first, firstAt, true, nowNs);
+    if (total === null || (first !== null && !this.spec.alwaysTakesTotal)) return first;
+    const isTaken = total.take(this.#totalCells, 0, nowNs);
+    return isTaken && first !== null ? first : verdictOf(total, this.#totalCells, 0, isTaken, nowNs);
   }
 
   /** The buckets that a request would take a token of; for whoever explains. */
@@ -118,14 +117,21 @@ export class RateLimiter {
       return;
     }
   }
+}
 
-  #verdict(bucket: TokenBucket, at: number, isTaken: boolean, nowNs: number): BucketVerdict {
-    const fullAtNs = Number(Atomics.load(this.#cells, at));
-    return {
-      bucket, isTaken,
-      remaining: isTaken ? bucket.remaining(fullAtNs, nowNs) : 0,
-      resetS: Math.max(0, Math.ceil((fullAtNs - nowNs) / 1e9)),
-      waitS: Math.max(1, Math.ceil(bucket.waitNs(fullAtNs, nowNs) / 1e9)),
-    };
-  }
+function keyedBuckets({ buckets }: RateLimitSpec, buffer: SharedArrayBuffer, evicted: () => void): KeyedBucket[][] {
+  const [key0, key1] = new Int32Array(buffer, 0, 2);
+  const hash = new HalfSipHash(key0 as number, key1 as number);
+  const { places } = placesOf(buckets);
+  return buckets.map((list, at) => list.map((bucket, index) => new KeyedBucket(bucket, buffer, (places[at] as readonly number[])[index] as number, hash, evicted)));
+}
+
+function verdictOf(bucket: TokenBucket, cells: BigInt64Array, at: number, isTaken: boolean, nowNs: number): BucketVerdict {
+  const fullAtNs = Number(Atomics.load(cells, at));
+  return {
+    bucket, isTaken,
+    remaining: isTaken ? bucket.remaining(fullAtNs, nowNs) : 0,
+    resetS: Math.max(0, Math.ceil((fullAtNs - nowNs) / 1e9)),
+    waitS: Math.max(1, Math.ceil(bucket.waitNs(fullAtNs, nowNs) / 1e9)),
+  };
 }

@@ -2,7 +2,7 @@ import type { RateLimitSpec } from "../config/snapshot-route.ts";
 import type { Clock } from "../core/clock.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
 import type { FilterMetrics } from "./filter-metrics.ts";
-import { allocate, memoryKey } from "./rate-limit-memory.ts";
+import { allocate, type MemoryPart, partsOf } from "./rate-limit-memory.ts";
 import { RateLimiter } from "./rate-limiter.ts";
 
 const NS_PER_MS = 1_000_000;
@@ -12,7 +12,7 @@ export interface RateLimitParts {
   readonly clock: Clock;
   /** Added to the clock's time for one that all threads share. */
   readonly timeOffsetMs: number;
-  /** Memory of a limit's buckets, by its `memoryKey`; absent: this thread is alone. */
+  /** Memory of limits, by the keys of their parts; absent: this thread is alone. */
   readonly memory?: (key: string) => SharedArrayBuffer | null;
 }
 
@@ -22,8 +22,9 @@ export class RateLimiters {
   readonly #metrics: FilterMetrics;
   /** As long as their specs, which live as long as a snapshot has them. */
   readonly #made = new WeakMap<RateLimitSpec, RateLimiter>();
-  readonly #own = new Map<string, { readonly buffer: SharedArrayBuffer; readonly key: string }>();
-  readonly #connections = new WeakMap<ConnectionFacts, Map<string, RateLimiter>>();
+  /** Of this thread alone, where nobody gives any. */
+  readonly #own = new Map<string, SharedArrayBuffer>();
+  readonly #connections = new WeakMap<ConnectionFacts, OfConnection>();
 
   constructor(parts: RateLimitParts, metrics: FilterMetrics) {
     this.#parts = parts;
@@ -38,31 +39,34 @@ export class RateLimiters {
   of(spec: RateLimitSpec, connection: ConnectionFacts): RateLimiter {
     if (spec.isPerConnection) return this.#ofConnection(spec, connection);
     let limiter = this.#made.get(spec);
-    if (limiter === undefined) this.#made.set(spec, limiter = this.#make(spec, this.#memoryOf(spec)));
+    if (limiter === undefined) this.#made.set(spec, limiter = this.#make(spec, (part) => this.#parts.memory?.(part.key) ?? kept(this.#own, part)));
     return limiter;
   }
 
   #ofConnection(spec: RateLimitSpec, connection: ConnectionFacts): RateLimiter {
-    let limiters = this.#connections.get(connection);
-    if (limiters === undefined) this.#connections.set(connection, limiters = new Map());
-    let limiter = limiters.get(spec.name);
-    if (limiter?.spec !== spec) limiters.set(spec.name, limiter = this.#make(spec, allocate(spec)));
+    let own = this.#connections.get(connection);
+    if (own === undefined) this.#connections.set(connection, own = { limiters: new Map(), memory: new Map() });
+    const { limiters, memory } = own;
+    let limiter = limiters.get(spec);
+    if (limiter === undefined) limiters.set(spec, limiter = this.#make(spec, (part) => kept(memory, part)));
     return limiter;
   }
 
-  #make(spec: RateLimitSpec, buffer: SharedArrayBuffer): RateLimiter {
-    return new RateLimiter(spec, buffer, () => this.#metrics.rateLimitEvicted(spec.statName));
+  #make(spec: RateLimitSpec, memory: (part: MemoryPart) => SharedArrayBuffer): RateLimiter {
+    const { buckets, total } = partsOf(spec);
+    const given = { buckets: buckets === null ? null : memory(buckets), total: total === null ? null : memory(total) };
+    return new RateLimiter(spec, given, () => this.#metrics.rateLimitEvicted(spec.statName));
   }
+}
 
-  /** What the control thread gave, or memory of our own where there is no other thread. */
-  #memoryOf(spec: RateLimitSpec): SharedArrayBuffer {
-    const key = memoryKey(spec);
-    const given = this.#parts.memory?.(key) ?? null;
-    if (given !== null) return given;
-    const known = this.#own.get(spec.name);
-    if (known?.key === key) return known.buffer;
-    const buffer = allocate(spec);
-    this.#own.set(spec.name, { buffer, key });
-    return buffer;
-  }
+/** What one connection has for itself. */
+interface OfConnection {
+  readonly limiters: Map<RateLimitSpec, RateLimiter>;
+  readonly memory: Map<string, SharedArrayBuffer>;
+}
+
+function kept(memory: Map<string, SharedArrayBuffer>, part: MemoryPart): SharedArrayBuffer {
+  let buffer = memory.get(part.key);
+  if (buffer === undefined) memory.set(part.key, buffer = allocate(part));
+  return buffer;
 }

@@ -1,6 +1,10 @@
 import type { TokenBucketSpec } from "../config/snapshot-route.ts";
 
 const NS_PER_MS = 1_000_000;
+/** Times are counted in doubles, whose steps are 2 ns once a host has run for 104 days: a token takes longer to come in. */
+const MIN_TOKEN_NS = 16;
+/** A bucket that takes longer than a century to be full would be full beyond what the memory holds. */
+const MAX_BURST_NS = 4e18;
 
 /**
  * The arithmetic of one kind of token bucket. The state of a bucket is a single number, the time in nanoseconds at which it
@@ -17,8 +21,8 @@ export class TokenBucket {
 
   constructor(spec: TokenBucketSpec) {
     this.spec = spec;
-    this.#perTokenNs = Math.max(1, Math.ceil((spec.fillIntervalMs * NS_PER_MS) / spec.tokensPerFill));
-    this.#burstNs = this.#perTokenNs * spec.maxTokens;
+    this.#perTokenNs = Math.max(MIN_TOKEN_NS, Math.ceil((spec.fillIntervalMs * NS_PER_MS) / spec.tokensPerFill));
+    this.#burstNs = Math.min(MAX_BURST_NS, this.#perTokenNs * spec.maxTokens);
   }
 
   /** Takes a token of the bucket in `cells[at]`, if there is one. Threads may do so at the same time. */

@@ -4,7 +4,10 @@ import { Worker } from "node:worker_threads";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { RateLimitSpec, TokenBucketSpec } from "../../../src/config/snapshot-route.ts";
-import { allocate } from "../../../src/filter/rate-limit-memory.ts";
+import { allocate, type MemoryPart, partsOf } from "../../../src/filter/rate-limit-memory.ts";
+import type { FilterRequest } from "../../../src/filter/filter-chain.ts";
+import { NO_FILTER_METRICS } from "../../../src/filter/filter-metrics.ts";
+import { RateLimiters } from "../../../src/filter/rate-limiters.ts";
 import { RateLimiter } from "../../../src/filter/rate-limiter.ts";
 import { byHeader, keyOf, limitOf, requestOf } from "./limited-request.ts";
 import type { TakerStart } from "./token-taker.ts";
@@ -26,7 +29,8 @@ function mostAtOnce(timesNs: readonly number[], { tokensPerFill, fillIntervalMs 
 }
 
 function limiter(spec: RateLimitSpec, evicted = () => {}): RateLimiter {
-  return new RateLimiter(spec, allocate(spec), evicted);
+  const { buckets, total } = partsOf(spec);
+  return new RateLimiter(spec, { buckets: buckets === null ? null : allocate(buckets), total: total === null ? null : allocate(total) }, evicted);
 }
 
 describe("a token bucket", () => {
@@ -129,6 +133,20 @@ describe("buckets by key", () => {
   });
 });
 
+describe("limits of one name that are counted by different things", () => {
+  const bucket = { maxTokens: 2, tokensPerFill: 1, fillIntervalMs: 10_000 };
+  const counted = { ...byHeader("x-user", { ...bucket, maxTokens: 100 }) };
+
+  it.each([false, true])("have one total, of the connection where it has its own: %j", (isPerConnection) => {
+    const limiters = new RateLimiters({ clock: { monotonicMs: () => 5000, wallMs: () => 0 }, timeOffsetMs: 0 }, NO_FILTER_METRICS);
+    const specs = [limitOf({ total: bucket, isPerConnection }), limitOf({ total: bucket, buckets: [[counted]], alwaysTakesTotal: true, isPerConnection })];
+    const take = (at: number, request: FilterRequest): boolean | undefined => limiters.of(specs[at] as RateLimitSpec, request.connection).take(request, limiters.nowNs())?.isTaken;
+    const [one, other] = [user("anna"), user("anna")];
+    expect([take(0, one), take(1, one), take(0, one), take(1, one)]).toEqual([true, true, false, false]);
+    expect(take(0, other)).toBe(isPerConnection);
+  });
+});
+
 describe("several threads", () => {
   const TAKERS = 3;
   const KEYS = 5000;
@@ -136,7 +154,7 @@ describe("several threads", () => {
   async function takeTogether(spec: RateLimitSpec, keys: number): Promise<{ byKey: Map<number, number[]>; evicted: number }> {
     const seen = new SharedArrayBuffer(12);
     const taken = new SharedArrayBuffer(16 * 500_000);
-    const start: TakerStart = { spec, memory: allocate(spec), seen, taken, takers: TAKERS, keys, forMs: 300 };
+    const start: TakerStart = { spec, memory: allocate((partsOf(spec).buckets ?? partsOf(spec).total) as MemoryPart), seen, taken, takers: TAKERS, keys, forMs: 300 };
     const workers = Array.from({ length: TAKERS }, () => new Worker(join(import.meta.dirname, "token-taker.ts"), { workerData: start }));
     await Promise.all(workers.map(async (worker) => once(worker, "exit")));
     const [began, count, evicted] = new Int32Array(seen);
