@@ -19,6 +19,8 @@ import { type RandomRequest, randomRequest, routingRules, securityRules } from "
  */
 
 const CONFIGURATIONS = 200;
+/** Many meshes are compiled, on machines that may have other things to do. */
+const SLOW_MACHINE_MS = 120_000;
 const REQUESTS_EACH = 20;
 const verdicts = new Map<string, number>();
 const REVIEWS = service({
@@ -44,7 +46,7 @@ describe("explain agrees", () => {
     for (const verdict of ["route", "reply", "deny", "reset"]) expect(verdicts.get(verdict) ?? 0, verdict).toBeGreaterThan(100);
   });
 
-  it("with the route table", () => {
+  it("with the route table", { timeout: SLOW_MACHINE_MS }, () => {
     const check = (rules: readonly Resource[], asked: readonly RandomRequest[]): void => {
       const mesh = meshOf([meshConfig({ outboundTrafficPolicy: { mode: "REGISTRY_ONLY" } }), REVIEWS, rules]);
       const table = new RouteTable(mesh.snapshot.outbound.routeTables.find(({ name }) => name === "9080") ?? { name: "", virtualHosts: [] });
@@ -70,7 +72,7 @@ describe("explain agrees", () => {
     fc.assert(fc.property(routingRules, requests, check), { numRuns: CONFIGURATIONS });
   });
 
-  it("with the authorizer", () => {
+  it("with the authorizer", { timeout: SLOW_MACHINE_MS }, () => {
     const check = (rules: readonly Resource[], asked: readonly RandomRequest[]): void => {
       const mesh = meshOf([REVIEWS, rules]);
       const authorizer = new Authorizer(mesh.snapshot.inbound.authorization);
