@@ -249,7 +249,7 @@ describe("a filter that waits", () => {
     expect([bench.told.status, bench.exchange.events]).toEqual([403, []]);
   });
 
-  it("may answer too late: for a stream that is gone nothing happens", async () => {
+  it("may answer too late: for a stream that is gone nothing happens (CVE-2026-47205)", async () => {
     const { bench, answer } = waiting();
     bench.stream.reset(new ProxyError("downstream_disconnect"));
     answer(DENIED);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { AuthorizationNote } from "../../../src/message/authorization-note.ts";
 import { TcpInfo } from "../../../src/message/stream-info.ts";
 import { AccessLog } from "../../../src/telemetry/access-log.ts";
 import { FakeClock, PEER_ID, connection, streamInfo } from "./fixtures.ts";
@@ -53,6 +54,23 @@ describe("the access log", () => {
     expect(lines[0]).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
     expect((JSON.parse(lines[0] as string) as { user_agent: string }).user_agent).toBe(userAgent);
     expect((lines[0] as string).length).toBeLessThan(4096);
+  });
+
+  test("nor can a server name (CVE-2024-45808, hostile B31)", () => {
+    const { lines, log } = setUp();
+    const passthroughServerName = '\u001b[2Ja.test"}\n{"level":"error"\u009b';
+    log.closed(new TcpInfo("outbound", { ...connection(), tls: null, passthroughServerName }, 1000), 1012);
+    // eslint-disable-next-line no-control-regex
+    expect(lines[0]).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
+    expect(JSON.parse(lines[0] as string)).toMatchObject({ requested_server_name: passthroughServerName });
+  });
+
+  test("a denial has its policy, rule and id, and what policies that only look on said", () => {
+    const { lines, log } = setUp();
+    const info = streamInfo("inbound", {});
+    info.authorization = Object.assign(new AuthorizationNote(), { policy: "shop/no-admin", rule: 0, recordId: "k3v90xq2m4ab", dryRun: "shop/planned" });
+    log.done(info, 1012);
+    expect(JSON.parse(lines[0] as string)).toMatchObject({ authz: { policy: "shop/no-admin", rule: 0, id: "k3v90xq2m4ab", audit: null, dry_run: "shop/planned" } });
   });
 
   test("an opaque connection is logged once, when it closes, with IPv6 addresses in brackets", () => {
