@@ -2,7 +2,7 @@ import type { JwtRuleSpec } from "../config/snapshot-jwt.ts";
 import type { RequestHead } from "../message/head.ts";
 import type { Claims } from "../message/verified-token.ts";
 import type { JwtAuthn, JwtResult } from "../filter/jwt-authn.ts";
-import { isFailure, NO_KEYS } from "../filter/jwt-failure.ts";
+import { isFailure, MISSING, NO_KEYS } from "../filter/jwt-failure.ts";
 import type { JwtVerifier } from "../filter/jwt-filter.ts";
 import { JwtRule } from "../filter/jwt-rule.ts";
 import type { FilterAccount } from "./recorded-filter.ts";
@@ -13,6 +13,9 @@ const ANY_RULE: JwtRuleSpec = {
   issuer: "", audiences: [], locations: [], keys: { kind: "inline", keys: [] }, forwardsToken: true, payloadHeader: null, claimHeaders: [],
   spaceDelimitedClaims: ["scope", "permission"], isRequired: false, provenance: { resource: "", rule: null, file: "", line: 0 },
 };
+
+/** What a request without a token lacks where one is required; whoever compares with a log knows that none is in there. */
+const NO_TOKEN = { condition: "jwt", wanted: ["*"], unwanted: [], got: null } as const;
 
 /**
  * The verification of tokens for one request that is explained: claims that are given are taken as verified, by the rule
@@ -51,7 +54,7 @@ export class ExplainedToken implements JwtVerifier {
     const [only] = this.rules;
     const place = this.rules.length === 1 && only !== undefined ? only.spec.provenance : null;
     if (result === null) return { ...writtenAt(place), reason: "there is no token, and none is required", nearMiss: null };
-    if (isFailure(result)) return { ...writtenAt(place), reason: result.text, nearMiss: null };
+    if (isFailure(result)) return { ...writtenAt(place), reason: result.text, nearMiss: result === MISSING ? { ...writtenAt(place), failed: [NO_TOKEN] } : null };
     const whose = result.token.principal ?? "nobody in particular";
     const rule = result.rule === ANY_RULE ? null : result.rule.provenance;
     return { ...writtenAt(rule), reason: this.#given === null ? `the token is ${whose}'s` : `the claims given are taken as verified: the token is ${whose}'s`, nearMiss: null };

@@ -54,6 +54,12 @@ describe("a token in the request", () => {
   });
 });
 
+test("a token that is required and missing is what is missed", async () => {
+  const answer = await ask([tokens({ ...rule, presence: "REQUIRED" })], {});
+  expect(answer).toMatchObject({ verdict: "deny", status: 401, details: "jwt_authn_access_denied{Jwt_is_missing}" });
+  expect(gate(answer)).toMatchObject({ reason: "Jwt is missing", nearMiss: { rule: 0, failed: [{ condition: "jwt", got: null }] } });
+});
+
 describe("claims that are given", () => {
   test("are taken as verified, by the rule of their issuer", async () => {
     const answer = await ask([tokens(rule), onlyAdmins], { jwt: { iss: ISSUER, sub: "bob", roles: ["admin"] }, headers: [["x-sub", "forged"]] });
