@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { createServer, type Server } from "node:http";
+import { connect as connectHttp2, constants } from "node:http2";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
 import { ask, type HttpAnswer, type HttpQuestion } from "./http-client.ts";
@@ -131,6 +133,27 @@ describe("fault injection", () => {
       expect(await proxy.metrics()).toContain('envoy_http_fault_active_faults{http_conn_manager_prefix="outbound"} 0');
       expect(served).toBe(0);
     } finally {
+      proxy.stop();
+    }
+  });
+
+  it("ends with a stream of HTTP/2 that is cancelled; others of its connection go on", async () => {
+    const { proxy, time } = await start({ fault: { delay: { fixedDelay: "5s", percentage: ALWAYS } } });
+    const session = connectHttp2("http://reviews", { createConnection: () => proxy.connectOutbound(VIP) });
+    try {
+      session.on("error", () => undefined);
+      const [gone, kept] = [session.request({ ":path": "/gone" }), session.request({ ":path": "/kept" })];
+      gone.on("error", () => undefined);
+      await eventually(() => proxy.activeCount() === 2, "both have arrived");
+      gone.close(constants.NGHTTP2_CANCEL);
+      await eventually(() => proxy.activeCount() === 1, "one is over");
+      expect(proxy.accessLog[0]).toMatchObject({ path: "/gone", response_code: 0 });
+      const answer = once(kept, "response");
+      time.pass(5100);
+      expect((await answer)[0]).toMatchObject({ ":status": 200 });
+      expect(served).toBe(1);
+    } finally {
+      session.destroy();
       proxy.stop();
     }
   });
