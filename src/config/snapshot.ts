@@ -106,6 +106,8 @@ export interface OutboundListenerSpec {
 export interface TcpRouteSpec {
   /** CIDR blocks of the address that was dialled. */
   readonly destinationSubnets: readonly string[];
+  /** The port is declared TCP for these addresses: whatever else shares the listener, neither HTTP nor TLS is looked for. */
+  readonly isDeclared?: true;
   /** One is drawn per connection. */
   readonly clusters: readonly WeightedClusterSpec[];
   /** The VirtualService's rule; null for a service's own addresses. */

@@ -6,6 +6,8 @@ import { BySubnet } from "./by-subnet.ts";
 export interface OpaqueRoute {
   readonly clusters: readonly WeightedClusterSpec[];
   readonly provenance: Provenance | null;
+  /** Neither HTTP nor TLS is looked for. */
+  readonly isDeclared?: true;
 }
 
 /** Where the opaque bytes of a listener go (`spec/02` 2.5), made ready once per snapshot. */

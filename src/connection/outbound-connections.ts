@@ -55,10 +55,11 @@ export class OutboundConnections {
   }
 
   #handle(socket: Socket, facts: ConnectionFacts, listener: OutboundListenerSpec | null, catchAll: readonly WeightedClusterSpec[]): void {
-    const clusters = (listener === null ? null : this.#routes.opaqueRoute(listener, facts.local.address))?.clusters ?? catchAll;
+    const opaqueRoute = listener === null ? null : this.#routes.opaqueRoute(listener, facts.local.address);
+    const clusters = opaqueRoute?.clusters ?? catchAll;
     const request: TcpRequest = { socket, firstBytes: null, facts, clusters, service: null };
-    const sniRoutes = listener === null ? undefined : this.#routes.sniRoutes(listener);
-    const table = tableOf(listener);
+    const sniRoutes = listener === null ? undefined : this.#routes.sniRoutes(listener, opaqueRoute);
+    const table = tableOf(listener, opaqueRoute);
     if (listener === null || (table === null && sniRoutes === undefined)) {
       this.#next.opaque(request);
       return;

@@ -47,9 +47,9 @@ export class OutboundRoutes {
     return this.#listeners.get(name) ?? null;
   }
 
-  /** The server names of a listener; undefined where it has none and does not look for TLS. */
-  sniRoutes(listener: OutboundListenerSpec): SniRoutes | undefined {
-    return this.#sniRoutes.get(listener);
+  /** The server names of a listener; undefined where it has none and does not look for TLS. `opaque`: as for `tableOf`. */
+  sniRoutes(listener: OutboundListenerSpec, opaque: OpaqueRoute | null): SniRoutes | undefined {
+    return opaque?.isDeclared === true ? undefined : this.#sniRoutes.get(listener);
   }
 
   /** Where the opaque bytes of a listener that were sent to `destination` go; null: the catch-all. */
@@ -74,9 +74,13 @@ export class OutboundRoutes {
   }
 }
 
-/** The table in which a listener looks up HTTP requests; null where it does not look for HTTP. */
-export function tableOf(listener: OutboundListenerSpec | null): string | null {
-  return listener === null || listener.protocol === "tcp" ? null : listener.routeTable;
+/**
+ * The table in which a listener looks up HTTP requests; null where it does not look for HTTP.
+ *
+ * @param opaque where the connection's opaque bytes go.
+ */
+export function tableOf(listener: OutboundListenerSpec | null, opaque: OpaqueRoute | null): string | null {
+  return listener === null || listener.protocol === "tcp" || opaque?.isDeclared === true ? null : listener.routeTable;
 }
 
 function tableFor(spec: RouteTableSpec, last: RouteTable | null): RouteTable {

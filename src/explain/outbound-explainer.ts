@@ -1,5 +1,5 @@
 import type { NameTable } from "../config/compile/name-table.ts";
-import type { OutboundListenerSpec, Snapshot, WeightedClusterSpec } from "../config/snapshot.ts";
+import type { Snapshot } from "../config/snapshot.ts";
 import { BLACK_HOLE, OutboundRoutes, tableOf } from "../connection/outbound-routes.ts";
 import { canonicalAddress, parseIpAddress } from "../core/cidr.ts";
 import { outboundFilters } from "../filter/direction-filters.ts";
@@ -47,9 +47,13 @@ export class OutboundExplainer {
     const listener = bound ?? this.#routes.captured(local);
     const scene: Scene = { direction: "outbound", facts, destination, listener: listener?.name ?? null, mtls: null };
     const catchAll = bound === null ? this.#routes.catchAll : BLACK_HOLE;
-    if (isTls) return this.#tls(scene, listener, catchAll, serverNameOf(request));
-    const table = tableOf(listener);
-    if (request.protocol === "tcp" || table === null) return this.#opaque(scene, listener, catchAll);
+    const opaque = listener === null ? null : this.#routes.opaqueRoute(listener, local.address);
+    const passed = isTls && listener !== null ? (this.#routes.sniRoutes(listener, opaque)?.find(serverNameOf(request), local.address) ?? null) : null;
+    const table = tableOf(listener, opaque);
+    if (isTls || request.protocol === "tcp" || table === null) {
+      const route = passed ?? opaque;
+      return opaqueOf(scene, route?.clusters ?? catchAll, this.#dryRun, route?.provenance ?? null);
+    }
     return this.#request(scene, table, request);
   }
 
@@ -72,17 +76,6 @@ export class OutboundExplainer {
       read: () => read() as ReadRequest,
     });
     return httpOf(scene, decision, seen.tried, this.#dryRun);
-  }
-
-  /** TLS that is passed through: by its server name, or else as opaque bytes. */
-  #tls(scene: Scene, listener: OutboundListenerSpec | null, catchAll: readonly WeightedClusterSpec[], serverName: string | null): Explanation {
-    const route = listener === null ? null : (this.#routes.sniRoutes(listener)?.find(serverName, scene.facts.local.address) ?? null);
-    return route === null ? this.#opaque(scene, listener, catchAll) : opaqueOf(scene, route.clusters, this.#dryRun, route.provenance);
-  }
-
-  #opaque(scene: Scene, listener: OutboundListenerSpec | null, catchAll: readonly WeightedClusterSpec[]): Explanation {
-    const route = listener === null ? null : this.#routes.opaqueRoute(listener, scene.facts.local.address);
-    return opaqueOf(scene, route?.clusters ?? catchAll, this.#dryRun, route?.provenance ?? null);
   }
 
   #destination(request: ExplainRequest, isTls: boolean): string {

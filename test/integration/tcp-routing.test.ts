@@ -100,6 +100,16 @@ describe("TCP routing", () => {
     elsewhere.close();
   });
 
+  it("takes all that goes to such a block for its service, HTTP services on the port or not", async () => {
+    const [server] = servers;
+    const web = service({ name: "web", clusterIP: "10.96.0.77", port: VIP.port, endpoints: [] });
+    const range = networking("ServiceEntry", "range", { hosts: ["range.test"], addresses: ["198.51.100.0/24"], resolution: "STATIC", ports: [{ number: VIP.port, name: "tcp", targetPort: server?.port ?? 0 }], endpoints: [{ address: "127.0.0.1" }] });
+    await proxy.apply(yamlOf(web, range));
+    const ask = (address: string): Promise<string> => exchange(proxy.connectOutbound({ address, port: VIP.port }), "GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n", (received) => received.endsWith("\r\n\r\n"));
+    expect(await ask("198.51.100.9")).toMatch(/^one:GET/);
+    expect(await ask("203.0.113.1")).toMatch(/^HTTP\/1.1 503/);
+  });
+
   it("tries another endpoint when one refuses, before a byte was sent", async () => {
     const refusing = { port: await freePort() };
     await proxy.apply(database([refusing.port, servers[0]?.port ?? 0]));

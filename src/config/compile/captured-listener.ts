@@ -58,7 +58,7 @@ function addPort(
   if (protocol !== "tcp") entry.hasHttp = true;
   if (protocol === "http") return;
   const routes = tcpRoute(service, port.number, scope.rules, parts);
-  if (blocks.length > 0) entry.addBlocks(service, routes, parts.problems);
+  if (blocks.length > 0) entry.addBlocks(service, routes, protocol === "tcp", parts.problems);
   else entry.addOpaque(service, routes, protocol !== "tcp", parts.problems);
 }
 

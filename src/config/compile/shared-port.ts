@@ -43,16 +43,17 @@ export class SharedPort {
     else if (!hasOtherWay) this.#tell(service, `opaque connections to any address on this port go to ${this.#opaque.owner.host}, which is older`, problems);
   }
 
-  /** Opaque connections to a service's blocks of addresses go where its routes say. */
-  addBlocks(service: Service, { tcp, tcpProvenance, tcpBySubnet = [] }: OpaqueRoutes, problems: ProblemList): void {
-    this.#bySubnet.push(...tcpBySubnet);
+  /** Opaque connections to a service's blocks of addresses go where its routes say; `isDeclared`: all of them are opaque. */
+  addBlocks(service: Service, { tcp, tcpProvenance, tcpBySubnet = [] }: OpaqueRoutes, isDeclared: boolean, problems: ProblemList): void {
+    const declared = isDeclared ? { isDeclared: true as const } : {};
+    this.#bySubnet.push(...tcpBySubnet.map((route) => ({ ...route, ...declared })));
     const blocks = (service.addressBlocks ?? []).filter((block) => {
       const owner = this.#blocks.get(block);
       if (owner !== undefined) this.#tell(service, `connections to ${block} go to ${owner.host}, which is older`, problems);
       return owner === undefined;
     });
     for (const block of blocks) this.#blocks.set(block, service);
-    if (tcp !== null && blocks.length > 0) this.#bySubnet.push({ destinationSubnets: blocks, clusters: tcp, provenance: tcpProvenance ?? null });
+    if (tcp !== null && blocks.length > 0) this.#bySubnet.push({ destinationSubnets: blocks, clusters: tcp, provenance: tcpProvenance ?? null, ...declared });
   }
 
   #tell(service: Service, why: string, problems: ProblemList): void {

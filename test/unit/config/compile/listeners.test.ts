@@ -131,7 +131,7 @@ spec: { hosts: [${host}], addresses: ${addresses}, resolution: STATIC, ports: [$
 ${more}`;
   const shown = (snapshot: Snapshot, name: string) => {
     const { protocol, tcp, tcpBySubnet = [], tls } = listenerOf(snapshot, name);
-    return [protocol, tcp?.[0]?.name ?? null, ...tcpBySubnet.map(({ destinationSubnets, clusters }) => `${destinationSubnets.join(",")} -> ${clusters[0]?.name}`), ...tls.map(({ sniHosts, destinationSubnets }) => `${sniHosts.join(",")} in ${destinationSubnets?.join(",")}`)];
+    return [protocol, tcp?.[0]?.name ?? null, ...tcpBySubnet.map(({ destinationSubnets, clusters, isDeclared }) => `${destinationSubnets.join(",")} -> ${clusters[0]?.name}${isDeclared === true ? "" : " unless it is HTTP or TLS"}`), ...tls.map(({ sniHosts, destinationSubnets }) => `${sniHosts.join(",")} in ${destinationSubnets?.join(",")}`)];
   };
   const TCP = "{ number: 5432, name: tcp }";
 
