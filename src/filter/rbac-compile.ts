@@ -55,12 +55,12 @@ export function compileWhen({ attribute, match, blocks: addresses }: ConditionSp
 
 function texts(name: string, attribute: Attribute, { values, notValues }: AnyOf<PathMatchSpec>, isDeny: boolean): Condition | null {
   if (values.length + notValues.length === 0) return null;
-  return new Condition(name, attribute, { kind: "texts", is: new StringValues(values), isNot: new StringValues(notValues) }, isDeny);
+  return new Condition(name, attribute, { kind: "texts", is: StringValues.of(values), isNot: StringValues.of(notValues) }, isDeny);
 }
 
 function blocks(name: string, attribute: Attribute, { values, notValues }: AnyOf<string>, isDeny: boolean): Condition | null {
   if (values.length + notValues.length === 0) return null;
-  return new Condition(name, attribute, { kind: "blocks", is: new BlockValues(values), isNot: new BlockValues(notValues) }, isDeny);
+  return new Condition(name, attribute, { kind: "blocks", is: BlockValues.of(values), isNot: BlockValues.of(notValues) }, isDeny);
 }
 
 function present(conditions: readonly (Condition | null)[]): Condition[] {

@@ -13,6 +13,11 @@ export class StringValues {
   readonly matchers: readonly ValueMatcher[];
   readonly #index: StringIndex<ValueMatcher> | null;
 
+  /** Conditions ask mostly for nothing or rule nothing out: those share one. */
+  static of(specs: readonly PathMatchSpec[]): StringValues {
+    return specs.length === 0 ? NO_STRINGS : new StringValues(specs);
+  }
+
   constructor(specs: readonly PathMatchSpec[]) {
     this.matchers = specs.map((spec) => new ValueMatcher(spec));
     this.#index = specs.length > MAX_COMPARED ? new StringIndex() : null;
@@ -33,6 +38,8 @@ export class StringValues {
   }
 }
 
+const NO_STRINGS = new StringValues([]);
+
 /** Address blocks one of which is asked for. */
 export class BlockValues {
   /** As they were written. */
@@ -41,6 +48,11 @@ export class BlockValues {
   readonly #index: BlockIndex<true> | null;
 
   /** @throws Error for what is no block: it must not quietly widen a rule. */
+  static of(blocks: readonly string[]): BlockValues {
+    return blocks.length === 0 ? NO_BLOCKS : new BlockValues(blocks);
+  }
+
+  /** @throws Error as `of`. */
   constructor(blocks: readonly string[]) {
     this.blocks = blocks;
     this.#compared = blocks.map(parseBlock);
@@ -61,6 +73,8 @@ export class BlockValues {
     return false;
   }
 }
+
+const NO_BLOCKS = new BlockValues([]);
 
 /** Values and their `not` twins, each made ready by `map`. */
 export function mapBoth<From, To>({ values, notValues }: AnyOf<From>, map: (value: From) => To): AnyOf<To> {
