@@ -11,7 +11,7 @@ COPY bin bin
 COPY init init
 COPY src src
 RUN npm run build
-# What the bundle leaves outside it: native code.
+# What the bundle leaves outside it.
 RUN npm ci --omit=dev
 
 FROM node:26-slim
