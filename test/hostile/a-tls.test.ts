@@ -155,7 +155,7 @@ describe.each(["STRICT", "PERMISSIVE"])("A61 ClientHellos, %s", (mode) => {
   });
 
   it.each([
-    ["TLS 1.3 only, GREASE, ECH", inRecords(clientHello([
+    ["TLS 1.3 only, GREASE, ECH (CVE-2020-8660)", inRecords(clientHello([
       extension(0x0a0a, Buffer.alloc(0)), sniExtension("app.test"), alpnExtension("\x0a\x0a", "istio-http/1.1", "istio"),
       extension(0xfe0d, Buffer.alloc(200, 7)), extension(43, Buffer.from([2, 3, 4])), extension(0x1a1a, Buffer.from([0])),
     ]))],

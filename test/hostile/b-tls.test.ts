@@ -1,6 +1,7 @@
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually, statusOf, testCa } from "../integration/proxy-under-test.ts";
+import { alpnExtension, clientHello, inRecords, sniExtension } from "../unit/connection/hello-bytes.ts";
 import { HostileProxy } from "./hostile-proxy.ts";
 
 /* hostile.md B22 and B23: what a TLS client may try to get around the handshake. */
@@ -89,7 +90,7 @@ describe("B23 TLS older than 1.2, renegotiation, compression, early data", () =>
   });
 });
 
-describe("B22 sessions", () => {
+describe("B22 sessions (CVE-2020-8664, CVE-2022-21654)", () => {
   it("are never resumed: no ticket is given, and one of another server is of no use", async () => {
     for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
       const tickets: Buffer[] = [];
@@ -116,5 +117,26 @@ describe("B22 sessions", () => {
     await eventually(() => hostile.backend.received.includes("/inside"), "the application saw the request");
     expect(hostile.backend.received).toContain("URI=spiffe://cluster.local/ns/default/sa/other");
     second.destroy();
+  });
+});
+
+describe("TLS alerts", () => {
+  it.each([0, 1, 99, 255])("an alert of code %d, known or not, ends its connection and no other (CVE-2021-28683)", async (code) => {
+    for (const level of [1, 2, 77]) {
+      const socket = hostile.connect("inbound");
+      let isClosed = false;
+      socket.on("error", () => undefined);
+      socket.on("close", () => {
+        isClosed = true;
+      });
+      socket.resume();
+      socket.write(inRecords(clientHello([sniExtension("app.test"), alpnExtension("istio")])));
+      socket.write(Buffer.from([21, 3, 3, 0, 2, level, code]));
+      socket.end();
+      await eventually(() => isClosed, "the connection ended");
+    }
+    const other = await handshake();
+    expect(await ask(other)).toBe(200);
+    other.destroy();
   });
 });

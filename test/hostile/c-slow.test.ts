@@ -42,7 +42,7 @@ describe.each(HTTP2_WAYS)("readers that are slow, %s", (way) => {
     hostile.backend.cutConnections();
   }
 
-  it("C07 a window of 0 for ever: others on the connection are served, and when the window opens it goes on", async () => {
+  it("C07 a window of 0 for ever (CVE-2019-9511): others on the connection are served, and when the window opens it goes on", async () => {
     serveLarge();
     const client = openHttp2(hostile, way, [INITIAL_WINDOW_SIZE, 0]);
     client.headers(1, requestFields("GET", "/large"));

@@ -67,7 +67,7 @@ describe("TLS origination", () => {
     expect(outside.connections).toBe(1);
   });
 
-  it("sni and subjectAltNames say otherwise, wildcards of a certificate count for one label", async () => {
+  it("sni and subjectAltNames say otherwise, wildcards of a certificate count for one label (CVE-2020-15104)", async () => {
     const outside = await server({ dnsNames: ["*.internal.test"] });
     await start(entry(outside.port), rule({ mode: "SIMPLE", caCertificates: caFile, sni: "other.test", subjectAltNames: ["a.internal.test"] }));
     expect((await get()).status).toBe(200);

@@ -88,7 +88,7 @@ describe("a wrong object is refused at its place", () => {
     ["a number for a duration", ["1.5s", "15"], 'f.yaml:16:5: error: VirtualService shop/reviews: spec.http[0].timeout: must be a duration such as "1.5s", not 15'],
     ["a negative weight", ["weight: 90", "weight: -1"], "f.yaml:13:7: error: VirtualService shop/reviews: spec.http[0].route[0].weight: must be a whole number from 0 to 2147483647, not -1"],
     ["look-ahead in a regex", ["{prefix: /api}", "{regex: '/(?=a)'}"], "f.yaml:10:13: error: VirtualService shop/reviews: spec.http[0].match[0].uri.regex: "],
-    ["a regex of 2 KiB", ["{prefix: /api}", `{regex: ${"a".repeat(2048)}}`], "f.yaml:10:13: error: VirtualService shop/reviews: spec.http[0].match[0].uri.regex: the regular expression must be at most 1024 characters long, not 2048"],
+    ["a regex of 2 KiB (ISTIO-2026-006)", ["{prefix: /api}", `{regex: ${"a".repeat(2048)}}`], "f.yaml:10:13: error: VirtualService shop/reviews: spec.http[0].match[0].uri.regex: the regular expression must be at most 1024 characters long, not 2048"],
     ["a value that is missing", ["timeout: 1.5s", "timeout:"], 'f.yaml:16:5: error: VirtualService shop/reviews: spec.http[0].timeout: must be a duration such as "1.5s", not an empty value'],
     ["a version that does not exist", ["networking.istio.io/v1", "networking.istio.io/v7"], 'f.yaml:1:1: error: VirtualService shop/reviews: apiVersion: "networking.istio.io/v7" is not a version of VirtualService; use '],
     ["a misspelt kind", ["kind: VirtualService", "kind: VirtualServce"], 'f.yaml:2:1: error: VirtualServce shop/reviews: kind: "VirtualServce" is no kind of this API; did you mean "VirtualService"?'],
