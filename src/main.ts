@@ -115,7 +115,8 @@ class ControlThread {
     this.#keys = this.#makeKeys();
     this.#threads = this.#makeThreads();
     this.#configuration = new ConfigurationControl({
-      paths: options.configPaths, workload: options.workload, dnsCapture: options.dnsPort !== null, clock: systemClock, timers: this.#timers, log: this.#log,
+      paths: options.configPaths, workload: options.workload, dnsCapture: options.dnsPort !== null, certificateDirectory: options.certificateDirectory,
+      clock: systemClock, timers: this.#timers, log: this.#log,
       state: options.stateDirectory === null ? null : { directory: options.stateDirectory, version: options.version },
     }, (snapshot) => {
       this.#fetchKeys(snapshot);

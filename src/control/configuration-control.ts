@@ -29,6 +29,8 @@ export interface ConfigurationControlOptions {
   readonly workload: WorkloadIdentity;
   /** The workload's DNS is captured: compile names for it. */
   readonly dnsCapture: boolean;
+  /** Of `--certs`, below which the Secrets are that `credentialName` names. Absent: `/etc/certs`. */
+  readonly certificateDirectory?: string;
   /** Where the last good configuration is kept, and the version of the program that keeps it; null: nowhere. */
   readonly state: { readonly directory: string; readonly version: string } | null;
   readonly clock: Clock;
@@ -189,12 +191,14 @@ export class ConfigurationControl {
   /** Compiles and hands on. An exception of ours changes nothing of what serves (promise P6), except at the start. */
   #compile(update: StoreUpdate): void {
     const version = (this.#snapshot?.version ?? 0) + 1;
+    const { certificateDirectory } = this.#options;
     const { resources, held } = holdBack(update.resources, this.#inForce);
     let compiled: ReturnType<typeof compile>;
     try {
       compiled = compile({
         resources, workload: this.#workload, rejectedPolicies: closedPolicies(update, this.#workload.namespace), version,
         dnsCapture: this.#options.dnsCapture, fileDigest: this.#tlsFiles.digest,
+        ...(certificateDirectory === undefined ? {} : { certificateDirectory }),
       });
       this.#tlsFiles.compiled();
       this.#hasFailed = false;

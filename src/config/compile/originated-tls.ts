@@ -4,6 +4,7 @@ import type { Block } from "./effective-policy.ts";
 import { isWildcard } from "./host-name.ts";
 import type { ProblemList } from "./problem-list.ts";
 import type { Service, ServicePort } from "./service.ts";
+import { TLS_FILE_FIELDS, type TlsFileField, tlsFileNames } from "./tls-credential.ts";
 
 /** What is known of a file that a configuration names. */
 export interface FileState {
@@ -16,40 +17,44 @@ export interface FileState {
 /** Reads a file for its digest. */
 export type FileDigest = (path: string) => FileState;
 
-/** The fields that name files. */
-const FILES = ["caCertificates", "caCrl", "clientCertificate", "privateKey"] as const;
+/** Where the files are that TLS origination needs. */
+export interface TlsFilesAtHand {
+  /** Null where they are not at hand: somebody checks a configuration that is to run elsewhere. */
+  readonly digest: FileDigest | null;
+  /** Of `--certs`, below which Secrets are mounted; undefined: where a pod has it. */
+  readonly certificateDirectory: string | undefined;
+}
 
 /**
  * TLS of mode SIMPLE or MUTUAL towards one port of a service (spec/04 4.7). A certificate is always checked for a name: the
  * `subjectAltNames`, else the `sni`, else the request's host, else the service's. Istio checks none where only `sni` is
  * set, or where opaque bytes are sent.
  *
- * @param fileDigest null where the files are not at hand: somebody checks a configuration that is to run elsewhere.
  * @returns null when nothing may be sent: the problem says why.
  */
 export function originatedTls(
-  service: Service, port: ServicePort, block: Block<ClientTls>, mode: "SIMPLE" | "MUTUAL", fileDigest: FileDigest | null, problems: ProblemList,
+  service: Service, port: ServicePort, block: Block<ClientTls>, mode: "SIMPLE" | "MUTUAL", atHand: TlsFilesAtHand, problems: ProblemList,
 ): OriginatedTlsSpec | null {
   const { value: tls, resource, path } = block;
   const refuse = (field: string, reason: string): null => {
     problems.error(resource, [...path, field], `${reason}: connections to ${service.host} port ${port.number} are refused, never sent in plain text`);
     return null;
   };
-  // The kind's own check has said so.
-  if (given(tls.credentialName) !== null) return null;
-  const files: Record<(typeof FILES)[number], string | null> = { caCertificates: null, caCrl: null, clientCertificate: null, privateKey: null };
+  const named = tlsFileNames(tls, mode, atHand.certificateDirectory);
+  if (named.refusal !== null) return refuse(named.refusal.field, named.refusal.reason);
+  const files: Record<TlsFileField, string | null> = { caCertificates: null, caCrl: null, clientCertificate: null, privateKey: null };
   const digests: string[] = [];
-  for (const field of FILES) {
-    const file = given(tls[field]);
+  for (const field of TLS_FILE_FIELDS) {
+    const file = named.files[field];
     if (file !== null && mode === "SIMPLE" && (field === "clientCertificate" || field === "privateKey")) {
       problems.warning(resource, [...path, field], "has no effect with mode SIMPLE: no certificate is shown");
       continue;
     }
-    files[field] = file;
-    if (file === null || fileDigest === null) continue;
-    const { digest, problem } = fileDigest(file);
-    if (digest === null) return refuse(field, `${file} ${problem ?? "was not read"}`);
-    if (problem !== null) problems.error(resource, [...path, field], `${file} ${problem}: what was read before stays in use`);
+    files[field] = file?.path ?? null;
+    if (file === null || atHand.digest === null) continue;
+    const { digest, problem } = atHand.digest(file.path);
+    if (digest === null) return refuse(file.field, `${file.path} ${problem ?? "was not read"}`);
+    if (problem !== null) problems.error(resource, [...path, file.field], `${file.path} ${problem}: what was read before stays in use`);
     digests.push(digest);
   }
   if (tls.insecureSkipVerify === true) {

@@ -12,7 +12,7 @@ import { compileLimits } from "./limits.ts";
 import { compileLoadBalancer } from "./load-balancer.ts";
 import { withMeshDefaults } from "./mesh-default-policy.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
-import type { FileDigest } from "./originated-tls.ts";
+import type { TlsFilesAtHand } from "./originated-tls.ts";
 import type { PlacedEndpoint } from "./locality-plan.ts";
 import type { OwnPlace } from "./own-place.ts";
 import type { PeerAuthentications } from "./peer-authentication.ts";
@@ -34,8 +34,8 @@ export interface ClusterParts {
   readonly place: OwnPlace;
   /** Of the addresses that names are resolved to. */
   readonly dnsFamily: DnsFamily;
-  /** Null where the files that TLS needs are not at hand. */
-  readonly fileDigest: FileDigest | null;
+  /** Those that TLS origination needs. */
+  readonly files: TlsFilesAtHand;
 }
 
 /** The clusters of a service: one for each port, and one for each port and subset. */
@@ -56,7 +56,7 @@ function compileCluster(
 ): ClusterSpec {
   const subset = owned?.subset.name ?? "";
   const labelled = owned === null ? port.endpoints : port.endpoints.filter((endpoint) => selects(owned.subset.labels, endpoint.labels));
-  const decision = decideTls(service, port, subset, policy, parts.mesh, parts.fileDigest, parts.problems);
+  const decision = decideTls(service, port, subset, policy, parts.mesh, parts.files, parts.problems);
   const isPassthrough = service.resolution === "none" || policy.loadBalancer?.value.simple === "PASSTHROUGH";
   // An original-destination cluster dials whatever address the application chose: it could not be kept from dialling.
   const kind = isPassthrough && decision.kind !== "refused" ? "original-destination" : "endpoints";

@@ -3,7 +3,7 @@ import type { OriginatedTlsSpec } from "../snapshot-cluster.ts";
 import type { EffectivePolicy } from "./effective-policy.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import { originatedTls } from "./originated-tls.ts";
-import type { FileDigest } from "./originated-tls.ts";
+import type { TlsFilesAtHand } from "./originated-tls.ts";
 import type { PeerAuthentications } from "./peer-authentication.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { compareText } from "./resource-order.ts";
@@ -27,7 +27,7 @@ export function decideTls(
   subset: string,
   policy: EffectivePolicy,
   mesh: MeshSettings,
-  fileDigest: FileDigest | null,
+  files: TlsFilesAtHand,
   problems: ProblemList,
 ): TlsDecision {
   const serverName = `outbound_.${port.number}_.${subset}_.${service.host}`;
@@ -39,7 +39,7 @@ export function decideTls(
   const { mode, sni, subjectAltNames } = block.value;
   if (mode === "DISABLE") return { kind: "plain" };
   if (mode !== "ISTIO_MUTUAL") {
-    const originated = originatedTls(service, port, block, mode, fileDigest, problems);
+    const originated = originatedTls(service, port, block, mode, files, problems);
     return originated === null ? { kind: "refused" } : { kind: "originate", tls: originated };
   }
   for (const field of ["caCrl", "insecureSkipVerify"] as const) {

@@ -40,8 +40,11 @@ function checkLoadBalancer(balancer: LoadBalancer | undefined, path: Path, repor
   checkLocality(locality, [...path, "localityLbSetting"], report);
 }
 
-function checkTls(tls: ClientTls | undefined, path: Path, report: Report): void {
+function checkTls(tls: ClientTls | undefined, path: Path, report: Report, hasSelector: boolean): void {
   if (tls === undefined) return;
+  if (tls.credentialName && !hasSelector && (tls.mode === "SIMPLE" || tls.mode === "MUTUAL")) {
+    report.warn([...path, "credentialName"], "is obeyed, from files; a sidecar of Istio's obeys it only in a rule with workloadSelector");
+  }
   const files = (["clientCertificate", "privateKey", "caCertificates", "credentialName"] as const).filter((field) => tls[field]);
   if (tls.mode === "ISTIO_MUTUAL") {
     for (const field of files) report.error([...path, field], "must not be set with mode ISTIO_MUTUAL, which uses the workload's own certificate");
@@ -59,25 +62,25 @@ export function checkOutlierDetection(outlier: OutlierDetection | undefined, pat
   }
 }
 
-function checkBlocks(policy: PortTrafficPolicy | TrafficPolicy, path: Path, report: Report): void {
+function checkBlocks(policy: PortTrafficPolicy | TrafficPolicy, path: Path, report: Report, hasSelector: boolean): void {
   checkConnectionPool(policy.connectionPool, [...path, "connectionPool"], report);
   checkLoadBalancer(policy.loadBalancer, [...path, "loadBalancer"], report);
-  checkTls(policy.tls, [...path, "tls"], report);
+  checkTls(policy.tls, [...path, "tls"], report, hasSelector);
   checkOutlierDetection(policy.outlierDetection, [...path, "outlierDetection"], report);
 }
 
-function checkPolicy(policy: TrafficPolicy | undefined, path: Path, report: Report): void {
+function checkPolicy(policy: TrafficPolicy | undefined, path: Path, report: Report, hasSelector: boolean): void {
   if (policy === undefined) return;
   const isEmpty = Object.values(policy).every((value) => value === undefined || (Array.isArray(value) && value.length === 0));
   if (isEmpty) report.error(path, "must set at least one of its fields");
-  checkBlocks(policy, path, report);
+  checkBlocks(policy, path, report, hasSelector);
   if (!["", "CONNECT", "POST"].includes(policy.tunnel?.protocol ?? "")) report.error([...path, "tunnel", "protocol"], "must be CONNECT or POST");
   const seen = new Set<number>();
   policy.portLevelSettings.forEach((setting, index) => {
     const at = [...path, "portLevelSettings", index];
     if (seen.has(setting.port.number)) report.error([...at, "port", "number"], `port ${setting.port.number} has settings already`);
     seen.add(setting.port.number);
-    checkBlocks(setting, at, report);
+    checkBlocks(setting, at, report, hasSelector);
   });
 }
 
@@ -89,13 +92,14 @@ export function checkDestinationRule(spec: DestinationRuleSpec, report: Report, 
       if (entry !== "." && entry !== metadata.namespace) report.error(["exportTo", index], "must be \".\" beside workloadSelector, which chooses workloads of this namespace alone");
     });
   }
-  checkPolicy(spec.trafficPolicy, ["trafficPolicy"], report);
+  const hasSelector = spec.workloadSelector !== undefined;
+  checkPolicy(spec.trafficPolicy, ["trafficPolicy"], report, hasSelector);
   const names = new Set<string>();
   spec.subsets.forEach((subset, index) => {
     const path = ["subsets", index];
     if (!SUBSET_NAME.test(subset.name)) report.error([...path, "name"], `${JSON.stringify(subset.name)} is not a subset name (letters, digits and '-')`);
     if (names.has(subset.name)) report.error([...path, "name"], `subset ${JSON.stringify(subset.name)} is there twice`);
     names.add(subset.name);
-    checkPolicy(subset.trafficPolicy, [...path, "trafficPolicy"], report);
+    checkPolicy(subset.trafficPolicy, [...path, "trafficPolicy"], report, hasSelector);
   });
 }

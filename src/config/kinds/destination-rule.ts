@@ -121,13 +121,12 @@ export type ClientTls = v.InferOutput<typeof clientTls>;
 /** What the four blocks of a policy accept and Outrider does not obey yet, below the policy's own path. */
 const POLICY_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "outlierDetection.consecutiveErrors", consequence: "Istio ignores it as well; use consecutive5xxErrors or consecutiveGatewayErrors" },
-  { path: "tls.credentialName", consequence: "SECURITY: secrets are not read; connections are refused, never sent in plain text. Mount the files and name them" },
 ];
 
 const atEvery = (fields: readonly UnsupportedField[], ...prefixes: string[]): UnsupportedField[] =>
   prefixes.flatMap((prefix) => fields.map((field) => ({ ...field, path: `${prefix}.${field.path}` })));
 
-/** Accepted, and not obeyed yet. */
+/** Accepted, and not obeyed. */
 export const DESTINATION_RULE_UNSUPPORTED: readonly UnsupportedField[] = [
   ...atEvery(POLICY_UNSUPPORTED, "trafficPolicy", "trafficPolicy.portLevelSettings[]", "subsets[].trafficPolicy", "subsets[].trafficPolicy.portLevelSettings[]"),
 ];

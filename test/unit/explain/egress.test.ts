@@ -10,7 +10,7 @@ const rule = (name: string, tls: object) => networking("DestinationRule", name, 
 const mesh = meshOf([
   entry("secure", { resolution: "DNS" }), rule("secure", { mode: "SIMPLE" }),
   entry("anywhere", { resolution: "NONE" }), rule("anywhere", { mode: "SIMPLE" }),
-  entry("secret", { resolution: "DNS" }), rule("secret", { mode: "SIMPLE", credentialName: "secret" }),
+  entry("secret", { resolution: "DNS" }), rule("secret", { mode: "SIMPLE", credentialName: "a/secret" }),
   entry("plain", { resolution: "DNS" }),
 ]);
 const cluster = (name: string) => mesh.explain({ direction: "outbound", to: "192.0.2.1:80", url: `http://${name}.example.com/` });

@@ -188,7 +188,7 @@ describe("TLS", () => {
     });
   });
 
-  test.each(["{ mode: SIMPLE, credentialName: c }", "{ mode: MUTUAL, credentialName: c }"])("%s sends nothing rather than plain text", (block) => {
+  test.each(["{ mode: SIMPLE, credentialName: a/c }", "{ mode: MUTUAL, credentialName: a/c }"])("%s sends nothing rather than plain text", (block) => {
     const { snapshot, problems } = compileYaml(REVIEWS + tls(block));
     expect(clusterOf(snapshot, `outbound|9080||${HOST}`)).toMatchObject({ kind: "endpoints", tls: null, endpoints: [] });
     expect(problems.join("\n")).not.toContain("internal");

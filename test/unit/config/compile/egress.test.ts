@@ -5,6 +5,7 @@ import { dnsFamily } from "../../../../src/config/compile/dns-cluster.ts";
 import type { FileDigest } from "../../../../src/config/compile/originated-tls.ts";
 import { formatProblem } from "../../../../src/config/problem.ts";
 import type { ClusterSpec } from "../../../../src/config/snapshot.ts";
+import { parseFile } from "../../../../src/config/source/parse-file.ts";
 import { clusterOf, compileYaml, PRODUCTPAGE, resourcesOf } from "./compile-yaml.ts";
 
 /* Services outside of the mesh: how their names are resolved, TLS towards them, and what goes before it (spec/04 4.7, 4.8). */
@@ -24,6 +25,10 @@ metadata: { name: api, namespace: default }
 spec: { host: api.example.com, trafficPolicy: ${policy}${more} }
 `;
 const NAME = "outbound|80||api.example.com";
+const warningsOf = (yaml: string): string => {
+  const { parsed } = parseFile("test.yaml", Buffer.from(yaml));
+  return parsed.isReadable ? parsed.objects.flatMap(({ problems }) => problems).map(formatProblem).join("\n") : "";
+};
 const cluster = (yaml: string, workload = {}): ClusterSpec => clusterOf(compileYaml(yaml, workload).snapshot, NAME);
 
 describe("names", () => {
@@ -97,6 +102,46 @@ describe("files of TLS", () => {
     }, simple).cluster.originatedTls).toMatchObject({ clientCertificatePath: null, privateKeyPath: null });
     expect(asked).toEqual(["/ca"]);
     expect(compileYaml(simple).problems.join("\n")).toContain("spec.trafficPolicy.tls.privateKey: has no effect with mode SIMPLE");
+  });
+
+  const CREDENTIAL = "/etc/certs/credentials/client";
+  const withCredential = (tls: string): string => entry("resolution: STATIC, endpoints: [{ address: 10.0.0.1 }]") + rule(`{ tls: { credentialName: client, ${tls} } }`);
+
+  test.each([
+    ["mode: SIMPLE", { caCertificatesPath: `${CREDENTIAL}/ca.crt`, clientCertificatePath: null, privateKeyPath: null, crlPath: null }],
+    ["mode: MUTUAL", { caCertificatesPath: `${CREDENTIAL}/ca.crt`, clientCertificatePath: `${CREDENTIAL}/tls.crt`, privateKeyPath: `${CREDENTIAL}/tls.key` }],
+    ["mode: MUTUAL, caCrl: /crl", { caCertificatesPath: `${CREDENTIAL}/ca.crt`, crlPath: "/crl" }],
+    ["mode: SIMPLE, insecureSkipVerify: true", { caCertificatesPath: null }],
+  ])("credentialName with %s: the files of the mounted Secret", (tls, expected) => {
+    expect(cluster(withCredential(tls)).originatedTls).toMatchObject(expected);
+  });
+
+  test("credentialName is looked for below the folder of the certificates, and watched as other files", () => {
+    const digest = (path: string) => ({ digest: path.slice(path.lastIndexOf("/") + 1), problem: null });
+    const { snapshot } = compile({ resources: resourcesOf(withCredential("mode: MUTUAL")).resources, workload: PRODUCTPAGE, version: 1, fileDigest: digest, certificateDirectory: "/run/certs/" });
+    expect(clusterOf(snapshot, NAME).originatedTls).toMatchObject({ caCertificatesPath: "/run/certs/credentials/client/ca.crt", filesDigest: "ca.crt tls.crt tls.key" });
+  });
+
+  test.each(["ca.crt", "tls.crt", "tls.key"])("credentialName without %s: nothing is sent", (missing) => {
+    const { cluster: refused, problems } = withFiles((path) => (path.endsWith(missing) ? { digest: null, problem: "does not exist" } : { digest: "1", problem: null }), withCredential("mode: MUTUAL"));
+    expect(refused).toMatchObject({ kind: "endpoints", endpoints: [], tls: null });
+    expect(problems).toContain(`spec.trafficPolicy.tls.credentialName: ${CREDENTIAL}/${missing} does not exist: connections to api.example.com port 80 are refused`);
+  });
+
+  test.each([
+    ["../client", 'credentialName: "../client" is not the name of a Secret'], ["a/b", 'credentialName: "a/b" is not the name of a Secret'],
+    ["..", 'credentialName: ".." is not the name of a Secret'], ["'kubernetes://client'", 'credentialName: "kubernetes://client" is not the name of a Secret'],
+    ["client, caCertificates: /ca", "caCertificates: must not stand beside credentialName"],
+  ])("credentialName: %s: nothing is sent", (name, reason) => {
+    const source = withCredential("mode: SIMPLE").replace("credentialName: client", `credentialName: ${name}`);
+    expect(cluster(source)).toMatchObject({ kind: "endpoints", endpoints: [], tls: null });
+    expect(compileYaml(source).problems.join("\n")).toContain(`spec.trafficPolicy.tls.${reason}: connections to api.example.com port 80 are refused`);
+  });
+
+  test("credentialName without workloadSelector is obeyed with a warning", () => {
+    const warned = (more: string) => warningsOf(withCredential("mode: SIMPLE").replace("host: api.example.com,", `host: api.example.com, ${more}`));
+    expect(warned("")).toContain("spec.trafficPolicy.tls.credentialName: is obeyed, from files");
+    expect(warned("workloadSelector: { matchLabels: { app: a } },")).not.toContain("credentialName");
   });
 
   test("what mesh TLS has no use for is said to be without effect", () => {
