@@ -24,7 +24,7 @@ traffic. A line of --requests is {"direction","from","to","method","url","header
 "sni","protocol","jwt"}; each gives one explanation, in order.
 --replay decides the requests of a proxy's JSON access log by the configuration of --against, and tells which are
 decided otherwise than by --config, or than the log says, grouped by the rule responsible.
-Exit code 0: all is decided, whatever was decided. 1: --replay found requests that are decided otherwise. 2: it could not run, or a request could not be read.
+Exit code 0: all is decided, whatever was decided. 1: --replay found requests that are decided otherwise. 2: it could not run, a request could not be read, or --replay found none.
 
 `;
 

@@ -16,15 +16,16 @@ const ONE_REQUEST = ["direction", "from", "to", "header", "source-ip", "tls", "s
 export interface ReplayStreams {
   readonly stdin: Readable;
   readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
 }
 
 /**
  * `outrider explain --replay LOG --against PATH [--config PATH]`: resolves to the exit code, 0 when every request is
- * decided as before and 1 when some are not; rejects when the log cannot be read. `load` reads a configuration.
+ * decided as before, 1 when some are not, and 2 when there was none to decide; rejects when the log cannot be read. `load` reads a configuration.
  *
  * @throws UsageError
  */
-export async function replay(flags: FlagValues, load: (paths: readonly string[]) => LoadedSnapshot, { stdin, out }: ReplayStreams): Promise<number> {
+export async function replay(flags: FlagValues, load: (paths: readonly string[]) => LoadedSnapshot, { stdin, out, err }: ReplayStreams): Promise<number> {
   const log = flags.text("replay");
   const against = flags.list("against");
   if (against.length === 0) throw new UsageError("--replay needs --against, the configuration to decide by");
@@ -37,7 +38,13 @@ export async function replay(flags: FlagValues, load: (paths: readonly string[])
   const chunks: AsyncIterable<Uint8Array> = log === "-" ? stdin : createReadStream(log, { highWaterMark: READ_BYTES });
   const summary = await replayLog(chunks, after, before);
   out(flags.text("output") === "json" ? replayJson(summary) : replayText(summary));
-  return summary.totals.changed === 0 ? 0 : 1;
+  const { lines, replayed, changed } = summary.totals;
+  if (replayed === 0) {
+    // A log of something else, or of nobody, must not pass for one that found everything well.
+    err(`outrider explain: nothing was replayed: ${lines === 0 ? "the log is empty" : "the log has no request that could be decided again"}\n`);
+    return 2;
+  }
+  return changed === 0 ? 0 : 1;
 }
 
 function deciderOf({ snapshot, names }: LoadedSnapshot): Decider {

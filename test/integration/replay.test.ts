@@ -92,6 +92,12 @@ describe("replay", () => {
     expect(await report("--against", old, "--config", old)).toMatchObject({ replayed: 12, same: 12, changed: 0, rules: [] });
   });
 
+  it.each([["", "the log is empty"], ["not JSON\n", "the log has no request that could be decided again"]])("is not content with a log of no requests: %j", async (text, reason) => {
+    writeFileSync(join(folder, "nothing.log"), text);
+    const { code, error } = await replay("--replay", join(folder, "nothing.log"), "--against", join(folder, "old.yaml"));
+    expect([code, error]).toEqual([2, `outrider explain: nothing was replayed: ${reason}\n`]);
+  });
+
   it("counts lines that cannot be replayed, with the reason", async () => {
     const { reasons, skipped } = await report("--against", join(folder, "old.yaml"));
     expect(new Map(reasons.map(({ reason, count }) => [reason, count]))).toEqual(new Map([
@@ -156,7 +162,7 @@ describe("replay", () => {
   it("reads the log on stdin", async () => {
     let text = "";
     const streams = { stdin: Readable.from([Buffer.from('{"msg":"x"}\n'), Buffer.from("y\n")]), out: (part: string) => void (text += part), err: () => undefined };
-    expect(await explain(["--replay", "-", "--against", folder, ...WORKLOAD], {}, streams)).toBe(0);
+    expect(await explain(["--replay", "-", "--against", folder, ...WORKLOAD], {}, streams)).toBe(2);
     expect(text).toContain("0 requests of 2 lines replayed");
   });
 
