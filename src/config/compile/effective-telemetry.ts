@@ -4,11 +4,7 @@ import type { ProblemList } from "./problem-list.ts";
 import { oldestFirst } from "./resource-order.ts";
 import { mergeAccessLogs } from "./telemetry-access-log.ts";
 import type { EffectiveAccessLog } from "./telemetry-access-log.ts";
-import { mergeMetrics } from "./telemetry-metrics.ts";
-import type { EffectiveMetrics } from "./telemetry-metrics.ts";
 import type { TelemetryMode } from "./telemetry-provider.ts";
-import { mergeTracing } from "./telemetry-tracing.ts";
-import type { EffectiveTracing } from "./telemetry-tracing.ts";
 import type { WorkloadIdentity } from "./workload-identity.ts";
 
 type Telemetry = ResourceOf<"Telemetry">;
@@ -17,12 +13,9 @@ type Telemetry = ResourceOf<"Telemetry">;
 export interface ModeTelemetry {
   /** Null: no Telemetry says anything of it, and `accessLogFile` of the mesh decides. Empty: nothing is logged. */
   readonly accessLogs: readonly EffectiveAccessLog[] | null;
-  /** Null: nobody says anything of tracing. */
-  readonly tracing: EffectiveTracing | null;
-  readonly metrics: EffectiveMetrics;
 }
 
-/** The Telemetry resources of a workload, merged. */
+/** The Telemetry resources of a workload, merged as far as they are obeyed. */
 export interface EffectiveTelemetry {
   /** Those in force: of the mesh, of the namespace, of the workload. */
   readonly sources: readonly Telemetry[];
@@ -41,13 +34,11 @@ export function effectiveTelemetry(
   problems: ProblemList,
 ): EffectiveTelemetry {
   const mesh = oldestFirst(resources, "MeshConfig")[0]?.spec;
-  const defaults = mesh?.defaultProviders ?? { tracing: [], metrics: [], accessLogging: [] };
+  const defaults = mesh?.defaultProviders?.accessLogging ?? [];
   const sources = telemetriesOf(resources, workload, mesh?.rootNamespace ?? "istio-system", problems);
   const specs = sources.map(({ spec }) => spec);
   const of = (mode: TelemetryMode): ModeTelemetry => ({
-    accessLogs: mergeAccessLogs(specs.map((spec) => spec.accessLogging), defaults.accessLogging, mode),
-    tracing: mergeTracing(specs.flatMap((spec) => spec.tracing), defaults.tracing, mode),
-    metrics: mergeMetrics(specs.flatMap((spec) => spec.metrics), defaults.metrics, mode),
+    accessLogs: mergeAccessLogs(specs.map((spec) => spec.accessLogging), defaults, mode),
   });
   return { sources, CLIENT: of("CLIENT"), SERVER: of("SERVER") };
 }
