@@ -38,6 +38,17 @@ it("is read whole", () => {
   expect(resource.spec.defaultConfig?.tracing?.sampling).toBe(10);
 });
 
+it.each([
+  ["a log on stdout, and the metrics that are there", "accessLogFile: /dev/stdout\ndefaultProviders: {accessLogging: [out], metrics: [prometheus]}\nextensionProviders: [{name: out, envoyFileAccessLog: {path: /dev/stdout}}, {name: prom, prometheus: {}}]\n", []],
+  ["a log elsewhere", "extensionProviders: [{name: out, envoyFileAccessLog: {path: /var/log/a, logFormat: {text: a}}}]\n", ["extensionProviders[0].envoyFileAccessLog.path: unsupported: the access log goes to stdout", "extensionProviders[0].envoyFileAccessLog.logFormat: unsupported: the access log has its default format"]],
+  ["tracing", "defaultProviders: {tracing: [z]}\nextensionProviders: [{name: z, zipkin: {service: z, port: 9411}}]\n", ["defaultProviders.tracing: unsupported: no spans are reported", "extensionProviders[0].zipkin: unsupported: no spans are reported"]],
+  ["metrics sent elsewhere", "defaultProviders: {metrics: [Prometheus, other]}\n", ["defaultProviders.metrics[1]: unsupported: metrics are there to be scraped by Prometheus, and sent nowhere"]],
+  ["a service for logs", "extensionProviders: [{name: als, envoyHttpAls: {service: als, port: 80}}]\n", ["extensionProviders[0].envoyHttpAls: unsupported: the access log goes to no service"]],
+])("says of providers only what is not obeyed: %s", (_what, text, expected) => {
+  const found = read(text)?.problems.map(formatProblem) ?? [];
+  expect(found.map((problem) => problem.replace(/^.* MeshConfig istio-system\/istio: /, "")).toSorted()).toEqual(expected.toSorted());
+});
+
 it("says of a field that is not obeyed what happens instead, at its place", () => {
   expect(read("trustDomain: a.test\nserviceSettings: [{settings: {clusterLocal: true}, hosts: ['*.a.test']}]\n")?.problems.map(formatProblem)).toEqual([
     "mesh.yaml:2:1: warning: MeshConfig istio-system/istio: serviceSettings: unsupported: endpoints of all clusters are used",
