@@ -41,8 +41,12 @@ export class RouteChanges {
     for (const change of this.#changes) change.changeResponse(response.headers, { ...stream, response, wallMs });
   }
 
-  /** A rewritten path is one like any other: what the upstream gets has the form in which paths are checked. */
+  /**
+   * A rewritten path is one like any other: what the upstream gets has the form in which paths are checked. The `*` of
+   * OPTIONS is no path (RFC 9112 section 3.2.4).
+   */
   #rewritePath({ head }: ChangedStream, mode: PathNormalization): boolean {
+    if (head.path === "*") return true;
     let target = head.path;
     for (const change of this.#changes) target = change.rewrite(target);
     if (target === head.path) return true;

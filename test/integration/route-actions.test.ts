@@ -105,6 +105,11 @@ describe("route actions", () => {
       expect([seen[0]?.url, seen[0]?.headers["x-envoy-original-path"]]).toEqual(["/x", undefined]);
     });
 
+    it("leaves the * of OPTIONS alone, which is no path", async () => {
+      expect((await through({ rewrite: { uri: "/v1" }, ...TO_REVIEWS }, { method: "OPTIONS", path: "*" })).status).toBe(200);
+      expect([seen[0]?.url, seen[0]?.headers["x-envoy-original-path"]]).toEqual(["*", undefined]);
+    });
+
     it("the authority", async () => {
       await through({ rewrite: { authority: "other.test:8080" }, ...TO_REVIEWS });
       expect(seen[0]?.headers.host).toBe("other.test:8080");
