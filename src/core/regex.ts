@@ -87,13 +87,3 @@ export function compileReplacement(source: string, template: string): Replacemen
   if (source.length > MAX_REGEX_LENGTH) throw new Error(`regex is longer than ${MAX_REGEX_LENGTH} characters`);
   return new Re2Replacement(source, template);
 }
-
-/** What is wrong with a regex, in words for the operator; null when it compiles. */
-export function regexProblem(source: string): string | null {
-  try {
-    compileRegex(source);
-    return null;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-}

@@ -1,14 +1,13 @@
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import { CorsFilter } from "./cors-filter.ts";
 import { FaultFilter } from "./fault-filter.ts";
-import type { Filter, FilterRequest } from "./filter-chain.ts";
+import type { Filter } from "./filter-chain.ts";
 import type { GateParts } from "./gate-parts.ts";
 import { RateLimitFilter } from "./rate-limit-filter.ts";
 import { MisdirectedFilter } from "./misdirected-filter.ts";
 import { JwtFilter, type JwtFilterParts } from "./jwt-filter.ts";
 import type { Authorizer } from "./rbac.ts";
 import { CustomFilter, type ExternalAuthorizers } from "./rbac-custom-filter.ts";
-import type { AuthorizationFacts } from "./rbac-facts.ts";
 import { factsOf, RbacFilter } from "./rbac-filter.ts";
 import type { AuthorizationJournal } from "./rbac-journal.ts";
 
@@ -18,8 +17,6 @@ export interface InboundFilterParts {
   readonly jwt?: JwtFilterParts;
   /** Of the snapshot in force. */
   readonly authorizer: () => Authorizer;
-  /** For whoever knows more of a request than what it carries; absent: what it carries. */
-  readonly facts?: (request: FilterRequest) => AuthorizationFacts;
   /** Told of what policies decide; null: nobody is, for whoever explains. */
   readonly journal: AuthorizationJournal | null;
   /** Whom CUSTOM policies may ask; absent: nobody, so that they deny. */
@@ -32,8 +29,8 @@ export interface InboundFilterParts {
 const NOBODY: ExternalAuthorizers = () => null;
 
 /** The gates a request passes that arrives for the application, in order; live traffic and `explain` have the same. */
-export function inboundFilters({ authorizer, facts = factsOf, journal, providers = NOBODY, allowsForeignHosts = () => false, jwt, gates }: InboundFilterParts): Filter[] {
-  const authorization = { authorizer, facts, journal };
+export function inboundFilters({ authorizer, journal, providers = NOBODY, allowsForeignHosts = () => false, jwt, gates }: InboundFilterParts): Filter[] {
+  const authorization = { authorizer, facts: factsOf, journal };
   return [
     new MisdirectedFilter(allowsForeignHosts),
     // Before tokens are looked at, as in Istio: no CUSTOM rule may ask for one.

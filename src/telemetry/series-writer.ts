@@ -85,11 +85,6 @@ export class SeriesWriter {
     this.#dropped = this.counterOf(this.family(dropped), []);
   }
 
-  /** Series alive, the overflow series not counted. */
-  get seriesCount(): number {
-    return this.#trafficSeries + this.#configuredSeries;
-  }
-
   /** The family with this name and these labels; the first description given stays. */
   family(spec: FamilySpec): Family {
     const key = `${spec.name} ${spec.labelNames.join(",")}`;

@@ -47,7 +47,7 @@ export type AuthorizationCondition = NonNullable<AuthorizationRule["when"]>[numb
 
 const isEnvoyMetadata = (value: unknown): boolean => typeof value === "string" && value.startsWith("experimental.envoy.");
 
-/** Accepted, and not obeyed yet. */
+/** Accepted, and not obeyed. */
 export const AUTHORIZATION_POLICY_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "action", when: (value) => value === "CUSTOM", consequence: "SECURITY: the external authorizer is not asked; what the rules of this policy match is denied" },
   { path: "targetRef", consequence: "SECURITY: the policy is for a gateway or waypoint; a sidecar does not enforce it" },

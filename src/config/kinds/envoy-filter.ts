@@ -78,7 +78,7 @@ export function isForGateways(patch: { readonly match?: { readonly context?: str
 const isMapping = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
 const concernsGateways = (value: unknown): boolean => isMapping(value) && isForGateways(value);
 
-/** Accepted, and not obeyed yet. */
+/** Accepted, and not obeyed. */
 export const ENVOY_FILTER_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "configPatches[]", when: concernsGateways, consequence: "the patch is for gateways or waypoints; a sidecar does not apply it" },
   { path: "configPatches[].match.proxy.proxyVersion", consequence: "there is no Istio proxy here to have a version; the patch counts for every version" },

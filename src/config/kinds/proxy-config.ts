@@ -18,7 +18,7 @@ export const proxyConfig = object({
 
 export type ProxyConfigSpec = v.InferOutput<typeof proxyConfig>;
 
-/** Accepted, and not obeyed yet. */
+/** Accepted, and not obeyed. */
 export const PROXY_CONFIG_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "image", consequence: "the image is whatever runs already" },
 ];

@@ -31,7 +31,7 @@ export const serviceEntry = object({
 
 export type ServiceEntrySpec = v.InferOutput<typeof serviceEntry>;
 
-/** Accepted, and not obeyed yet. */
+/** Accepted, and not obeyed. */
 export const SERVICE_ENTRY_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "resolution", when: (value) => value === "DYNAMIC_DNS", consequence: "names are not resolved per request; this service has no endpoints" },
   ...WORKLOAD_ENTRY_UNSUPPORTED.map((field) => ({ ...field, path: `endpoints[].${field.path}` })),

@@ -46,7 +46,7 @@ export type SidecarEgress = SidecarSpec["egress"][number];
 
 const isUnix = (value: unknown): boolean => typeof value === "string" && value.startsWith("unix://");
 
-/** Accepted, and not obeyed yet. */
+/** Accepted, and not obeyed. */
 export const SIDECAR_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "ingress[].tls", consequence: "SECURITY: the port does not terminate TLS for callers outside the mesh" },
   { path: "ingress[].bind", when: isUnix, consequence: "unix sockets are not listened on; this entry is not used" },

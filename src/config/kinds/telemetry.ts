@@ -61,7 +61,7 @@ export const telemetry = object({ ...policyTarget, tracing: list(tracing), metri
 
 export type TelemetrySpec = v.InferOutput<typeof telemetry>;
 
-/** Accepted, and not obeyed yet. */
+/** Accepted, and not obeyed. */
 export const TELEMETRY_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "tracing", consequence: "no spans are reported, and trace headers pass as they came" },
   { path: "metrics", consequence: "metrics keep their defaults: all of them are reported, with their usual labels" },

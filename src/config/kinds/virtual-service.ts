@@ -154,14 +154,12 @@ export const virtualService = object({
 export type VirtualServiceSpec = v.InferOutput<typeof virtualService>;
 export type HttpRule = VirtualServiceSpec["http"][number];
 export type HttpMatch = HttpRule["match"][number];
-export type HttpRetry = NonNullable<HttpRule["retries"]>;
 export type TlsRule = VirtualServiceSpec["tls"][number];
 export type TcpRule = VirtualServiceSpec["tcp"][number];
 /** Where traffic goes; `weight` stands beside it in a route. */
 export type Destination = v.InferOutput<typeof destination>;
-export type WeightedDestination = v.InferOutput<typeof weightedDestination>;
 
-/** Accepted, and not obeyed yet. */
+/** Accepted, and not obeyed, as Istio does not. */
 export const VIRTUAL_SERVICE_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "http[].fault.delay.exponentialDelay", consequence: "Istio ignores this field as well; write fixedDelay" },
   { path: "http[].fault.abort.http2Error", consequence: "Istio ignores this field as well; write httpStatus or grpcStatus" },

@@ -20,7 +20,7 @@ export const workloadEntry = object({
 
 export type WorkloadEntrySpec = v.InferOutput<typeof workloadEntry>;
 
-/** Accepted, and not obeyed yet. */
+/** Accepted, and not obeyed. */
 export const WORKLOAD_ENTRY_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "network", consequence: "the address is dialled directly, whatever network it is in" },
   {
