@@ -1,6 +1,6 @@
 import type { Path } from "../resource.ts";
 import { GRPC_STATUSES } from "./grpc-status-name.ts";
-import { isHeaderName, isHeaderValue } from "./header-rules.ts";
+import { isHeaderName, isHeaderValue, isLiteralHeaderValue } from "./header-rules.ts";
 import type { Report } from "./report.ts";
 import { retryOnFault } from "./retry-conditions.ts";
 import { didYouMean } from "./suggestion.ts";
@@ -36,6 +36,9 @@ function checkRedirect(rule: HttpRule, path: Path, report: Report): void {
   if (redirect === undefined) return;
   const { uri, prefixRewrite, authority, scheme, port, derivePort, redirectCode } = redirect;
   if (uri && prefixRewrite) report.error([...path, "prefixRewrite"], "must not stand beside uri");
+  for (const [field, text] of [["uri", uri], ["prefixRewrite", prefixRewrite], ["authority", authority]] as const) {
+    if (text !== undefined && !isLiteralHeaderValue(text)) report.error([...path, field], "has characters that cannot stand in a Location header; percent-encode them");
+  }
   if (port !== undefined && derivePort !== undefined) report.error([...path, "derivePort"], "must not stand beside port");
   if (!uri && !prefixRewrite && !authority && !scheme && port === undefined && derivePort === undefined) {
     report.error(path, "needs one of uri, prefixRewrite, authority, scheme and port");

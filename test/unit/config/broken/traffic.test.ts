@@ -20,6 +20,8 @@ const VIRTUAL_SERVICES: readonly BrokenCase[] = [
   ["redirect beside route", rule("redirect: {uri: /b}"), `${VS}.http[0].route: must not stand beside redirect`],
   ["a redirect that says nothing", virtualService("{hosts: [reviews], http: [{redirect: {redirectCode: 302}}]}"), `${VS}.http[0].redirect: needs one of uri, prefixRewrite, authority, scheme and port`],
   ["a redirect with status 200", virtualService("{hosts: [reviews], http: [{redirect: {uri: /, redirectCode: 200}}]}"), `${VS}.http[0].redirect.redirectCode: must be one of 301, 302, 303, 307, 308, not 200`],
+  ["a redirect to a line of its own", virtualService(String.raw`{hosts: [reviews], http: [{redirect: {uri: "/a\r\nSet-Cookie: b"}}]}`), `${VS}.http[0].redirect.uri: has characters that cannot stand in a Location header; percent-encode them`],
+  ["a redirect to a host that no header can name", virtualService(String.raw`{hosts: [reviews], http: [{redirect: {authority: "a\u010a"}}]}`), `${VS}.http[0].redirect.authority: has characters that cannot stand in a Location header; percent-encode them`],
   ["delegate beside route", rule("delegate: {name: b}"), `${VS}.http[0].route: must not stand beside delegate`],
   ["a delegate that delegates", virtualService("{http: [{delegate: {name: b}}]}"), `${VS}.http[0].delegate: a delegate must not delegate further`],
   ["a delegate with gateways", virtualService("{gateways: [mesh], http: [{route: [{destination: {host: a}}]}]}"), `${VS}.gateways: a VirtualService without hosts (a delegate) must not name gateways`],
