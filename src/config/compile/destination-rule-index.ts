@@ -5,6 +5,8 @@ import { HostIndex } from "./host-index.ts";
 import { compareSpecificity, qualifyHost } from "./host-name.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import type { ProblemList } from "./problem-list.ts";
+import { closes, isForClient } from "./rejected-rule.ts";
+import type { RejectedRule } from "./rejected-rule.ts";
 import { oldestFirst } from "./resource-order.ts";
 import type { Service } from "./service.ts";
 import type { WorkloadIdentity } from "./workload-identity.ts";
@@ -33,22 +35,45 @@ export class DestinationRules {
   readonly #client: WorkloadIdentity;
   readonly #mesh: MeshSettings;
   readonly #problems: ProblemList;
+  /** Those this client would have seen. */
+  readonly #rejected: readonly RejectedRule[];
 
-  constructor(resources: readonly AnyResource[], client: WorkloadIdentity, mesh: MeshSettings, problems: ProblemList) {
+  constructor(resources: readonly AnyResource[], client: WorkloadIdentity, mesh: MeshSettings, problems: ProblemList, rejected: readonly RejectedRule[] = []) {
     const byNamespace = Map.groupBy(oldestFirst(resources, "DestinationRule"), (rule) => rule.metadata.namespace);
     this.#rules = new Map([...byNamespace].map(([namespace, rules]) => [namespace, new HostIndex(rules.map((rule) => [hostOf(rule), rule]))]));
     this.#client = client;
     this.#mesh = mesh;
     this.#problems = problems;
+    this.#rejected = rejected.filter((rule) => isForClient(rule, client, mesh));
   }
 
   /** Null where no rule applies. */
   of(service: Service): ServicePolicy | null {
     for (const namespace of this.#tiers(service)) {
-      const candidates = (this.#rules.get(namespace)?.covering(service.host) ?? []).filter((rule) => this.#isVisible(rule));
+      const candidates = this.#candidates(namespace, service);
       if (candidates.length > 0) return this.#choose(candidates);
     }
     return null;
+  }
+
+  /**
+   * Whether a rule that was refused would have decided about TLS towards a service, so that nothing may be sent to it.
+   *
+   * @param hasTls whether what `of` found for the cluster in question says anything about TLS.
+   */
+  isClosed(service: Service, hasTls: boolean): boolean {
+    if (this.#rejected.length === 0) return false;
+    for (const namespace of this.#tiers(service)) {
+      const candidates = this.#candidates(namespace, service);
+      const best = candidates.map(hostOf).toSorted(compareSpecificity)[0] ?? null;
+      if (this.#rejected.some((rule) => rule.namespace === namespace && closes(rule, service.host, best, hasTls))) return true;
+      if (best !== null) return false;
+    }
+    return false;
+  }
+
+  #candidates(namespace: string, service: Service): DestinationRule[] {
+    return (this.#rules.get(namespace)?.covering(service.host) ?? []).filter((rule) => this.#isVisible(rule));
   }
 
   /** The namespaces to look in; the first with a rule for the host decides, and the others are not asked. */

@@ -24,6 +24,9 @@ import { decideTls, takesMeshTls } from "./upstream-tls.ts";
 import type { TlsDecision } from "./upstream-tls.ts";
 import { compileHttp2KeepAlive, offersHop, outboundUpstreamProtocol } from "./upstream-protocol.ts";
 
+/** For what a DestinationRule that was refused would have decided. */
+const REFUSED: TlsDecision = { kind: "refused" };
+
 /** What clusters are compiled from besides their service. */
 export interface ClusterParts {
   readonly mesh: MeshSettings;
@@ -56,7 +59,7 @@ function compileCluster(
 ): ClusterSpec {
   const subset = owned?.subset.name ?? "";
   const labelled = owned === null ? port.endpoints : port.endpoints.filter((endpoint) => selects(owned.subset.labels, endpoint.labels));
-  const decision = decideTls(service, port, subset, policy, parts.mesh, parts.files, parts.problems);
+  const decision = parts.rules.isClosed(service, policy.tls !== null) ? REFUSED : decideTls(service, port, subset, policy, parts.mesh, parts.files, parts.problems);
   const isPassthrough = service.resolution === "none" || policy.loadBalancer?.value.simple === "PASSTHROUGH";
   // An original-destination cluster dials whatever address the application chose: it could not be kept from dialling.
   const kind = isPassthrough && decision.kind !== "refused" ? "original-destination" : "endpoints";

@@ -6,6 +6,7 @@ import type { Problem } from "../problem.ts";
 import { formatPath, positionOf } from "../resource.ts";
 import type { Path } from "../resource.ts";
 import type { ObjectIdentity, ParsedObject } from "./parsed.ts";
+import { refusedOrigination } from "./refused-origination.ts";
 import type { YamlValue } from "./yaml-value.ts";
 
 /** An object as its notation gave it. */
@@ -20,7 +21,7 @@ export interface RawObject extends YamlValue {
 /** An object that cannot even be told which it is. */
 export function refuse(file: string, line: number, col: number, message: string): ParsedObject {
   const problem: Problem = { severity: "error", file, line, col, resource: null, field: null, message };
-  return { identity: null, kind: null, namespace: null, resource: null, selector: null, file, line, problems: [problem] };
+  return { identity: null, kind: null, namespace: null, resource: null, selector: null, origination: null, file, line, problems: [problem] };
 }
 
 function isLabels(value: unknown): value is Record<string, string> {
@@ -39,10 +40,11 @@ function readSelector(value: Readonly<Record<string, unknown>>): Readonly<Record
 }
 
 /** What an object without a known kind is probably meant as. In the group of the policies it is taken for one, to be safe. */
-function probableKind(kind: unknown, apiVersion: unknown): string | null {
+function probableKind(kind: unknown, apiVersion: unknown, spec: unknown): string | null {
   const suggestion = typeof kind === "string" ? suggest(kind, KINDS) : null;
   const isSecurity = typeof apiVersion === "string" && apiVersion.startsWith("security.");
-  return suggestion ?? (isSecurity ? "AuthorizationPolicy" : null);
+  const isRule = typeof spec === "object" && spec !== null && Object.hasOwn(spec, "trafficPolicy");
+  return suggestion ?? (isSecurity ? "AuthorizationPolicy" : isRule ? "DestinationRule" : null);
 }
 
 class Findings {
@@ -99,12 +101,17 @@ export function parseObject(raw: RawObject): ParsedObject {
   const isNamespaceSound = !faults.some(({ path }) => path[1] === "namespace");
   const identity = identityOf(raw, definition?.kind, metadata, isNamespaceSound);
   const selector = readSelector(value);
-  const kind = definition?.kind ?? probableKind(head.kind, head.apiVersion);
+  const kind = definition?.kind ?? probableKind(head.kind, head.apiVersion, value["spec"]);
   const namespace = isNamespaceSound ? metadata.namespace : null;
   const common = { identity, kind, namespace, selector, file, line };
   if (definition === null || identity === null || findings.problems.length > 0) {
-    return { ...common, resource: null, problems: findings.problems };
+    return { ...common, origination: originationOf(kind, raw), resource: null, problems: findings.problems };
   }
   const validated = validate({ definition, apiVersion, metadata, value, file, line, positions });
-  return { ...common, resource: validated.resource, problems: validated.problems };
+  const origination = validated.resource === null ? originationOf(kind, raw) : null;
+  return { ...common, origination, resource: validated.resource, problems: validated.problems };
+}
+
+function originationOf(kind: string | null, raw: RawObject): ParsedObject["origination"] {
+  return kind === "DestinationRule" ? refusedOrigination(raw) : null;
 }

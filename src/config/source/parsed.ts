@@ -8,6 +8,16 @@ export interface ObjectIdentity {
   readonly name: string;
 }
 
+/** What a refused DestinationRule with TLS in it was for. Lets it fail closed. */
+export interface RefusedOrigination {
+  /** As it is written; null where it cannot be made out: any host. */
+  readonly host: string | null;
+  /** As it is written; `*` where it cannot be made out. */
+  readonly exportTo: readonly string[];
+  /** Of its `workloadSelector`; `{}` selects every client. */
+  readonly labels: Readonly<Record<string, string>>;
+}
+
 /** One object as a source found it, valid or not. */
 export interface ParsedObject {
   /** Null where kind or name could not be made out; the store then deletes nothing this file used to hold. */
@@ -23,6 +33,8 @@ export interface ParsedObject {
    * this could not be read. Lets a refused policy fail closed.
    */
   readonly selector: Readonly<Record<string, string>> | null;
+  /** Null for all but a refused DestinationRule with TLS in it. */
+  readonly origination: RefusedOrigination | null;
   readonly file: string;
   readonly line: number;
   /** Errors and warnings, in the order of the file. */

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { AnyResource } from "../kinds/kind-specs.ts";
 import type { Problem } from "../problem.ts";
 import { problemAt, severest } from "../problem.ts";
-import type { ObjectIdentity, ParsedFile, ParsedObject, ParsedResources } from "../source/parsed.ts";
+import type { ObjectIdentity, ParsedFile, ParsedObject, ParsedResources, RefusedOrigination } from "../source/parsed.ts";
 
 /** An object that was refused. */
 export interface RejectedObject {
@@ -15,6 +15,8 @@ export interface RejectedObject {
   readonly line: number;
   /** See `ParsedObject.selector`. */
   readonly selector: Readonly<Record<string, string>> | null;
+  /** See `ParsedObject.origination`. */
+  readonly origination: RefusedOrigination | null;
   /** True: an earlier version of it is still in force. False: nothing stands for it. */
   readonly hasLastGood: boolean;
 }
@@ -122,10 +124,11 @@ class Generation {
 
   #takeObject(object: ParsedObject): void {
     this.problems.push(...object.problems);
-    const { identity, kind, namespace, resource, file, line, selector } = object;
+    const { identity, kind, namespace, resource, file, line, selector, origination } = object;
     if (identity === null) {
       const hasLastGood = [...this.#last.values()].some((last) => last.file === file && (kind === null || last.kind === kind));
-      this.rejected.push({ identity, kind, namespace, file, line, selector, hasLastGood });
+      this.rejected.push({ identity, kind, namespace, file, line, selector, origination, hasLastGood });
+      if (!hasLastGood) this.#warnOfClosed(object);
       this.statuses.push({ identity, state: "rejected", file, line, lastGood: null });
       return;
     }
@@ -144,10 +147,18 @@ class Generation {
     if (last !== undefined) {
       this.good.set(key, last);
       this.problems.push({ severity: "warning", file, line, col: 1, resource: key, field: null, message: `its last good version, from ${last.file}:${last.line}${fromWhere(this.#lastGood(last))}, stays in force` });
-    }
-    this.rejected.push({ identity, kind, namespace, file, line, selector, hasLastGood: last !== undefined });
+    } else this.#warnOfClosed(object);
+    this.rejected.push({ identity, kind, namespace, file, line, selector, origination, hasLastGood: last !== undefined });
     const lastGood = last === undefined ? null : this.#lastGood(last);
     this.statuses.push({ identity, state: lastGood === null ? "rejected" : "quarantined", file, line, lastGood });
+  }
+
+  /** Said of a rule about TLS that nothing stands for. */
+  #warnOfClosed({ identity, origination, file, line }: ParsedObject): void {
+    if (origination === null) return;
+    const to = origination.host === null ? "hosts without other TLS settings, since its own cannot be read," : origination.host;
+    const resource = identity === null ? null : keyOf(identity);
+    this.problems.push({ severity: "warning", file, line, col: 1, resource, field: null, message: `until it is mended, connections to ${to} are refused, never sent in plain text` });
   }
 
   #refuseTwin(object: ParsedObject, identity: ObjectIdentity, first: ParsedObject): void {

@@ -1,3 +1,4 @@
+import type { RefusedOrigination } from "../source/parsed.ts";
 import type { StoreUpdate } from "./configuration-store.ts";
 
 /** Kinds whose absence would let somebody in. */
@@ -14,13 +15,22 @@ interface RejectedPolicy {
   readonly line: number;
 }
 
+/** A DestinationRule with TLS in it that nothing stands for; the compiler sends nothing to its host. */
+interface RejectedRule extends RefusedOrigination {
+  readonly kind: "DestinationRule";
+  readonly namespace: string;
+}
+
 /**
  * The refused policies without a good version, for `compile`: to leave them out would let in what they were written to
- * keep out. One whose namespace cannot be told counts for `ownNamespace`, that of the workload.
+ * keep out, and to leave out a DestinationRule with TLS would send in plain text what it was written to keep secret. One
+ * without TLS is left out. One whose namespace cannot be told counts for `ownNamespace`, that of the workload.
  */
-export function rejectedPolicies(update: Pick<StoreUpdate, "rejected">, ownNamespace: string): RejectedPolicy[] {
-  return update.rejected.flatMap(({ kind, hasLastGood, identity, namespace, selector, file, line }) => {
-    if (hasLastGood || !isPolicyKind(kind)) return [];
+export function rejectedPolicies(update: Pick<StoreUpdate, "rejected">, ownNamespace: string): (RejectedPolicy | RejectedRule)[] {
+  return update.rejected.flatMap(({ kind, hasLastGood, identity, namespace, selector, origination, file, line }): (RejectedPolicy | RejectedRule)[] => {
+    if (hasLastGood) return [];
+    if (kind === "DestinationRule" && origination !== null) return [{ kind, namespace: namespace ?? ownNamespace, ...origination }];
+    if (!isPolicyKind(kind)) return [];
     return [{ kind, namespace: namespace ?? ownNamespace, name: identity?.name ?? "unnamed", selector, file, line }];
   });
 }
@@ -29,7 +39,7 @@ export function rejectedPolicies(update: Pick<StoreUpdate, "rejected">, ownNames
  * Policies that exist and cannot be obeyed, with nothing good to fall back on: access is closed where they would have
  * ruled. A file that was never readable may hold one, and nobody knows for whom.
  */
-export function closedPolicies(update: Pick<StoreUpdate, "rejected" | "unreadable">, ownNamespace: string): RejectedPolicy[] {
+export function closedPolicies(update: Pick<StoreUpdate, "rejected" | "unreadable">, ownNamespace: string): (RejectedPolicy | RejectedRule)[] {
   const unreadable = update.unreadable.filter(({ hasLastGood, isMissing }) => !hasLastGood && !isMissing)
     .map(({ file }): RejectedPolicy => ({ kind: "AuthorizationPolicy", namespace: ownNamespace, name: "unreadable-file", selector: null, file, line: 1 }));
   return [...rejectedPolicies(update, ownNamespace), ...unreadable];

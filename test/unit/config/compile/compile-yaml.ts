@@ -1,5 +1,5 @@
 import { compile } from "../../../../src/config/compile/compile.ts";
-import type { RejectedPolicy } from "../../../../src/config/compile/authorization.ts";
+import type { CompileInput } from "../../../../src/config/compile/compile.ts";
 import type { WorkloadIdentity } from "../../../../src/config/compile/workload-identity.ts";
 import type { AnyResource } from "../../../../src/config/kinds/kind-specs.ts";
 import { formatProblem } from "../../../../src/config/problem.ts";
@@ -25,7 +25,7 @@ export interface Compiled {
 }
 
 /** The valid objects of a YAML text, and those that were refused; fails the test when the text itself is broken. */
-export function resourcesOf(yaml: string, file = "test.yaml"): { resources: AnyResource[]; rejected: RejectedPolicy[]; isWhole: boolean } {
+export function resourcesOf(yaml: string, file = "test.yaml"): { resources: AnyResource[]; rejected: NonNullable<CompileInput["rejectedPolicies"]>; isWhole: boolean } {
   const { parsed } = parseFile(file, Buffer.from(yaml));
   if (!parsed.isReadable) throw new Error(parsed.problems.map(formatProblem).join("\n"));
   const refused = parsed.objects.filter((object) => object.resource === null);
