@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { problemAt } from "../problem.ts";
 import type { Problem } from "../problem.ts";
 import type { Metadata, Path, Resource } from "../resource.ts";
+import { unreadAnnotations } from "./annotations.ts";
 import { issuePath, issueText } from "./issue-text.ts";
 import type { KindDefinition } from "./kind-definition.ts";
 import type { AnyResource } from "./kind-specs.ts";
@@ -40,7 +41,7 @@ function bodyOf({ definition, value }: Candidate): { body: unknown; prefix: Path
 }
 
 /**
- * Validates one object: its schema, the rules of its kind, and the fields nobody obeys. The resource is null when an
+ * Validates one object: its schema, the rules of its kind, and the fields and annotations nobody obeys. The resource is null when an
  * error was found; warnings leave it whole. Never throws.
  */
 export function validate(candidate: Candidate): { resource: AnyResource | null; problems: readonly Problem[] } {
@@ -57,10 +58,14 @@ export function validate(candidate: Candidate): { resource: AnyResource | null; 
       if (!ISTIO_FIELDS.includes(key)) add("error", [key], `unknown field${didYouMean(key, ISTIO_FIELDS)}`);
     }
   }
+  const tellUnreadAnnotations = (): void => {
+    for (const { path, message } of unreadAnnotations(definition.kind, metadata.annotations)) add("warning", path, message, "unread-annotation");
+  };
   const { body, prefix } = bodyOf(candidate);
   const parsed = v.safeParse(definition.schema, body);
   if (!parsed.success) {
     for (const issue of parsed.issues) add("error", [...prefix, ...issuePath(issue)], issueText(issue));
+    tellUnreadAnnotations();
     return { resource: null, problems };
   }
   definition.check?.(parsed.output, {
@@ -69,6 +74,7 @@ export function validate(candidate: Candidate): { resource: AnyResource | null; 
   }, metadata);
   if (definition.unsupportedKind !== null) add("warning", [], `unsupported: ${definition.unsupportedKind}`, lintOf(definition.unsupportedKind));
   for (const { path, consequence } of findUnsupported(body, definition.unsupported)) add("warning", [...prefix, ...path], `unsupported: ${consequence}`, lintOf(consequence));
+  tellUnreadAnnotations();
   if (hasError) return { resource: null, problems };
   return { resource: { ...place, spec: parsed.output } as AnyResource, problems };
 }

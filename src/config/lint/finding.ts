@@ -2,7 +2,7 @@ import type { Path, Resource } from "../resource.ts";
 
 /** The names by which `outrider check --disable` knows the lints; `docs/check.md` describes each. */
 export const LINTS = [
-  "unsupported-field",
+  "unsupported-field", "unread-annotation",
   // The compiler says these, to the proxy too: they are of what cannot work.
   "unknown-host", "unknown-port", "unknown-subset", "empty-subset", "ambiguous-port", "tls-match-without-tls-port", "selects-nothing", "shadowed-object",
   "unreachable-port", "service-entry-overlap", "sidecar-imports-nothing",
