@@ -9,6 +9,7 @@ import { lint } from "../config/lint/lint.ts";
 import { formatProblem } from "../config/problem.ts";
 import type { Problem } from "../config/problem.ts";
 import { FolderSource } from "../config/source/folder-source.ts";
+import { describeSystemError } from "../config/source/folder-walk.ts";
 import { ConfigurationStore } from "../config/store/configuration-store.ts";
 import { rejectedPolicies } from "../config/store/rejected-policies.ts";
 import { systemClock } from "../core/clock.ts";
@@ -51,7 +52,7 @@ export async function check(
     if (format !== "text" && format !== "json") throw new UsageError(`--output: ${JSON.stringify(format)} is neither text nor json`);
     if (flags.positionals.length === 0) throw new UsageError("names no folder or file to check");
     const disabled = disabledLints(flags);
-    for (const path of flags.positionals) statSync(path);
+    for (const path of flags.positionals) requireReachable(path);
     const problems = checkPaths(flags.positionals).map(withName).filter((problem) => problem.lint === undefined || !disabled.has(problem.lint));
     write(format === "json" ? `${JSON.stringify(problems, null, 2)}\n` : problems.map(lineOf).join(""));
     if (format === "text") tell(`outrider check: ${countOf(problems)}\n`);
@@ -68,6 +69,15 @@ function writeOut(text: string): void {
 
 function writeError(text: string): void {
   process.stderr.write(text);
+}
+
+/** @throws UsageError for a path that is not there: nothing wrong with it would be no good news. */
+function requireReachable(path: string): void {
+  try {
+    statSync(path);
+  } catch (error) {
+    throw new UsageError(`${path} ${describeSystemError(error)}`);
+  }
 }
 
 /** @throws UsageError for a name that no lint has: a misspelt one would switch nothing off. */
@@ -108,7 +118,14 @@ export function checkPaths(paths: readonly string[]): Problem[] {
   }
   for (const problem of lint(update.resources)) found.set(formatProblem(problem), problem);
   const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-  return [...found.values()].sort((a, b) => compareText(a.file, b.file) || a.line - b.line || a.col - b.col);
+  return withoutRepeated([...found.values()]).sort((a, b) => compareText(a.file, b.file) || a.line - b.line || a.col - b.col);
+}
+
+/** That a field is not obeyed is not said again beside the compiler's error of it, which knows what becomes of the workload. */
+function withoutRepeated(problems: readonly Problem[]): Problem[] {
+  const placeOf = ({ file, line, col, resource, field }: Problem): string => [file, line, col, resource, field].join("\n");
+  const inError = new Set(problems.filter(({ severity, field }) => severity === "error" && field !== null).map(placeOf));
+  return problems.filter((problem) => problem.severity === "error" || !problem.message.startsWith("unsupported: ") || !inError.has(placeOf(problem)));
 }
 
 /** Those whose view the configuration describes: its Pods, and one without labels in every namespace it names. */

@@ -78,9 +78,19 @@ describe("outrider check", () => {
     expect(text).toContain("v9");
   });
 
+  it("tells of a CUSTOM policy once, whether or not a workload is known that it is for", async () => {
+    const policy = (selector: string): string => "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: ask, namespace: shop}\n"
+      + `spec: {action: CUSTOM, provider: {name: opa}, rules: [{}]${selector}}\n`;
+    writeFileSync(join(folder, "a.yaml"), policy(""));
+    expect((await run(folder)).text).toMatch(/^[^\n]*: error: [^\n]*: spec\.action: SECURITY: [^\n]*are denied[^\n]*\n$/);
+    writeFileSync(join(folder, "a.yaml"), policy(", selector: {matchLabels: {app: web}}"));
+    expect((await run(folder)).text).toMatch(/^[^\n]*: warning: [^\n]*: spec\.action: unsupported: SECURITY: [^\n]*is denied[^\n]*\n$/);
+  });
+
   it("is 2 when it cannot run", async () => {
     expect((await run()).code).toBe(2);
-    expect((await run(join(folder, "missing"))).code).toBe(2);
+    const missing = join(folder, "missing");
+    expect(await run(missing)).toEqual({ code: 2, text: "", told: `outrider check: ${missing} does not exist\n` });
     expect((await run(folder, "-o", "xml")).code).toBe(2);
     expect((await run("--unknown")).code).toBe(2);
     expect((await run("--help")).code).toBe(0);

@@ -87,7 +87,7 @@ function sortIn(sorted: Sorted, policy: Policy, mesh: MeshSettings, problems: Pr
     // Whatever its action was: an ALLOW policy beside it could still let somebody in.
     if (!decidesNothing) sorted.deny.push({ ...compiled, rules: [{ ...EVERYTHING, line: policy.line }] });
   } else if (action === "CUSTOM") {
-    problems.error(policy, ["spec", "action"], "CUSTOM is not supported: requests that match its rules are denied, as with a provider that cannot be reached");
+    problems.error(policy, ["spec", "action"], "SECURITY: CUSTOM is not supported: the external authorizer is not asked; requests that match its rules are denied, as with a provider that cannot be reached");
     sorted.custom.push({ ...compiled, provider: provider?.name ?? "" });
   } else if (action === "AUDIT") {
     if (!isDryRun) sorted.audit.push(compiled);

@@ -10,6 +10,8 @@ import type { ProblemList } from "./problem-list.ts";
 /** A DestinationRule with this annotation has the endpoints of its host checked: a mapping, in YAML or JSON. */
 const ANNOTATION = "outrider.io/health-check";
 const MAX_LENGTH = 4_096;
+/** More than this says no more. */
+const MAX_FAULTS = 20;
 const OK = [{ from: 200, to: 200 }];
 
 /**
@@ -23,30 +25,31 @@ export function compileHealthCheck(
   problems: ProblemList,
 ): { readonly healthCheck?: HealthCheckSpec } {
   if (rule === null || !Object.hasOwn(rule.metadata.annotations, ANNOTATION)) return {};
-  const refuse = (message: string): Record<string, never> => {
-    problems.warning(rule, ["metadata", "annotations", ANNOTATION], `${message} (no health is checked)`);
+  const refuse = (...messages: readonly string[]): Record<string, never> => {
+    for (const message of messages) problems.warning(rule, ["metadata", "annotations", ANNOTATION], `${message} (no health is checked)`);
     return {};
   };
   const written = read(rule.metadata.annotations[ANNOTATION] ?? "");
-  if (typeof written === "string") return refuse(written);
+  if (Array.isArray(written)) return refuse(...written);
   if (kind === "original-destination") return refuse("the application chooses the address by itself");
   return { healthCheck: specOf(written, host) };
 }
 
-/** What the annotation says, or what is wrong with it. */
-function read(text: string): HealthCheck | string {
+/** What the annotation says, or all that is wrong with it. */
+function read(text: string): HealthCheck | string[] {
   let value: unknown;
   try {
-    if (text.length > MAX_LENGTH) return `must not be longer than ${MAX_LENGTH} characters`;
+    if (text.length > MAX_LENGTH) return [`must not be longer than ${MAX_LENGTH} characters`];
     value = parse(text, { maxAliasCount: 0 });
   } catch (error) {
-    return `is no YAML: ${error instanceof Error ? (error.message.split("\n", 1)[0] ?? "") : quote(text)}`;
+    return [`is no YAML: ${error instanceof Error ? (error.message.split("\n", 1)[0] ?? "") : quote(text)}`];
   }
   const result = v.safeParse(healthCheck, value);
   if (result.success) return result.output;
-  const [issue] = result.issues;
-  const path = v.getDotPath(issue);
-  return path === null ? issue.message : `${path}: ${issue.message}`;
+  return result.issues.slice(0, MAX_FAULTS).map((issue) => {
+    const path = v.getDotPath(issue);
+    return path === null ? issue.message : `${path}: ${issue.message}`;
+  });
 }
 
 function specOf(check: HealthCheck, host: string): HealthCheckSpec {

@@ -2,7 +2,7 @@ import type { Path } from "../resource.ts";
 import { GRPC_STATUSES } from "./grpc-status-name.ts";
 import { isHeaderName, isHeaderValue, isLiteralHeaderValue } from "./header-rules.ts";
 import type { Report } from "./report.ts";
-import { retryOnFault } from "./retry-conditions.ts";
+import { idleConditions, retryOnFault } from "./retry-conditions.ts";
 import { didYouMean } from "./suggestion.ts";
 import type { HttpMatch, HttpRule } from "./virtual-service.ts";
 import { checkWeights } from "./weights.ts";
@@ -79,6 +79,7 @@ function checkRetries(rule: HttpRule, path: Path, report: Report): void {
   }
   const fault = retryOnFault(retryOn ?? "");
   if (fault !== null) report.error([...path, "retryOn"], fault);
+  for (const idle of idleConditions(retryOn ?? "")) report.warn([...path, "retryOn"], idle);
 }
 
 function checkFault(rule: HttpRule, path: Path, report: Report): void {
@@ -96,7 +97,7 @@ function checkFault(rule: HttpRule, path: Path, report: Report): void {
   if (abort.grpcStatus !== undefined && !GRPC_STATUSES.includes(abort.grpcStatus)) {
     report.error([...path, "abort", "grpcStatus"], `${JSON.stringify(abort.grpcStatus)} is not the name of a gRPC status${didYouMean(abort.grpcStatus, GRPC_STATUSES)}`);
   }
-  if (abort.httpStatus !== undefined && (abort.httpStatus < 200 || abort.httpStatus > 600)) report.error([...path, "abort", "httpStatus"], `must be an HTTP status from 200 to 599, not ${abort.httpStatus}`);
+  if (abort.httpStatus !== undefined && (abort.httpStatus < 200 || abort.httpStatus > 599)) report.error([...path, "abort", "httpStatus"], `must be an HTTP status from 200 to 599, not ${abort.httpStatus}`);
 }
 
 function checkMatch(match: HttpMatch, path: Path, report: Report): void {

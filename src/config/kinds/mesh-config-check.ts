@@ -7,7 +7,7 @@ import { checkLocality, checkZoneAware } from "./locality-check.ts";
 import type { MeshConfigSpec, MeshRetryPolicy } from "./mesh-config.ts";
 import { checkProxyStart } from "./proxy-environment.ts";
 import type { Report } from "./report.ts";
-import { retryOnFault } from "./retry-conditions.ts";
+import { idleConditions, retryOnFault } from "./retry-conditions.ts";
 
 function checkTrustDomain(domain: string, path: Path, report: Report): void {
   const fault = hostNameFault(domain, { allowsWildcard: false });
@@ -18,6 +18,7 @@ function checkRetryPolicy(policy: MeshRetryPolicy | undefined, path: Path, repor
   if (policy === undefined) return;
   const fault = retryOnFault(policy.retryOn ?? "");
   if (fault !== null) report.error([...path, "retryOn"], fault);
+  for (const idle of idleConditions(policy.retryOn ?? "")) report.warn([...path, "retryOn"], idle);
   if (policy.attempts === 0 && (policy.retryOn || policy.backoff !== undefined)) {
     report.error([...path, "attempts"], "is 0, which turns retries off, so retryOn and backoff must not be set");
   }

@@ -18,3 +18,15 @@ export function retryOnFault(retryOn: string): string | null {
   }
   return null;
 }
+
+/** Conditions that are valid and that no attempt ever meets: why. */
+const IDLE: ReadonlyMap<string, string> = new Map([
+  ["retriable-headers", "there is no field that would name the headers"],
+  ["http3-post-connect-failure", "nothing is sent by HTTP/3"],
+]);
+
+/** What to say of the words of a `retryOn` list that have no effect. */
+export function idleConditions(retryOn: string): string[] {
+  const words = new Set(retryOn.split(",").map((word) => word.trim()));
+  return [...IDLE].filter(([word]) => words.has(word)).map(([word, reason]) => `${JSON.stringify(word)} has no effect: ${reason}`);
+}

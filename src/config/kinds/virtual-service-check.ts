@@ -34,11 +34,26 @@ function checkGateways(spec: VirtualServiceSpec, report: Report): void {
   spec.gateways?.forEach((gateway, index) => {
     if (!GATEWAY.test(gateway)) report.error(["gateways", index], `${JSON.stringify(gateway)} is neither "mesh" nor the name of a Gateway (name, or namespace/name)`);
   });
-  if (spec.gateways !== undefined && spec.gateways.some((gateway) => gateway !== "mesh")) return;
+}
+
+/** What a rule with claims does in a sidecar, which has none. */
+const CLAIMS_IN_SIDECAR = {
+  headers: "is for gateways only: in a sidecar, for which \"mesh\" is named too, this match never holds",
+  withoutHeaders: "is for gateways only: in a sidecar, for which \"mesh\" is named too, there are no claims, so that this always holds",
+} as const;
+
+/** Istio refuses claims where no gateway could read them; beside `mesh` they are for the gateways alone. */
+function checkClaims(spec: VirtualServiceSpec, report: Report): void {
+  const gateways = spec.gateways ?? ["mesh"];
+  if (!gateways.includes("mesh")) return;
+  const isMeshOnly = gateways.every((gateway) => gateway === "mesh");
   spec.http.forEach((rule, index) => rule.match.forEach((match, at) => {
     for (const field of ["headers", "withoutHeaders"] as const) {
       const claim = Object.keys(match[field] ?? {}).find((name) => name.startsWith("@request.auth.claims"));
-      if (claim !== undefined) report.error(["http", index, "match", at, field, claim], "routing by the claims of a token works at gateways only");
+      if (claim === undefined) continue;
+      const path = ["http", index, "match", at, field, claim];
+      if (isMeshOnly) report.error(path, "routing by the claims of a token works at gateways only");
+      else if (match.gateways.length === 0 || match.gateways.includes("mesh")) report.warn(path, CLAIMS_IN_SIDECAR[field]);
     }
   }));
 }
@@ -63,6 +78,7 @@ export function checkVirtualService(spec: VirtualServiceSpec, report: Report): v
   else if (spec.http.length + spec.tls.length + spec.tcp.length === 0) report.error([], "must have at least one of http, tls and tcp");
   checkHosts(spec, report);
   checkGateways(spec, report);
+  checkClaims(spec, report);
   checkExportTo(spec.exportTo, report, { allowsNone: false });
   spec.http.forEach((rule, index) => checkHttpRule(rule, ["http", index], { isDelegate: spec.hosts.length === 0 }, report));
   spec.tls.forEach((rule, index) => checkTls(rule, index, spec, report));

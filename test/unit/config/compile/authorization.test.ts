@@ -47,7 +47,7 @@ describe("actions and empty forms", () => {
   test("CUSTOM denies what it would have asked about, loudly", () => {
     const { snapshot, problems } = compiled(policy("{ action: CUSTOM, provider: { name: opa }, rules: [{ to: [{ operation: { paths: [/admin] } }] }] }"));
     expect(snapshot.inbound.authorization).toMatchObject({ custom: [{ provider: "opa", rules: [{ to: [{ paths: { values: [exact("/admin")] } }] }] }], deny: [], allow: [] });
-    expect(problems).toEqual([expect.stringMatching(/^error: AuthorizationPolicy default\/p: spec.action: CUSTOM is not supported.*denied/)]);
+    expect(problems).toEqual([expect.stringMatching(/^error: AuthorizationPolicy default\/p: spec.action: SECURITY: CUSTOM is not supported.*denied/)]);
   });
 
   test("AUDIT and dry-run decide nothing", () => {

@@ -66,6 +66,14 @@ describe("the annotation outrider.io/health-check", () => {
     expect(problems[0]).toContain(" (no health is checked)");
   });
 
+  test("all that is wrong is told at once", () => {
+    expect(checked("{ path: ready, intervall: 5s, timeout: 0s }").problems).toEqual([
+      expect.stringContaining("intervall: unknown field"),
+      expect.stringContaining("path: must be a path that begins with /"),
+      expect.stringContaining("timeout: must be a duration"),
+    ]);
+  });
+
   test("where the application chooses the address there is nothing to check", () => {
     const { healthCheck, problems } = checked("{}", "{ loadBalancer: { simple: PASSTHROUGH } }");
     expect(healthCheck).toBeUndefined();
