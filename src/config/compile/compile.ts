@@ -27,6 +27,7 @@ import { ownPorts } from "./own-service.ts";
 import { PeerAuthentications } from "./peer-authentication.ts";
 import { PodIndex } from "./pod-index.ts";
 import { ProblemList } from "./problem-list.ts";
+import type { RejectedRule } from "./rejected-rule.ts";
 import { compileRequestAuthentication } from "./request-authentication.ts";
 import { reportReferences } from "./reference-check.ts";
 import { compareText, oldestFirst } from "./resource-order.ts";
@@ -44,8 +45,8 @@ export interface CompileInput {
   /** Valid by their schemas, in any order. */
   readonly resources: readonly AnyResource[];
   readonly workload: WorkloadIdentity;
-  /** Policies that validation refused and of which no good version is left. */
-  readonly rejectedPolicies?: readonly RejectedPolicy[];
+  /** Policies, and rules about TLS, that validation refused and of which no good version is left. */
+  readonly rejectedPolicies?: readonly (RejectedPolicy | RejectedRule)[];
   /** Number of the snapshot. */
   readonly version: number;
   /** The workload's DNS queries come to us (spec/01 1.9): ServiceEntries get addresses, and there is a table of names. */
@@ -80,13 +81,15 @@ export function compile(input: CompileInput): CompileOutput {
   const pods = new PodIndex(oldestFirst(resources, "Pod"), oldestFirst(resources, "Node"));
   const registry = addressedRegistry(input, serviceRegistry(resources, pods, problems), identity.addresses, problems);
   const scope = sidecarScope(mergeDelegates(resources, mesh, problems), registry, identity, mesh, problems);
-  const policies = new PeerAuthentications(resources, input.rejectedPolicies ?? [], mesh.rootNamespace, problems);
-  const rules = new DestinationRules(resources, identity, mesh, problems);
+  const rejected = input.rejectedPolicies ?? [];
+  const closed = rejected.filter((entry) => entry.kind !== "DestinationRule");
+  const policies = new PeerAuthentications(resources, closed, mesh.rootNamespace, problems);
+  const rules = new DestinationRules(resources, identity, mesh, problems, rejected.filter((entry) => entry.kind === "DestinationRule"));
   const lookup = new ScopeLookup(scope, registry.aliases);
   const outbound = compileOutbound(scope, {
     workload: identity, mesh, lookup, problems, outboundMode: scope.outboundMode, aliases: registry.aliases,
   });
-  const authorization = compileAuthorization(resources, input.rejectedPolicies ?? [], identity, mesh, problems);
+  const authorization = compileAuthorization(resources, closed, identity, mesh, problems);
   const inbound = withForeignHosts(
     compileInbound({ registry, pods, identity, workload, sidecar: scope.sidecar, policies, rules, mesh, problems, authorization }),
     registry.services, identity, problems);
