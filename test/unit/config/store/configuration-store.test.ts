@@ -118,4 +118,15 @@ describe("the configuration store", () => {
     expect(rejected(rule("a", "one").replace("name: a", "nmae: a"))).toEqual([]);
     expect(rejected("replicas: 1")).toEqual([]);
   });
+
+  it("hands on rules about TLS that were refused, until there is a good version", () => {
+    const tls = (mode: string) => rule("a", `api.example.com, exportTo: [.], workloadSelector: {matchLabels: {app: web}}, trafficPolicy: {tls: {mode: ${mode}}}`).replace("metadata: {name: a}", "metadata: {name: a, namespace: shop}");
+    const store = new ConfigurationStore();
+    const after = (text: string) => rejectedPolicies(store.update(folder({ "a.yaml": text })), "own");
+    expect(after(tls("SIMPEL"))).toEqual([{ kind: "DestinationRule", namespace: "shop", host: "api.example.com", exportTo: ["."], labels: { app: "web" } }]);
+    expect(after(tls("SIMPLE"))).toEqual([]);
+    expect(after(tls("SIMPEL"))).toEqual([]);
+    expect(rejectedPolicies(new ConfigurationStore().update(folder({ "a.yaml": tls("SIMPLE").replace("api.example.com", "'no host'").replace("namespace: shop", "namespace: 'N S'") })), "own"))
+      .toMatchObject([{ namespace: "own", host: null }]);
+  });
 });
