@@ -2,9 +2,9 @@ import { BROKEN_RATE_LIMIT, RATE_LIMIT_PATH, rateLimitFault } from "../compile/r
 import type { Finding } from "./finding.ts";
 import type { LintModel } from "./lint-model.ts";
 
-/** Limits of Services that are not in force. The compiler says so too, to the workloads of the Service alone. */
+/** Limits of Services and ServiceEntries that are not in force. The compiler says so too, to their workloads alone. */
 export function brokenRateLimits(model: LintModel): Finding[] {
-  return model.all("Service").flatMap((resource) => {
+  return [...model.all("Service"), ...model.all("ServiceEntry")].flatMap((resource) => {
     const message = rateLimitFault(resource, true);
     return message === null ? [] : [{ lint: BROKEN_RATE_LIMIT, severity: "error" as const, resource, path: RATE_LIMIT_PATH, message }];
   });

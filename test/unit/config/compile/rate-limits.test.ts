@@ -83,6 +83,14 @@ describe("outrider.io/rate-limit", () => {
     expect(of("[{requests: 1, per: 1s, by: principal}]")).toMatchObject({ limits: [], problems: [], inbound: [{ name: "Service/default/reviews/0", buckets: [[{ keys: [{ kind: "principal", each: true, takesAbsent: true }] }]] }] });
     expect(of("[{requests: 1, per: 1s, rule: a}]")).toMatchObject({ inbound: [], problems: ["[0].rule: a Service has no rules: requests are not limited"] });
   });
+
+  it("of a ServiceEntry holds where its requests arrive, too", () => {
+    const entry = {
+      ...networking("ServiceEntry", "reviews", { hosts: ["reviews.test"], location: "MESH_INTERNAL", resolution: "STATIC", ports: [{ number: 9080, name: "http", protocol: "HTTP" }], endpoints: [{ address: "10.0.0.1" }] }),
+      metadata: { name: "reviews", namespace: "default", annotations: { "outrider.io/rate-limit": "[{requests: 1, per: 1s, port: 9080}]" } },
+    };
+    expect(compiled(entry)).toMatchObject({ limits: [], problems: [], inbound: [{ name: "ServiceEntry/default/reviews/0" }] });
+  });
 });
 
 const TYPE = "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit";

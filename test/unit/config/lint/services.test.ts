@@ -110,3 +110,13 @@ metadata: { name: p, namespace: default, annotations: { ${annotations} } }
     expect(lintYaml(pod(annotations))).toEqual([]);
   });
 });
+
+describe("broken-rate-limit", () => {
+  it.each([
+    ["v1", "Service", "{ clusterIP: 10.0.0.1, ports: [{ name: http, port: 80 }] }"],
+    ["networking.istio.io/v1", "ServiceEntry", "{ hosts: [a.test], ports: [{ number: 80, name: http, protocol: HTTP }] }"],
+  ])("is told of %s %s, whoever's it is", (apiVersion, kind, spec) => {
+    const yaml = `apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: { name: a, annotations: { outrider.io/rate-limit: "[{ requests: 1 }]" } }\nspec: ${spec}\n`;
+    expect(lintYaml(yaml, "broken-rate-limit")).toEqual(['error: broken-rate-limit: metadata.annotations["outrider.io/rate-limit"]: [0].per: is required: requests are not limited']);
+  });
+});
