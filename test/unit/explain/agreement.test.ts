@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import type { Snapshot } from "../../../src/config/snapshot.ts";
+import type { RouteSpec, Snapshot } from "../../../src/config/snapshot.ts";
+import type { Explanation } from "../../../src/explain/explanation.ts";
 import { Authorizer } from "../../../src/filter/rbac.ts";
 import { AuthorizationFacts } from "../../../src/filter/rbac-facts.ts";
 import { normalizePath } from "../../../src/http/path-normalization.ts";
@@ -11,7 +12,8 @@ import { HeaderList } from "../../../src/message/header-list.ts";
 import { RouteTable } from "../../../src/router/route-table.ts";
 import { meshConfig, type Resource, service } from "../../integration/mesh-resources.ts";
 import { meshOf } from "./explainer-of.ts";
-import { type RandomRequest, randomRequest, routingRules, securityRules } from "./random-mesh.ts";
+import { type RandomRequest, randomRequest, securityRules } from "./random-mesh.ts";
+import { routingRules } from "./random-routes.ts";
 
 /*
  * The parts of the live path, put together by hand in the way the specification has it, against `explain`, on thousands of
@@ -34,7 +36,33 @@ function headOf({ method, path, host, headers }: RandomRequest, mode: Snapshot["
   if (normal === null) return null;
   const nominated = headers.filter(([name]) => name === "Connection").map(([, value]) => value);
   const kept = headers.filter(([name]) => name !== "Connection" && !nominated.includes(name.toLowerCase()));
-  return new RequestHead(method, host, normal, HeaderList.of(...kept));
+  const head = new RequestHead(method, host, normal, HeaderList.of(...kept));
+  // Envoy takes the scheme from whoever ended TLS before.
+  head.scheme = kept.find(([name]) => name === "X-Forwarded-Proto")?.[1] ?? head.scheme;
+  return head;
+}
+
+/** gRPC callers are told in a field of its own what became of them. */
+function statusFor({ headers }: RandomRequest, status: number): number {
+  return headers.some(([name]) => name === "Content-Type") ? 200 : status;
+}
+
+function compareAction(explained: Explanation, { action, fault, cors }: RouteSpec, head: RequestHead, request: RandomRequest): void {
+  const gate = explained.filters.find(({ verdict }) => verdict === "reply" || verdict === "deny");
+  if (gate !== undefined) {
+    expect({ fault, cors }[gate.name as "fault" | "cors"]).toBeDefined();
+  } else if (action.kind !== "forward") {
+    expect([explained.verdict, explained.status]).toEqual(["reply", statusFor(request, action.status)]);
+  } else if (explained.details === "route_rewrite_invalid") {
+    expect(explained.status).toBe(statusFor(request, 500));
+  } else {
+    expect(explained.clusters.map(({ name, weight }) => ({ name, weight }))).toEqual(action.clusters.map(({ name, weight }) => ({ name, weight })));
+    const hasEndpoint = explained.clusters.some(({ endpoints }) => endpoints.length > 0);
+    expect([explained.verdict, explained.status]).toEqual(hasEndpoint ? ["route", null] : ["reply", statusFor(request, 503)]);
+    // A rewritten path is told beside what became of it.
+    const before = explained.request?.headers.find(([name]) => name === "x-envoy-original-path")?.[1] ?? explained.request?.path;
+    if (hasEndpoint) expect(before).toBe(head.path);
+  }
 }
 
 function countVerdict(verdict: string): void {
@@ -56,17 +84,9 @@ describe("explain agrees", () => {
         const route = head === null ? null : table.find(head, normalizeAuthority(head.authority)?.host ?? "");
         countVerdict(explained.verdict);
         expect([explained.route?.name, explained.route?.rule, explained.route?.line]).toEqual([route?.name, route?.provenance?.rule ?? (route === null ? undefined : null), route?.provenance?.line ?? (route === null ? undefined : null)]);
-        if (head === null) expect(explained.status).toBe(400);
-        else if (route === null) expect(explained.status).toBe(404);
-        else if (route.action.kind === "direct-response") expect([explained.verdict, explained.status]).toEqual(["reply", route.action.status]);
-        else if (route.action.kind === "forward") {
-          expect(explained.clusters.map(({ name, weight }) => ({ name, weight }))).toEqual(route.action.clusters.map(({ name, weight }) => ({ name, weight })));
-          const hasEndpoint = explained.clusters.some(({ endpoints }) => endpoints.length > 0);
-          expect([explained.verdict, explained.status]).toEqual(hasEndpoint ? ["route", null] : ["reply", 503]);
-          // A rewritten path is told beside what became of it.
-          const before = explained.request?.headers.find(([name]) => name === "x-envoy-original-path")?.[1] ?? explained.request?.path;
-          if (hasEndpoint) expect(before).toBe(head.path);
-        }
+        if (head === null) expect(explained.status).toBe(statusFor(request, 400));
+        else if (route === null) expect(explained.status).toBe(statusFor(request, 404));
+        else compareAction(explained, route, head, request);
       }
     };
     fc.assert(fc.property(routingRules, requests, check), { numRuns: CONFIGURATIONS });
@@ -87,7 +107,7 @@ describe("explain agrees", () => {
         }
         const head = headOf(request, mesh.snapshot.pathNormalization);
         if (head === null) {
-          expect(explained.status).toBe(400);
+          expect(explained.status).toBe(statusFor(request, 400));
           continue;
         }
         const peer = { spiffeId: request.from ?? "", hash: "", subject: "", dnsNames: [], expiresAtMs: 0 };
@@ -96,7 +116,7 @@ describe("explain agrees", () => {
           tls: isProven ? { peer, ownSpiffeId: "", serverName: null, alpn: null } : null,
         };
         const verdict = authorizer.check(new AuthorizationFacts(facts, head));
-        expect([explained.verdict, explained.status]).toEqual(verdict.isAllowed ? ["route", null] : ["deny", 403]);
+        expect([explained.verdict, explained.status]).toEqual(verdict.isAllowed ? ["route", null] : ["deny", statusFor(request, 403)]);
         if (verdict.provenance !== null) expect(explained.filters.at(-1)).toMatchObject({ resource: verdict.provenance.resource, rule: verdict.ruleIndex, line: verdict.provenance.line });
       }
     };
