@@ -18,6 +18,7 @@ import { Limits } from "./limits.ts";
 import { OriginalDestinations } from "./original-destinations.ts";
 import { OutlierDetector, type OutlierEvent } from "./outlier-detector.ts";
 import type { PoolOwner } from "./pool-owner.ts";
+import { refusalError } from "./refusal-error.ts";
 import { RequestHasher } from "./request-hash.ts";
 import { RequestLease, type LeaseReceiver } from "./request-lease.ts";
 import { RetryBudget } from "./retry-budget.ts";
@@ -150,7 +151,7 @@ export class Cluster implements PoolOwner {
 
   /**
    * Gets a connection for one HTTP request. `receiver` is told once, within this call when an idle connection exists or
-   * when it fails at once: `no_healthy_upstream`, `overflow`, `connect_failure`, `connect_timeout`, `tls_failure`.
+   * when it fails at once: `no_healthy_upstream`, `tls_refused`, `overflow`, `connect_failure`, `connect_timeout`, `tls_failure`.
    */
   acquire(request: AcquireRequest, receiver: LeaseReceiver): Acquisition {
     const endpoint = this.#pick(request, request.excludedEndpoints ?? null);
@@ -297,6 +298,8 @@ export class Cluster implements PoolOwner {
   }
 
   #nothingToPick(): ProxyError {
+    const { refusal } = this.#spec;
+    if (refusal !== undefined && !this.#isClosed) return refusalError(refusal);
     this.metrics.noneHealthy();
     const { length } = this.endpoints;
     if (this.#isClosed) return new ProxyError("no_healthy_upstream", `${this.#spec.name} is closed`);

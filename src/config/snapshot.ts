@@ -257,6 +257,8 @@ export interface ClusterSpec {
   readonly tls: UpstreamTlsSpec | null;
   /** TLS to every endpoint, out of the mesh; `tls` is null then. */
   readonly originatedTls?: OriginatedTlsSpec;
+  /** Why nothing may be sent to it; it has no endpoints then. */
+  readonly refusal?: RefusalSpec;
   /** Dial from 127.0.0.6 or ::6, so that capture lets the connection pass to the application (`spec/02` 2.8). */
   readonly fromLoopbackSource: boolean;
   readonly protocol: UpstreamProtocol;
@@ -267,6 +269,12 @@ export interface ClusterSpec {
   readonly hop: boolean;
   /** Null: as the HTTP/2 client does by itself. */
   readonly http2KeepAlive: Http2KeepAliveSpec | null;
+}
+
+/** TLS that was asked for and cannot be had. `provenance`: the `tls` of a DestinationRule; null where nobody can tell. */
+export interface RefusalSpec {
+  readonly reason: string;
+  readonly provenance: Provenance | null;
 }
 
 /**

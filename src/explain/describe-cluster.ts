@@ -4,6 +4,7 @@ import type { ClusterSpec, EndpointSpec, WeightedClusterSpec } from "../config/s
 import { authorityOfAddress } from "../message/authority.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
 import type { ExplainedCluster } from "./explanation.ts";
+import { writtenAt } from "./written-at.ts";
 
 /** The clusters a request may go to, with their endpoints as the snapshot has them. */
 export function explainedClusters(
@@ -16,6 +17,10 @@ export function explainedClusters(
     if (cluster === undefined) return { name, weight, endpoints: [], unhealthy: [], transport: "plaintext" };
     if (cluster.kind === "original-destination") {
       return { name, weight, endpoints: isCaptured ? [authorityOfAddress(local)] : [], unhealthy: [], transport: toEvery(cluster) ?? "plaintext" };
+    }
+    if (cluster.refusal !== undefined) {
+      const { reason, provenance } = cluster.refusal;
+      return { name, weight, endpoints: [], unhealthy: [], transport: "refused", refusal: { ...writtenAt(provenance), reason } };
     }
     const { endpoints } = cluster;
     const used = usedEndpoints(cluster);

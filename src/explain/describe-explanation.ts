@@ -96,10 +96,14 @@ function clusterLines({ clusters, verdict }: Explanation): string[] {
 }
 
 const TRANSPORTS: Readonly<Record<ExplainedCluster["transport"], string>> = {
-  plaintext: "", mtls: " with mutual TLS", mixed: " with mutual TLS where they take it", tls: " with TLS that is originated",
+  plaintext: "", mtls: " with mutual TLS", mixed: " with mutual TLS where they take it", tls: " with TLS that is originated", refused: "",
 };
 
-function endpointsOf({ endpoints, standby = [], unhealthy, transport }: ExplainedCluster): string {
+function endpointsOf({ endpoints, standby = [], unhealthy, transport, refusal }: ExplainedCluster): string {
+  if (refusal !== undefined) {
+    const rule = refusal.resource === null ? "" : `tls of ${refusal.resource}${at(refusal)}: `;
+    return `, to which nothing is sent because ${rule}${refusal.reason}`;
+  }
   const further = standby.length === 0 ? "" : `, and to ${listed(standby)} when too few of these are healthy`;
   const sick = unhealthy.length === 0 ? "" : `, not to ${listed(unhealthy)}, which ${unhealthy.length === 1 ? "is" : "are"} not ready`;
   if (endpoints.length === 0) return `, which has no endpoint that can take it${sick}`;

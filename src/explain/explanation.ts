@@ -53,8 +53,13 @@ export interface ExplainedCluster {
   readonly standby?: readonly string[];
   /** Endpoints that are not ready and never picked. */
   readonly unhealthy: readonly string[];
-  /** How it is spoken to: `mtls` where endpoints take mesh mTLS, `mixed` where some do, `tls` to a server outside of the mesh, else `plaintext`. */
-  readonly transport: "mtls" | "mixed" | "tls" | "plaintext";
+  /**
+   * How it is spoken to: `mtls` where endpoints take mesh mTLS, `mixed` where some do, `tls` to a server outside of the mesh, `refused`
+   * where nothing may be sent, else `plaintext`.
+   */
+  readonly transport: "mtls" | "mixed" | "tls" | "refused" | "plaintext";
+  /** Why nothing may be sent to it, and which `tls` is to blame; absent: it may. */
+  readonly refusal?: WrittenAt & { readonly reason: string };
 }
 
 /** The request as it is sent upstream. */

@@ -11,6 +11,7 @@ export function agreesWithLog(logged: LoggedOutcome, explained: Explanation): bo
   if (logged.verdict === "deny") return explained.verdict === "deny";
   if (logged.verdict === "reply") return explained.verdict === "reply" && explained.status === logged.status;
   if (!isThere) return false;
+  if (logged.details?.includes("tls_refused") === true) return explained.clusters.some(({ refusal }) => refusal !== undefined);
   // Whether an endpoint is well is no decision of the configuration.
   if (logged.hadNoEndpoint) return explained.verdict === "route" || explained.flag === "UH";
   return explained.verdict === "route" && (explained.protocol === "tcp" || (explained.route?.name ?? "") === (logged.routeName ?? ""));

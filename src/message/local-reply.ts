@@ -50,7 +50,7 @@ function describe(details: string, error: ProxyError): string {
   if (error.code === "rbac_denied") return `${details}[${error.reason.replaceAll(" ", "_")}]`;
   if (details !== "upstream_reset_before_response_started") return details;
   const reset = /reset reason: ([^,]*)/.exec(error.attributes.body)?.[1] ?? error.code;
-  const transport = error.attributes.body.includes("{}") && error.reason !== "" ? `|${error.reason}` : "";
+  const transport = (error.attributes.body.includes("{}") || error.code === "tls_refused") && error.reason !== "" ? `|${error.reason}` : "";
   return `${details}{${reset}${transport}}`.replaceAll(" ", "_");
 }
 

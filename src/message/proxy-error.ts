@@ -54,6 +54,8 @@ const ATTRIBUTES = {
   connect_failure: { source: "upstream", status: 503, flag: "UF", details: "upstream_reset_before_response_started", body: `${RESET}remote connection failure, transport failure reason: {}` },
   connect_timeout: { source: "upstream", status: 503, flag: "UF", details: "upstream_reset_before_response_started", body: `${RESET}connection timeout` },
   tls_failure: { source: "upstream", status: 503, flag: "UF", details: "upstream_reset_before_response_started", body: `${RESET}remote connection failure, transport failure reason: {}` },
+  /** The configuration asks for TLS that cannot be had. Its reason names files: it is for logs alone. */
+  tls_refused: { source: "local", status: 503, flag: "UF", details: "upstream_reset_before_response_started", body: `${RESET}remote connection failure` },
   upstream_disconnect: { source: "upstream", status: 503, flag: "UC", details: "upstream_reset_before_response_started", body: `${RESET}connection termination` },
   upstream_reset: { source: "upstream", status: 503, flag: "UR", details: "upstream_reset_before_response_started", body: `${RESET}remote reset` },
   refused_stream: { source: "upstream", status: 503, flag: "UR", details: "upstream_reset_before_response_started", body: `${RESET}remote refused stream reset` },

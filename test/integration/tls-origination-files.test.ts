@@ -40,6 +40,7 @@ describe("the files of TLS origination, in a running proxy", () => {
             hosts: ["api.example.com"], location: "MESH_EXTERNAL", resolution: "DNS", endpoints: [{ address: "localhost" }], ports: [{ number: 80, name: "http", protocol: "HTTP", targetPort: outside.port }],
           }),
           networking("DestinationRule", "api", { host: "api.example.com", trafficPolicy: { tls } }),
+          { apiVersion: "telemetry.istio.io/v1", kind: "Telemetry", metadata: { name: "log", namespace: "default" }, spec: { accessLogging: [{ providers: [{ name: "envoy" }] }] } },
           networking("Sidecar", "default", { egress: [{ port: { number: port, name: "http", protocol: "HTTP" }, bind: "127.0.0.1", captureMode: "NONE", hosts: ["*/api.example.com"] }] })),
       },
     });
@@ -54,7 +55,13 @@ describe("the files of TLS origination, in a running proxy", () => {
   const statusPage = async (): Promise<string> => (await proxy.page("/config/status")).text;
 
   it("a missing file refuses requests and is named; it counts as soon as it is there", async () => {
-    expect((await get()).status).toBe(503);
+    const refused = await get();
+    expect(refused).toMatchObject({ status: 503, body: "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure" });
+    const reason = `tls_refused: DestinationRule default/api: caCertificates: ${join(directory, "ca.pem")} does not exist`;
+    await proxy.logged('"response_flags":"UF"', JSON.stringify(reason));
+    expect(proxy.log.find((line) => line["response_flags"] === "UF")).toMatchObject({
+      upstream_transport_failure_reason: reason, response_code_details: `upstream_reset_before_response_started{remote_connection_failure|${reason.replaceAll(" ", "_")}}`,
+    });
     expect(await statusPage()).toContain("ca.pem does not exist");
     write("ca.pem", ca.rootPem);
     await eventually(async () => (await get()).status === 200, "the file is in use");

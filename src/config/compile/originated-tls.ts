@@ -1,8 +1,10 @@
 import type { ClientTls } from "../kinds/destination-rule.ts";
+import type { RefusalSpec } from "../snapshot.ts";
 import type { OriginatedTlsSpec } from "../snapshot-cluster.ts";
 import type { Block } from "./effective-policy.ts";
 import { isWildcard } from "./host-name.ts";
 import type { ProblemList } from "./problem-list.ts";
+import { provenanceOf } from "./resource-order.ts";
 import type { Service, ServicePort } from "./service.ts";
 import { TLS_FILE_FIELDS, type TlsFileField, tlsFileNames } from "./tls-credential.ts";
 
@@ -30,15 +32,15 @@ export interface TlsFilesAtHand {
  * `subjectAltNames`, else the `sni`, else the request's host, else the service's. Istio checks none where only `sni` is
  * set, or where opaque bytes are sent.
  *
- * @returns null when nothing may be sent: the problem says why.
+ * @returns `refusal` when nothing may be sent, which the problem says as well.
  */
 export function originatedTls(
   service: Service, port: ServicePort, block: Block<ClientTls>, mode: "SIMPLE" | "MUTUAL", atHand: TlsFilesAtHand, problems: ProblemList,
-): OriginatedTlsSpec | null {
+): OriginatedTlsSpec | { readonly refusal: RefusalSpec } {
   const { value: tls, resource, path } = block;
-  const refuse = (field: string, reason: string): null => {
+  const refuse = (field: string, reason: string): { readonly refusal: RefusalSpec } => {
     problems.error(resource, [...path, field], `${reason}: connections to ${service.host} port ${port.number} are refused, never sent in plain text`);
-    return null;
+    return { refusal: { reason: `${field}: ${reason}`, provenance: provenanceOf(resource, path, null) } };
   };
   const named = tlsFileNames(tls, mode, atHand.certificateDirectory);
   if (named.refusal !== null) return refuse(named.refusal.field, named.refusal.reason);

@@ -25,7 +25,7 @@ import type { TlsDecision } from "./upstream-tls.ts";
 import { compileHttp2KeepAlive, offersHop, outboundUpstreamProtocol } from "./upstream-protocol.ts";
 
 /** For what a DestinationRule that was refused would have decided. */
-const REFUSED: TlsDecision = { kind: "refused" };
+const REFUSED: TlsDecision = { kind: "refused", refusal: { reason: "a DestinationRule about TLS was refused", provenance: null } };
 
 /** What clusters are compiled from besides their service. */
 export interface ClusterParts {
@@ -81,6 +81,7 @@ function compileCluster(
     ...(members === null || members.localities === null ? {} : { locality: members.localities }),
     tls,
     ...(decision.kind === "originate" ? { originatedTls: decision.tls } : {}),
+    ...(decision.kind === "refused" ? { refusal: decision.refusal } : {}),
     ...(dns === null ? {} : { dns }),
     ...compileTunnel(policy.tunnel, policy.proxyProtocol),
     ...compileHealthCheck(rule, kind, service.host, parts.problems),

@@ -1,4 +1,4 @@
-import type { UpstreamTlsSpec } from "../snapshot.ts";
+import type { RefusalSpec, UpstreamTlsSpec } from "../snapshot.ts";
 import type { OriginatedTlsSpec } from "../snapshot-cluster.ts";
 import type { EffectivePolicy } from "./effective-policy.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
@@ -18,7 +18,7 @@ export type TlsDecision =
   | { readonly kind: "mesh"; readonly tls: UpstreamTlsSpec }
   | { readonly kind: "originate"; readonly tls: OriginatedTlsSpec }
   | { readonly kind: "plain" }
-  | { readonly kind: "refused" };
+  | { readonly kind: "refused"; readonly refusal: RefusalSpec };
 
 /** Decides TLS for one cluster (spec/04 4.7, spec/05 5.3 and 5.4). */
 export function decideTls(
@@ -40,7 +40,7 @@ export function decideTls(
   if (mode === "DISABLE") return { kind: "plain" };
   if (mode !== "ISTIO_MUTUAL") {
     const originated = originatedTls(service, port, block, mode, files, problems);
-    return originated === null ? { kind: "refused" } : { kind: "originate", tls: originated };
+    return "refusal" in originated ? { kind: "refused", refusal: originated.refusal } : { kind: "originate", tls: originated };
   }
   for (const field of ["caCrl", "insecureSkipVerify"] as const) {
     if (block.value[field]) problems.warning(block.resource, [...block.path, field], "has no effect with mode ISTIO_MUTUAL: peers are verified as the mesh does");

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 
+import { describeExplanation } from "../../../src/explain/describe-explanation.ts";
+import { parseExplainRequest } from "../../../src/explain/explain-request.ts";
 import { networking } from "../../integration/mesh-resources.ts";
 import { meshOf } from "./explainer-of.ts";
 
@@ -23,7 +25,16 @@ describe("a call that leaves the mesh", () => {
   });
 
   it("goes nowhere where TLS cannot be had", () => {
-    expect(cluster("secret")).toMatchObject({ verdict: "reply", status: 503, flag: "UH" });
+    const refused = cluster("secret");
+    const reason = 'credentialName: "a/secret" is not the name of a Secret';
+    expect(refused).toMatchObject({
+      verdict: "reply", status: 503, flag: "UF",
+      clusters: [{ endpoints: [], transport: "refused", refusal: { resource: "DestinationRule default/secret", reason } }],
+    });
+    const { file, line } = refused.clusters[0]?.refusal ?? {};
+    expect(describeExplanation(refused, parseExplainRequest({ direction: "outbound", to: "192.0.2.1:80", url: "http://secret.example.com/" })))
+      .toContain(`, to which nothing is sent because tls of DestinationRule default/secret (${file}:${line}): ${reason}\n`);
+    expect(refused.reply?.body).not.toContain("credentialName");
   });
 });
 
