@@ -30,6 +30,8 @@ function portOf({ port }: RedirectSpec, { local }: ConnectionFacts, own: string)
 }
 
 function targetOf({ path }: RedirectSpec, head: RequestHead): string {
+  // `OPTIONS *` is about the server as a whole, which has no path.
+  if (head.path === "*") return path?.kind === "whole" ? path.value : "";
   if (path === null) return head.path;
   // A path that brings a query of its own leaves the request's behind.
   if (path.kind === "whole" && path.value.includes("?")) return path.value;

@@ -73,6 +73,11 @@ describe("route actions", () => {
     });
   });
 
+  it("redirects OPTIONS * to the server as a whole", async () => {
+    const answer = await through({ redirect: { authority: "other.test" } }, { method: "OPTIONS", path: "*" });
+    expect([answer.status, answer.headers.location]).toEqual([301, "http://other.test"]);
+  });
+
   describe("rewrite", () => {
     it.each([
       [{ uri: { prefix: "/api/" } }, { uri: "/" }, "/api/x?q=1", "/x?q=1"],
