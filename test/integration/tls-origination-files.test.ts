@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,22 +28,20 @@ describe("the files of TLS origination, in a running proxy", () => {
     write("client.key", issued.privateKeyPem);
   };
 
+  const mesh = (tls: object): string => yamlOf(
+    networking("ServiceEntry", "api", {
+      hosts: ["api.example.com"], location: "MESH_EXTERNAL", resolution: "DNS", endpoints: [{ address: "localhost" }], ports: [{ number: 80, name: "http", protocol: "HTTP", targetPort: outside.port }],
+    }),
+    networking("DestinationRule", "api", { host: "api.example.com", trafficPolicy: { tls } }),
+    { apiVersion: "telemetry.istio.io/v1", kind: "Telemetry", metadata: { name: "log", namespace: "default" }, spec: { accessLogging: [{ providers: [{ name: "envoy" }] }] } },
+    networking("Sidecar", "default", { egress: [{ port: { number: port, name: "http", protocol: "HTTP" }, bind: "127.0.0.1", captureMode: "NONE", hosts: ["*/api.example.com"] }] }));
+
   beforeAll(async () => {
     outside = await OutsideServer.start({ ca, clientCa, dnsNames: ["api.example.com"] });
     port = await freePort();
     writeClient("first");
     const tls = { mode: "MUTUAL", clientCertificate: join(directory, "client.pem"), privateKey: join(directory, "client.key"), caCertificates: join(directory, "ca.pem") };
-    proxy = await RunningProxy.start({
-      files: {
-        "mesh.yaml": yamlOf(
-          networking("ServiceEntry", "api", {
-            hosts: ["api.example.com"], location: "MESH_EXTERNAL", resolution: "DNS", endpoints: [{ address: "localhost" }], ports: [{ number: 80, name: "http", protocol: "HTTP", targetPort: outside.port }],
-          }),
-          networking("DestinationRule", "api", { host: "api.example.com", trafficPolicy: { tls } }),
-          { apiVersion: "telemetry.istio.io/v1", kind: "Telemetry", metadata: { name: "log", namespace: "default" }, spec: { accessLogging: [{ providers: [{ name: "envoy" }] }] } },
-          networking("Sidecar", "default", { egress: [{ port: { number: port, name: "http", protocol: "HTTP" }, bind: "127.0.0.1", captureMode: "NONE", hosts: ["*/api.example.com"] }] })),
-      },
-    });
+    proxy = await RunningProxy.start({ files: { "mesh.yaml": mesh(tls) } });
   });
   afterAll(async () => {
     await proxy.stop();
@@ -89,5 +87,18 @@ describe("the files of TLS origination, in a running proxy", () => {
     expect(dump).toContain("client.key");
     expect(dump).not.toContain("PRIVATE KEY");
     expect(proxy.program.stdout).not.toContain("PRIVATE KEY");
+  });
+
+  it("credentialName: refused until the Secret is mounted, then its certificate is shown", async () => {
+    const secret = join(proxy.folder, "certs", "credentials", "api-client");
+    proxy.write("mesh.yaml", mesh({ mode: "MUTUAL", credentialName: "api-client" }));
+    await eventually(async () => (await get()).status === 503, "there is no Secret yet");
+    await proxy.logged('"response_flags":"UF"', `tls_refused: DestinationRule default/api: credentialName: ${secret}/ca.crt does not exist`);
+    mkdirSync(secret, { recursive: true });
+    const issued = clientCa.issue("spiffe://outside.test/ns/client/sa/secret");
+    writeFileSync(join(secret, "tls.crt"), issued.certificateChainPem);
+    writeFileSync(join(secret, "tls.key"), issued.privateKeyPem);
+    writeFileSync(join(secret, "ca.crt"), ca.rootPem);
+    await eventually(async () => (await get()).status === 200 && (outside.seen.at(-1)?.clientSubject ?? "").includes("sa/secret"), "the Secret is in use");
   });
 });
