@@ -49,7 +49,7 @@ describe("explain and live traffic", () => {
   const count = (what: string): void => void seen.set(what, (seen.get(what) ?? 0) + 1);
 
   // What nobody knows goes nowhere: a test dials its own servers only.
-  const mesh = (rules: readonly Resource[]): string => yamlOf(meshConfig({ outboundTrafficPolicy: { mode: "REGISTRY_ONLY" } }), service({
+  const mesh = (rules: readonly Resource[], normalization = "BASE"): string => yamlOf(meshConfig({ outboundTrafficPolicy: { mode: "REGISTRY_ONLY" }, pathNormalization: { normalization } }), service({
     name: "reviews", clusterIP: "127.0.0.55", portName: "http", targetPort: v1.port, selector: { app: "reviews" },
     endpoints: [{ port: v1.port, labels: { version: "v1" } }, { port: v2.port, labels: { version: "v2" } }],
   }), service({ name: "shadow", clusterIP: "127.0.0.56", endpoints: [{ port: shadow.port }] }), rules);
@@ -139,8 +139,8 @@ describe("explain and live traffic", () => {
     if (reply?.headers.some(([name]) => name === "grpc-status") === true) count("an error of gRPC");
   }
 
-  async function check(direction: Direction, rules: readonly Resource[], requests: readonly RandomRequest[]): Promise<void> {
-    const yaml = mesh(rules);
+  async function check(direction: Direction, rules: readonly Resource[], normalization: string, requests: readonly RandomRequest[]): Promise<void> {
+    const yaml = mesh(rules, normalization);
     closeConnections();
     await proxy.apply(yaml);
     const snapshot = proxy.compile(yaml);
@@ -171,12 +171,14 @@ describe("explain and live traffic", () => {
 
   const requests = fc.array(randomRequest, { minLength: REQUESTS_EACH, maxLength: REQUESTS_EACH });
 
+  const normalizations = fc.constantFrom("DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES");
+
   it("agree on what the application sends", { timeout: SLOW_MACHINE_MS }, async () => {
-    await fc.assert(fc.asyncProperty(routingRules, requests, (rules, asked) => check("outbound", rules, asked)), { numRuns: OUTBOUND_CONFIGURATIONS, endOnFailure: true });
+    await fc.assert(fc.asyncProperty(routingRules, normalizations, requests, (rules, mode, asked) => check("outbound", rules, mode, asked)), { numRuns: OUTBOUND_CONFIGURATIONS, endOnFailure: true });
   });
 
   it("agree on what arrives for it", { timeout: SLOW_MACHINE_MS }, async () => {
-    await fc.assert(fc.asyncProperty(securityRules, requests, (rules, asked) => check("inbound", rules, asked)), { numRuns: INBOUND_CONFIGURATIONS, endOnFailure: true });
+    await fc.assert(fc.asyncProperty(securityRules, normalizations, requests, (rules, mode, asked) => check("inbound", rules, mode, asked)), { numRuns: INBOUND_CONFIGURATIONS, endOnFailure: true });
   });
 });
 

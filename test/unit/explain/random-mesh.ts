@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { security, type Resource } from "../../integration/mesh-resources.ts";
-import { defined, HEADER_NAMES, maybe, METHODS } from "./random-values.ts";
+import { defined, HEADER_NAMES, maybe, METHODS, rarely } from "./random-values.ts";
 
 /* What protects a workload, and requests, drawn from few names and values. Routes are in random-routes.ts. */
 
@@ -10,11 +10,14 @@ const HOSTS = ["reviews", "reviews.default", "REVIEWS:9080", "reviews.default.sv
 const ACCOUNTS = ["productpage", "ratings"];
 
 const principal = fc.constantFrom(...ACCOUNTS.map((account) => `cluster.local/ns/default/sa/${account}`), "*", "cluster.local/ns/other*");
-const source = fc.oneof(principal.map((value) => ({ principals: [value] })), principal.map((value) => ({ notPrincipals: [value] })), fc.constant({ namespaces: ["default"] }));
+const source = fc.oneof(principal.map((value) => ({ principals: [value] })), principal.map((value) => ({ notPrincipals: [value] })), fc.constantFrom<Resource>({ namespaces: ["default"] }, { ipBlocks: ["127.0.0.0/8"] }, { notIpBlocks: ["127.0.0.0/8"] }));
 const operation = fc.record({
   methods: maybe(fc.subarray(METHODS, { minLength: 1 })),
   paths: maybe(fc.subarray(["/a", "/a*", "*b", "/b"], { minLength: 1 })),
   notPaths: maybe(fc.constant(["/a/b"])),
+  hosts: rarely(fc.constantFrom(["reviews"], ["reviews*"], ["*.local:9080"])),
+  notHosts: rarely(fc.constant(["REVIEWS.default"])),
+  notMethods: rarely(fc.constant(["GET"])),
 }).map(defined).filter((fields) => Object.keys(fields).length > 0);
 const condition = fc.constantFrom<Resource>({ key: "request.headers[x-a]", values: ["1"] }, { key: "request.headers[x-b]", notValues: ["2"] }, { key: "source.namespace", values: ["default"] });
 const policyRule = fc.record({
