@@ -57,19 +57,20 @@ export class DestinationRules {
   }
 
   /**
-   * Whether a rule that was refused would have decided about TLS towards a service, so that nothing may be sent to it.
+   * The refused rule that would have decided about TLS towards a service, so that nothing may be sent to it; null: none.
    *
    * @param hasTls whether what `of` found for the cluster in question says anything about TLS.
    */
-  isClosed(service: Service, hasTls: boolean): boolean {
-    if (this.#rejected.length === 0) return false;
+  closedBy(service: Service, hasTls: boolean): RejectedRule | null {
+    if (this.#rejected.length === 0) return null;
     for (const namespace of this.#tiers(service)) {
       const candidates = this.#candidates(namespace, service);
       const best = candidates.map(hostOf).toSorted(compareSpecificity)[0] ?? null;
-      if (this.#rejected.some((rule) => rule.namespace === namespace && closes(rule, service.host, best, hasTls))) return true;
-      if (best !== null) return false;
+      const closing = this.#rejected.find((rule) => rule.namespace === namespace && closes(rule, service.host, best, hasTls));
+      if (closing !== undefined) return closing;
+      if (best !== null) return null;
     }
-    return false;
+    return null;
   }
 
   #candidates(namespace: string, service: Service): DestinationRule[] {

@@ -17,15 +17,13 @@ import type { PlacedEndpoint } from "./locality-plan.ts";
 import type { OwnPlace } from "./own-place.ts";
 import type { PeerAuthentications } from "./peer-authentication.ts";
 import type { ProblemList } from "./problem-list.ts";
+import { refusalBy } from "./rejected-rule.ts";
 import { compileRetryBudget } from "./retry-budget.ts";
 import type { Service, ServicePort } from "./service.ts";
 import { compileTunnel } from "./tunnel.ts";
 import { decideTls, takesMeshTls } from "./upstream-tls.ts";
 import type { TlsDecision } from "./upstream-tls.ts";
 import { compileHttp2KeepAlive, offersHop, outboundUpstreamProtocol } from "./upstream-protocol.ts";
-
-/** For what a DestinationRule that was refused would have decided. */
-const REFUSED: TlsDecision = { kind: "refused", refusal: { reason: "a DestinationRule about TLS was refused", provenance: null } };
 
 /** What clusters are compiled from besides their service. */
 export interface ClusterParts {
@@ -59,7 +57,8 @@ function compileCluster(
 ): ClusterSpec {
   const subset = owned?.subset.name ?? "";
   const labelled = owned === null ? port.endpoints : port.endpoints.filter((endpoint) => selects(owned.subset.labels, endpoint.labels));
-  const decision = parts.rules.isClosed(service, policy.tls !== null) ? REFUSED : decideTls(service, port, subset, policy, parts.mesh, parts.files, parts.problems);
+  const closing = parts.rules.closedBy(service, policy.tls !== null);
+  const decision: TlsDecision = closing !== null ? { kind: "refused", refusal: refusalBy(closing) } : decideTls(service, port, subset, policy, parts.mesh, parts.files, parts.problems);
   const isPassthrough = service.resolution === "none" || policy.loadBalancer?.value.simple === "PASSTHROUGH";
   // An original-destination cluster dials whatever address the application chose: it could not be kept from dialling.
   const kind = isPassthrough && decision.kind !== "refused" ? "original-destination" : "endpoints";

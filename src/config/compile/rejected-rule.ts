@@ -1,3 +1,4 @@
+import type { RefusalSpec } from "../snapshot.ts";
 import { isExportedTo, selects } from "./export-to.ts";
 import { compareSpecificity, isSubsetOfHost, qualifyHost } from "./host-name.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
@@ -10,11 +11,15 @@ import type { WorkloadIdentity } from "./workload-identity.ts";
 export interface RejectedRule {
   readonly kind: "DestinationRule";
   readonly namespace: string;
+  readonly name: string;
   /** As it is written; null where it could not be read: any host. */
   readonly host: string | null;
   readonly exportTo: readonly string[];
   /** Of the clients; `{}` selects all. */
   readonly labels: Readonly<Record<string, string>>;
+  readonly file: string;
+  /** 1-based. */
+  readonly line: number;
 }
 
 /** Whether a client is one that the rule is for, as with those in force (spec/04 4.1). */
@@ -34,4 +39,10 @@ export function closes(rule: RejectedRule, host: string, best: string | null, ha
   if (rule.host === null) return !hasTls;
   const own = qualifyHost(rule.host, rule.namespace);
   return isSubsetOfHost(host, own) && (best === null || compareSpecificity(own, best) <= 0);
+}
+
+/** Why nothing is sent to its host. */
+export function refusalBy({ kind, namespace, name, file, line }: RejectedRule): RefusalSpec {
+  const resource = `${kind} ${namespace}/${name}`;
+  return { reason: "it is not valid, and no good version of it is left", provenance: { resource, rule: null, file, line } };
 }

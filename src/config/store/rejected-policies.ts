@@ -19,6 +19,9 @@ interface RejectedPolicy {
 interface RejectedRule extends RefusedOrigination {
   readonly kind: "DestinationRule";
   readonly namespace: string;
+  readonly name: string;
+  readonly file: string;
+  readonly line: number;
 }
 
 /**
@@ -29,9 +32,9 @@ interface RejectedRule extends RefusedOrigination {
 export function rejectedPolicies(update: Pick<StoreUpdate, "rejected">, ownNamespace: string): (RejectedPolicy | RejectedRule)[] {
   return update.rejected.flatMap(({ kind, hasLastGood, identity, namespace, selector, origination, file, line }): (RejectedPolicy | RejectedRule)[] => {
     if (hasLastGood) return [];
-    if (kind === "DestinationRule" && origination !== null) return [{ kind, namespace: namespace ?? ownNamespace, ...origination }];
-    if (!isPolicyKind(kind)) return [];
-    return [{ kind, namespace: namespace ?? ownNamespace, name: identity?.name ?? "unnamed", selector, file, line }];
+    const common = { namespace: namespace ?? ownNamespace, name: identity?.name ?? "unnamed", file, line };
+    if (kind === "DestinationRule" && origination !== null) return [{ kind, ...common, ...origination }];
+    return isPolicyKind(kind) ? [{ kind, ...common, selector }] : [];
   });
 }
 

@@ -92,6 +92,12 @@ describe("a refused rule with TLS in it", () => {
     expect(closed(good("api.example.com") + rule("{ trafficPolicy: { tls: { mode: SIMPLE } } }"))).toEqual(["other.example.com"]);
   });
 
+  test("is named where a call is refused", () => {
+    const { api, other } = clustersAfter(new ConfigurationStore(), rule(SIMPLE) + ENTRIES);
+    expect(api.refusal?.provenance).toEqual({ resource: "DestinationRule default/r", rule: null, file: "test.yaml", line: 2 });
+    expect(other.refusal).toBeUndefined();
+  });
+
   test("does not dial the addresses that applications choose either", () => {
     const store = new ConfigurationStore();
     const { api } = clustersAfter(store, ENTRIES.replaceAll("resolution: DNS", "resolution: NONE").replaceAll(", targetPort: 443", "") + rule(SIMPLE));

@@ -123,7 +123,7 @@ describe("the configuration store", () => {
     const tls = (mode: string) => rule("a", `api.example.com, exportTo: [.], workloadSelector: {matchLabels: {app: web}}, trafficPolicy: {tls: {mode: ${mode}}}`).replace("metadata: {name: a}", "metadata: {name: a, namespace: shop}");
     const store = new ConfigurationStore();
     const after = (text: string) => rejectedPolicies(store.update(folder({ "a.yaml": text })), "own");
-    expect(after(tls("SIMPEL"))).toEqual([{ kind: "DestinationRule", namespace: "shop", host: "api.example.com", exportTo: ["."], labels: { app: "web" } }]);
+    expect(after(tls("SIMPEL"))).toEqual([{ kind: "DestinationRule", namespace: "shop", name: "a", file: "a.yaml", line: 1, host: "api.example.com", exportTo: ["."], labels: { app: "web" } }]);
     expect(after(tls("SIMPLE"))).toEqual([]);
     expect(after(tls("SIMPEL"))).toEqual([]);
     expect(rejectedPolicies(new ConfigurationStore().update(folder({ "a.yaml": tls("SIMPLE").replace("api.example.com", "'no host'").replace("namespace: shop", "namespace: 'N S'") })), "own"))
