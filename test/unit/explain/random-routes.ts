@@ -76,7 +76,7 @@ const retries = fc.constantFrom<Resource>({ attempts: 0 }, { attempts: 2 }, { at
 const extras = fc.record({
   fault: rarely(fault), corsPolicy: maybe(corsPolicy), retries: maybe(retries), timeout: maybe(fc.constantFrom("5s", "9s")),
 }).map(defined);
-const forward = fc.tuple(route, extras, rarely(mirroring)).map(([to, more, mirrors]) => ({ ...to, ...more, ...mirrors }));
+const forward = fc.tuple(route, extras, maybe(mirroring)).map(([to, more, mirrors]) => ({ ...to, ...more, ...mirrors }));
 
 const redirect = fc.constantFrom<Resource>(
   { uri: "/moved" }, { uri: "/moved?c=d", redirectCode: 308 }, { prefixRewrite: "/moved", redirectCode: 302 }, { authority: "moved.test", derivePort: "FROM_REQUEST_PORT" },
