@@ -78,7 +78,13 @@ export function inbound(parts: Parts): TunnelledDirection {
   let allowsForeignHosts = false;
   const policies = new WorkloadPolicies(parts.authorization);
   const tokens = new RequestAuthentication({ clock: parts.clock, keysMissing: parts.keysMissing });
-  const filters = new FilterChain(inboundFilters({ jwt: { authn: () => tokens.authn, countToken: parts.countToken }, allowsForeignHosts: () => allowsForeignHosts, gates: liveGates(parts.random, parts.filterMetrics("inbound"), parts.rateLimits), authorizer: () => policies.authorizer, journal: policies.journal }));
+  const filters = new FilterChain(inboundFilters({
+    jwt: { authn: () => tokens.authn, countToken: parts.countToken },
+    authorizer: () => policies.authorizer,
+    journal: policies.journal,
+    allowsForeignHosts: () => allowsForeignHosts,
+    gates: liveGates(parts.random, parts.filterMetrics("inbound"), parts.rateLimits),
+  }));
   const router = new Router((name) => clusters.get(name), parts);
   const http = new HttpConnectionManager("inbound", filters, router, { ...parts, observers: parts.streamObservers });
   const tcp = new TcpProxy("inbound", (name) => clusters.get(name), { ...parts, observers: parts.tcpObservers });
