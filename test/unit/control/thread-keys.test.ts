@@ -1,5 +1,4 @@
 import { connect } from "node:net";
-import type { Worker } from "node:worker_threads";
 import { afterEach, expect, it, vi } from "vitest";
 
 import { DataThreads } from "../../../src/control/data-threads.ts";
@@ -10,19 +9,9 @@ import { eventually } from "../../integration/proxy-under-test.ts";
 import { TestApplication } from "../../integration/test-application.ts";
 import { TestIssuer } from "../filter/jwt-fixtures.ts";
 import { freePort, sidecarYaml, snapshotOf } from "./sidecar.ts";
+import { workers } from "./watched-workers.ts";
 
-/** Every worker that was started, so that a test can end one as a crash would. */
-const workers: Worker[] = vi.hoisted(() => []);
-vi.mock("node:worker_threads", async (original) => {
-  const module = await original<typeof import("node:worker_threads")>();
-  class Watched extends module.Worker {
-    constructor(...options: ConstructorParameters<typeof module.Worker>) {
-      super(...options);
-      workers.push(this);
-    }
-  }
-  return { ...module, Worker: Watched };
-});
+vi.mock("node:worker_threads", async (original) => (await import("./watched-workers.ts")).watchWorkers(original));
 
 // Real threads start in their own time.
 vi.setConfig({ testTimeout: 60_000 });
