@@ -28,7 +28,7 @@ await build({
   target: "node22",
   // From node_modules at run time: native code, and what few configurations or commands need. Text that lies in the bundle takes
   // memory in every thread, whether it runs or not.
-  external: ["koffi", "jose", "node-forge", "undici"],
+  external: ["@grpc/grpc-js", "koffi", "jose", "node-forge", "undici"],
   // What ES modules know of themselves, in CommonJS.
   define: { "import.meta.filename": "__filename", "import.meta.dirname": "__dirname", "import.meta.url": "moduleUrl" },
   banner: { js: 'const moduleUrl = require("node:url").pathToFileURL(__filename).href;' },
