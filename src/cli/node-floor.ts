@@ -1,14 +1,13 @@
+import { optionProblem } from "./node-options.ts";
+
 /** The first release of each line that has the security fixes the data path relies on. */
 const FLOOR: Readonly<Record<number, readonly [number, number]>> = { 22: [23, 2], 24: [18, 1], 26: [5, 1] };
 const OLDEST = 22;
 const NEWEST_WITH_FLOOR = 26;
 
-/** Options that switch off what Outrider promises; hostile row D08. */
-const FORBIDDEN_OPTIONS = ["--insecure-http-parser", "--inspect", "--inspect-brk", "--inspect-port", "--inspect-wait"];
-
 /**
- * Why this Node may not run the proxy, in one sentence, or null: a release below the security floor, or options that
- * weaken it.
+ * Why this Node may not run the proxy, in one sentence, or null: a release below the security floor, or an environment or
+ * options that weaken it (docs/security.md says of each why, and which are let through).
  *
  * @param version `process.versions.node`
  * @param execArgv the options Node itself was given
@@ -19,9 +18,9 @@ export function nodeProblem(version: string, environment: NodeJS.ProcessEnv, exe
     return `Node ${version} is below the security floor (22.23.2, 24.18.1 or 26.5.1); in a checkout, npm run outrider uses the pinned one`;
   }
   if (environment["NODE_TLS_REJECT_UNAUTHORIZED"] === "0") return "NODE_TLS_REJECT_UNAUTHORIZED=0 would switch certificate checks off; unset it";
-  const given = [...(environment["NODE_OPTIONS"] ?? "").split(/\s+/), ...execArgv];
-  const forbidden = given.find((option) => FORBIDDEN_OPTIONS.includes(option.split("=")[0] as string));
-  return forbidden === undefined ? null : `the Node option ${forbidden} is refused: it would weaken the proxy or open it to a debugger`;
+  const debug = ["NODE_DEBUG", "NODE_DEBUG_NATIVE"].find((name) => (environment[name] ?? "") !== "");
+  if (debug !== undefined) return `${debug} would write what the proxy must not log, tokens among it; unset it`;
+  return optionProblem(environment["NODE_OPTIONS"] ?? "", execArgv);
 }
 
 function isAboveFloor(major: number, minor: number, patch: number): boolean {

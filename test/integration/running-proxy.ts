@@ -15,6 +15,8 @@ export interface RunningProxyOptions {
   readonly files: Readonly<Record<string, string>>;
   readonly hasCertificates?: boolean;
   readonly flags?: readonly string[];
+  /** Beside what describes the workload. */
+  readonly environment?: NodeJS.ProcessEnv;
   /** Folder of an earlier one that is started again; files add to what it holds. */
   readonly folder?: string;
 }
@@ -39,6 +41,7 @@ export class RunningProxy {
     const folders = ["--config", join(this.folder, "config"), "--certs", join(this.folder, "certs")];
     this.program = outrider(["proxy", "--bind", "127.0.0.1", ...folders, ...ports, ...flags], {
       POD_NAME: "reviews-1", POD_NAMESPACE: "default", SERVICE_ACCOUNT: "reviews", INSTANCE_IP: "127.0.0.1", POD_LABELS: "app=reviews",
+      ...options.environment,
     });
   }
 

@@ -1,0 +1,61 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+
+import { RunningProxy } from "../integration/running-proxy.ts";
+import { RunningProgram } from "../netns/running-program.ts";
+
+const ENTRY = join(import.meta.dirname, "..", "..", "bin", "outrider.ts");
+
+function start(options: readonly string[], environment: Readonly<Record<string, string>>): RunningProgram {
+  return new RunningProgram([process.execPath, ...options, ENTRY, "proxy", "--config", import.meta.dirname, "--bind", "127.0.0.1"], { PATH: process.env["PATH"], ...environment });
+}
+
+/* D08 and what is like it: a start that would give away what the proxy is for is none. */
+describe("the program does not start with", () => {
+  const folder = mkdtempSync(join(tmpdir(), "outrider-start-"));
+  const keys = join(folder, "keys");
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it.each<readonly [string, Readonly<Record<string, string>>, readonly string[]]>([
+    ["NODE_TLS_REJECT_UNAUTHORIZED", { NODE_TLS_REJECT_UNAUTHORIZED: "0" }, []],
+    ["NODE_DEBUG", { NODE_DEBUG: "http,tls" }, []],
+    ["NODE_DEBUG_NATIVE", { NODE_DEBUG_NATIVE: "tls" }, []],
+    ["--insecure-http-parser", { NODE_OPTIONS: "--insecure-http-parser" }, []],
+    ["--insecure-http-parser", { NODE_OPTIONS: '"--insecure_http\\_parser"' }, []],
+    ["--insecure-http-parser", {}, ["--insecure-http-parser"]],
+    ["--inspect", { NODE_OPTIONS: "--inspect=127.0.0.1:0" }, []],
+    ["--inspect", {}, ["--inspect=127.0.0.1:0"]],
+    ["--inspect-port", {}, ["--inspect-port=0"]],
+    ["--heapsnapshot-signal", { NODE_OPTIONS: "--heapsnapshot-signal=SIGUSR2" }, []],
+    ["--tls-keylog", { NODE_OPTIONS: `--tls-keylog=${keys}` }, []],
+    ["--tls-min-v1.0", { NODE_OPTIONS: "--tls-min-v1.0" }, []],
+    ["--tls-min-v1.1", {}, ["--tls-min-v1.1"]],
+    ["--tls-cipher-list", { NODE_OPTIONS: "--tls-cipher-list=ALL" }, []],
+    ["--openssl-legacy-provider", { NODE_OPTIONS: "--openssl-legacy-provider" }, []],
+    ["--trace-tls", {}, ["--trace-tls"]],
+  ])("%s (%j %j)", async (named, environment, options) => {
+    const finished = await start(options, environment).finished;
+    expect([finished.code, finished.stdout]).toEqual([2, ""]);
+    // Node itself may have said something before.
+    const own = finished.stderr.split("\n").filter((line) => line.startsWith("outrider: "));
+    expect(own, finished.stderr).toHaveLength(1);
+    expect(own[0]).toContain(named);
+    expect(existsSync(keys) ? readFileSync(keys, "utf8") : "").toBe("");
+  });
+
+  it("starts with what is harmless, or the operator's to decide", async () => {
+    const proxy = await RunningProxy.start({
+      files: {}, environment: { NODE_OPTIONS: "--max-old-space-size=200 --tls-min-v1.3 --disable-sigusr1", NODE_TLS_REJECT_UNAUTHORIZED: "1" },
+    });
+    try {
+      // Nor is it ended by the signal that would open the debugger.
+      proxy.program.signal("SIGUSR1");
+      expect((await proxy.page("/ready")).status).toBe(200);
+      expect(proxy.program.stderr).toBe("");
+    } finally {
+      await proxy.stop();
+    }
+  });
+});
