@@ -9,6 +9,7 @@ import { dryRunStatuses } from "./control/dry-run-status.ts";
 import { ConfigurationControl } from "./control/configuration-control.ts";
 import { DataThreads } from "./control/data-threads.ts";
 import { HealthControl } from "./control/health-control.ts";
+import { IdentityControl, type IdentitySettings } from "./control/identity-control.ts";
 import { FetchGuard } from "./control/fetch-guard.ts";
 import { keyFetcher } from "./control/key-fetch.ts";
 import { KeySets } from "./control/key-sets.ts";
@@ -18,7 +19,6 @@ import { parseResolvConf } from "./core/resolv-conf.ts";
 import { TimerWheel } from "./core/timer-wheel.ts";
 import type { CapturePorts } from "./data-plane.ts";
 import type { DnsProxy } from "./dns/dns-proxy.ts";
-import { IdentityFiles } from "./identity/identity-files.ts";
 import type { Snapshot } from "./config/snapshot.ts";
 import { Drain } from "./lifecycle/drain.ts";
 import { Readiness, type ReadinessToken } from "./lifecycle/readiness.ts";
@@ -39,7 +39,9 @@ export interface ProxyOptions {
   readonly workload: WorkloadIdentity;
   /** Folders and files. */
   readonly configPaths: readonly string[];
+  /** Folder of certificates that the configuration names by relative paths. */
   readonly certificateDirectory: string;
+  readonly identity: IdentitySettings;
   /** Where the last good configuration is kept; null: nowhere. */
   readonly stateDirectory: string | null;
   readonly concurrency: number;
@@ -90,7 +92,7 @@ class ControlThread {
   readonly #threads: DataThreads;
   readonly #configuration: ConfigurationControl;
   readonly #health: HealthControl;
-  readonly #identity: IdentityFiles;
+  readonly #identity: IdentityControl;
   readonly #drain: Drain;
   readonly #admin: AdminServers;
   /** This thread's own metrics. */
@@ -100,7 +102,6 @@ class ControlThread {
   #stopGraceMs = 0;
   #dns: DnsProxy | null = null;
   #ports: Partial<AdminPorts & CapturePorts & { readonly dns: number }> = {};
-  #identityProblems: readonly string[] = [];
   #end: { resolve(code: number): void; reject(error: Error): void } = { resolve: () => undefined, reject: () => undefined };
 
   constructor(options: ProxyOptions) {
@@ -225,21 +226,15 @@ class ControlThread {
     if (names !== null && snapshot?.version === version) this.#dns?.use(names);
   }
 
-  #makeIdentity(): IdentityFiles {
-    return new IdentityFiles({
-      directory: this.#options.certificateDirectory,
-      clock: systemClock,
-      timers: this.#timers,
+  #makeIdentity(): IdentityControl {
+    return new IdentityControl({
+      settings: this.#options.identity,
+      clock: systemClock, timers: this.#timers, log: this.#log, metrics: this.#metrics,
       onMaterial: (material) => {
         this.#threads.applyIdentity(material);
         this.#health.applyIdentity(material);
         this.#configuration.useTrustDomain(material.trustDomain);
         this.#startUp.certificates.drop();
-        this.#log.info("certificate in force", { identity: material.spiffeId, generation: material.generation, expires: new Date(material.notAfterMs).toISOString() });
-      },
-      onProblems: (problems) => {
-        this.#identityProblems = problems.map(({ file, reason }) => `${file}: ${reason}`);
-        for (const { file, reason } of problems) this.#log.error("certificate problem", { directory: this.#options.certificateDirectory, file, reason });
       },
     });
   }
@@ -296,7 +291,7 @@ class ControlThread {
   }
 
   #waitingFor(): readonly string[] {
-    return [...this.#readiness.waitingFor(), ...(this.#readiness.isReady ? [] : this.#identityProblems)];
+    return [...this.#readiness.waitingFor(), ...(this.#readiness.isReady ? [] : this.#identity.problems)];
   }
 
   #adminSources(): AdminSources {
@@ -315,7 +310,7 @@ class ControlThread {
       configStatus: () => this.#configStatus(),
       denial: async (id) => (await this.#threads.authorizationStates(id)).find(({ denial }) => denial !== null)?.denial ?? null,
       clusters: async () => clusterStatuses(await this.#threads.clusterStates()),
-      certificates: () => this.#certificates(),
+      certificates: () => this.#identity.page(),
       logLevel: () => this.#log.level,
       setLogLevel: (level) => {
         this.#log.setLevel(level);
@@ -327,17 +322,6 @@ class ControlThread {
   async #configStatus(): Promise<unknown> {
     const states = await this.#threads.authorizationStates(null);
     return { ...this.#configuration.status(), dryRun: dryRunStatuses(states.map(({ dryRuns }) => dryRuns)), tokenKeys: this.#keys.status() };
-  }
-
-  #certificates(): unknown {
-    const material = this.#identity.material;
-    if (material === null) return { certificates: [], problems: this.#identityProblems };
-    const { spiffeId, generation, notBeforeMs, notAfterMs, certificateChainPem, bundles } = material;
-    return {
-      certificates: [{ spiffeId, generation, validFrom: new Date(notBeforeMs).toISOString(), expires: new Date(notAfterMs).toISOString(), chain: certificateChainPem }],
-      bundles,
-      problems: this.#identityProblems,
-    };
   }
 
   #registerMetrics(): void {

@@ -66,6 +66,7 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
     workload: workloadFromEnvironment({ ...environment, OUTRIDER_LOCALITY: flags.text("locality") }, hostname()),
     configPaths,
     certificateDirectory: flags.text("certs"),
+    identity: { source: "files", directory: flags.text("certs") },
     stateDirectory: state === "" ? null : state,
     concurrency: flags.number("concurrency", 1, 64),
     bindAddress: flags.text("bind"),

@@ -1,0 +1,107 @@
+import type { Clock } from "../core/clock.ts";
+import type { TimerWheel } from "../core/timer-wheel.ts";
+import { IdentityFiles } from "../identity/identity-files.ts";
+import type { IdentityMaterial } from "../identity/identity-material.ts";
+import type { IdentityProblem } from "../identity/load-material.ts";
+import type { Logger } from "../telemetry/log.ts";
+import type { SeriesWriter } from "../telemetry/series-writer.ts";
+import type { IdentityEvents, IdentitySource } from "./identity-source.ts";
+
+/** Which source, as `outrider proxy` was told. */
+export interface IdentitySettings {
+  readonly source: "files";
+  /** Folder of the files. */
+  readonly directory: string;
+}
+
+export interface IdentityControlParts {
+  readonly settings: IdentitySettings;
+  readonly clock: Clock;
+  readonly timers: TimerWheel;
+  readonly log: Pick<Logger, "info" | "warn" | "error">;
+  readonly metrics: SeriesWriter;
+  /** An identity comes into force: the first, and every one after it. */
+  readonly onMaterial: (material: IdentityMaterial) => void;
+}
+
+/**
+ * This workload's identity on the control thread: the one source that was chosen, what it gave last and what is wrong
+ * with it, for logs, metrics, probes and the page `/certs`. Keys go to the data threads and to none of those.
+ */
+export class IdentityControl {
+  readonly #parts: IdentityControlParts;
+  readonly #source: IdentitySource;
+  #problems: readonly IdentityProblem[] = [];
+
+  constructor(parts: IdentityControlParts) {
+    this.#parts = parts;
+    this.#source = this.#makeSource({
+      onMaterial: (material) => this.#onMaterial(material),
+      onProblems: (problems) => this.#onProblems(problems),
+    });
+  }
+
+  /** The identity in force, null before the first. */
+  get material(): IdentityMaterial | null {
+    return this.#source.material;
+  }
+
+  /** What is wrong now, a line each. */
+  get problems(): readonly string[] {
+    return this.#problems.map(({ file, reason }) => `${file}: ${reason}`);
+  }
+
+  start(): void {
+    this.#source.start();
+  }
+
+  stop(): void {
+    this.#source.stop();
+  }
+
+  reload(): void {
+    this.#source.reload();
+  }
+
+  /** What the page `/certs` shows. */
+  page(): unknown {
+    const { material } = this.#source;
+    const source = { kind: this.#parts.settings.source, location: this.#location };
+    if (material === null) return { source, certificates: [], problems: this.problems };
+    const { spiffeId, generation, notBeforeMs, notAfterMs, certificateChainPem, bundles } = material;
+    return {
+      source,
+      certificates: [{ spiffeId, generation, validFrom: new Date(notBeforeMs).toISOString(), expires: new Date(notAfterMs).toISOString(), chain: certificateChainPem }],
+      bundles,
+      problems: this.problems,
+    };
+  }
+
+  get #location(): string {
+    return this.#parts.settings.directory;
+  }
+
+  #makeSource(events: IdentityEvents): IdentitySource {
+    const { settings, clock, timers } = this.#parts;
+    return new IdentityFiles({ directory: settings.directory, clock, timers, ...events });
+  }
+
+  #onMaterial(material: IdentityMaterial): void {
+    const { log, onMaterial } = this.#parts;
+    onMaterial(material);
+    this.#count("outrider_identity_updates_total", "Times a new certificate, key or trust bundle came into force");
+    log.info("certificate in force", { identity: material.spiffeId, generation: material.generation, expires: new Date(material.notAfterMs).toISOString(), source: this.#location });
+  }
+
+  #onProblems(problems: readonly IdentityProblem[]): void {
+    this.#problems = problems;
+    for (const { file, reason } of problems) {
+      this.#count("outrider_identity_errors_total", "Times the source of the identity could not be used, or gave something that was refused");
+      this.#parts.log.error("certificate problem", { source: this.#location, file, reason });
+    }
+  }
+
+  #count(name: string, help: string): void {
+    this.#parts.metrics.counter(name, { source: this.#parts.settings.source }, help).add(1);
+  }
+}
