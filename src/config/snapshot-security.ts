@@ -35,6 +35,50 @@ export interface CustomPolicySpec extends PolicySpec {
   readonly provider: string;
 }
 
+/** Somebody outside who decides about requests: a provider that a CUSTOM policy of this workload names (`spec/05` 5.5). */
+export interface ExternalAuthorizerSpec {
+  /** As `meshConfig.extensionProviders` calls it. */
+  readonly name: string;
+  readonly transport: "http" | "grpc";
+  /** Name of its cluster, one of the snapshot's: it is there whatever the Sidecar resource lets the application see. */
+  readonly cluster: string;
+  /** Host name of its service. */
+  readonly host: string;
+  readonly timeoutMs: number;
+  /** Whoever cannot be asked allows everything. */
+  readonly failsOpen: boolean;
+  /** HTTP status for requests about which nobody could be asked. */
+  readonly statusOnError: number;
+  /** Goes before the path of the request; empty for none. */
+  readonly pathPrefix: string;
+  /**
+   * Names of request headers it is told, without case; beside those that every authorizer is told. Over gRPC, null stands
+   * for all of them.
+   */
+  readonly checkedHeaders: readonly StringMatchSpec[] | null;
+  /** Headers it is told besides, in place of the request's own of that name. */
+  readonly addedHeaders: readonly (readonly [name: string, value: string])[];
+  /** Null: it is not shown any body. */
+  readonly body: CheckedBodySpec | null;
+  /** Names of headers of its answer that replace those of a request it allows, without case. */
+  readonly headersToUpstream: readonly StringMatchSpec[];
+  /** Of those that are added to the response of a request it allows. */
+  readonly headersToDownstreamOnAllow: readonly StringMatchSpec[];
+  /** Of those that go with its refusal; empty for all. */
+  readonly headersToDownstreamOnDeny: readonly StringMatchSpec[];
+  /** The route is looked for again after it changed the request. */
+  readonly clearsRoute: boolean;
+}
+
+/** How much of a request's body an external authorizer is shown. */
+export interface CheckedBodySpec {
+  readonly maxBytes: number;
+  /** Of a larger body it is shown the beginning; else that is refused with 413. */
+  readonly allowsPartial: boolean;
+  /** Over gRPC: as bytes, whatever they are, not as text. */
+  readonly asBytes: boolean;
+}
+
 /** Where a policy is written: the `Provenance` of a whole resource. */
 export interface PolicyPlace {
   /** `AuthorizationPolicy namespace/name`. */

@@ -4,7 +4,7 @@ import type { WorkloadLabels } from "../message/workload-labels.ts";
 import type { DnsSpec, HashSpec, HealthCheckSpec, LoadBalancerName, LocalitySpec, OriginatedTlsSpec, RetryBudgetSpec, TunnelSpec, WarmupSpec } from "./snapshot-cluster.ts";
 import type { JwtRuleSpec } from "./snapshot-jwt.ts";
 import type { ChangesSpec, CorsSpec, FaultSpec, MirrorSpec, RateLimitSpec, RedirectSpec } from "./snapshot-route.ts";
-import type { AuthorizationSpec } from "./snapshot-security.ts";
+import type { AuthorizationSpec, ExternalAuthorizerSpec } from "./snapshot-security.ts";
 
 /*
  * What the data path obeys: the whole of the user's configuration compiled for this workload. Plain data, made by
@@ -369,6 +369,8 @@ export interface InboundSpec {
   /** Any other port; its `port` is 0. */
   readonly passthrough: InboundPortSpec;
   readonly authorization: AuthorizationSpec;
+  /** Whom CUSTOM policies have asked; absent: nobody. */
+  readonly externalAuthorizers?: readonly ExternalAuthorizerSpec[];
   /** RequestAuthentication; absent: tokens are nobody's business. */
   readonly jwtRules?: readonly JwtRuleSpec[];
   /** Requests for another host than TLS was opened for are served. Absent: they are refused with 421. */
