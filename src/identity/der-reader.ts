@@ -48,6 +48,13 @@ export class DerReader {
     return this.#bytes.subarray(start, this.#position);
   }
 
+  /** The next element of whatever tag as it stands, its tag and length too, not copied. */
+  element(): Buffer {
+    const start = this.#position;
+    this.skip();
+    return this.#bytes.subarray(start, this.#position);
+  }
+
   /** Steps over one element of whatever tag. */
   skip(): void {
     this.#enter(this.tag);

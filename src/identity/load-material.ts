@@ -19,9 +19,12 @@ export interface IdentityTexts {
 /** Names of the files an identity is read from. */
 export const IDENTITY_FILES = { certificateChain: "cert-chain.pem", privateKey: "key.pem", roots: "root-cert.pem" } as const;
 
-/** Something wrong with a certificate file; `reason` never holds any of its content. */
+/** What the parts of an identity are called where it comes from. */
+type PartNames = Readonly<Record<keyof typeof IDENTITY_FILES, string>>;
+
+/** Something wrong with what an identity is made of; `reason` never holds any of its content. */
 export interface IdentityProblem {
-  /** Name within the certificate folder: `key.pem`, `bundles/example.org.pem`. */
+  /** Name within the certificate folder (`key.pem`, `bundles/example.org.pem`), or of whatever else it came from. */
   readonly file: string;
   readonly reason: string;
 }
@@ -31,16 +34,16 @@ export interface IdentityProblem {
  * here, before it is used: key and certificate that do not belong together (a rotation half done), an expired leaf,
  * a leaf that is no SVID, a chain that does not reach our roots.
  */
-export function loadMaterial(texts: IdentityTexts, generation: number, nowMs: number): IdentityMaterial | IdentityProblem {
-  const chain = readChain(texts.certificateChain);
+export function loadMaterial(texts: IdentityTexts, generation: number, nowMs: number, names: PartNames = IDENTITY_FILES): IdentityMaterial | IdentityProblem {
+  const chain = readChain(texts.certificateChain, names);
   if (!Array.isArray(chain)) return chain;
   const [leaf] = chain;
-  if (leaf === undefined) return { file: IDENTITY_FILES.certificateChain, reason: "holds no certificate" };
+  if (leaf === undefined) return { file: names.certificateChain, reason: "holds no certificate" };
   const svid = readSvidLeaf(leaf);
-  if (typeof svid === "string") return { file: IDENTITY_FILES.certificateChain, reason: `the first certificate is not an X.509-SVID: ${svid}` };
+  if (typeof svid === "string") return { file: names.certificateChain, reason: `the first certificate is not an X.509-SVID: ${svid}` };
   const { spiffeId, facts } = svid;
   const own: TrustBundle = { trustDomain: spiffeId.trustDomain, pem: texts.roots };
-  const problem = keyProblem(texts.privateKey, leaf) ?? rootProblem(own) ?? pathProblem(chain, spiffeId.id, own, nowMs);
+  const problem = keyProblem(texts.privateKey, leaf, names) ?? rootProblem(own, names) ?? pathProblem({ chain, spiffeId: spiffeId.id, own, nowMs }, names);
   if (problem !== null) return problem;
   return {
     generation,
@@ -54,8 +57,7 @@ export function loadMaterial(texts: IdentityTexts, generation: number, nowMs: nu
   };
 }
 
-function readChain(pem: string): X509Certificate[] | IdentityProblem {
-  const file = IDENTITY_FILES.certificateChain;
+function readChain(pem: string, { certificateChain: file }: PartNames): X509Certificate[] | IdentityProblem {
   try {
     const chain = splitPem(pem, "CERTIFICATE").map((block) => new X509Certificate(block));
     return chain.length > MAX_CHAIN ? { file, reason: `holds ${chain.length} certificates, at most ${MAX_CHAIN} are taken` } : chain;
@@ -64,32 +66,37 @@ function readChain(pem: string): X509Certificate[] | IdentityProblem {
   }
 }
 
-function keyProblem(pem: string, leaf: X509Certificate): IdentityProblem | null {
-  const file = IDENTITY_FILES.privateKey;
+function keyProblem(pem: string, leaf: X509Certificate, { privateKey: file, certificateChain }: PartNames): IdentityProblem | null {
   if (/-----BEGIN ENCRYPTED|Proc-Type: 4,ENCRYPTED/.test(pem)) return { file, reason: "is encrypted; a sidecar has nobody to ask for a passphrase" };
   try {
     const key = createPrivateKey(pem);
-    return leaf.checkPrivateKey(key) ? null : { file, reason: `does not belong to the first certificate of ${IDENTITY_FILES.certificateChain}` };
+    return leaf.checkPrivateKey(key) ? null : { file, reason: `does not belong to the first certificate of ${certificateChain}` };
   } catch {
     // OpenSSL's message could quote what it read.
     return { file, reason: "is not a private key in PEM" };
   }
 }
 
-function rootProblem(own: TrustBundle): IdentityProblem | null {
+function rootProblem(own: TrustBundle, { roots }: PartNames): IdentityProblem | null {
   const reason = trustBundleProblem(own);
-  return reason === null ? null : { file: IDENTITY_FILES.roots, reason };
+  return reason === null ? null : { file: roots, reason };
 }
 
-function pathProblem(chain: readonly X509Certificate[], spiffeId: string, own: TrustBundle, nowMs: number): IdentityProblem | null {
+interface OwnPath {
+  readonly chain: readonly X509Certificate[];
+  readonly spiffeId: string;
+  readonly own: TrustBundle;
+  readonly nowMs: number;
+}
+
+function pathProblem({ chain, spiffeId, own, nowMs }: OwnPath, { certificateChain: file }: PartNames): IdentityProblem | null {
   const verdict = verifySvid(chain, {
     trust: TrustStore.of(own.trustDomain, [own]),
     acceptsTrustDomain: () => true,
     nowMs,
-    peerName: IDENTITY_FILES.certificateChain,
+    peerName: file,
     ownSpiffeId: spiffeId,
   });
   if (!(verdict instanceof PeerRefused)) return null;
-  const { reason } = verdict;
-  return { file: IDENTITY_FILES.certificateChain, reason: `the certificate of ${spiffeId} would be refused by every peer: ${reason}` };
+  return { file, reason: `the certificate of ${spiffeId} would be refused by every peer: ${verdict.reason}` };
 }
