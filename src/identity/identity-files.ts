@@ -7,13 +7,12 @@ import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import type { IdentityMaterial, TrustBundle } from "./identity-material.ts";
 import { IDENTITY_FILES, loadMaterial } from "./load-material.ts";
 import type { IdentityProblem } from "./load-material.ts";
-import { trustBundleProblem } from "./trust-store.ts";
+import { BUNDLES_FOLDER, type FileContent, isBundleFile, TrustBundleFiles } from "./trust-bundle-files.ts";
 
 /** Two looks a second keep the promise of one second, and cost a few file reads. */
 const POLL_MS = 400;
 const MAX_FILE_BYTES = 1024 * 1024;
 const MAX_BUNDLES = 256;
-const BUNDLES = "bundles";
 
 export interface IdentityFilesOptions {
   /** Folder with `cert-chain.pem`, `key.pem`, `root-cert.pem` and, for federated trust domains, `bundles/`. */
@@ -27,7 +26,7 @@ export interface IdentityFilesOptions {
 }
 
 /** Content of the files by name within the folder; a file that could not be read has its problem instead. */
-type Contents = Map<string, { readonly text: string } | { readonly problem: string }>;
+type Contents = Map<string, FileContent>;
 
 /**
  * Watches the certificate folder on the control thread. It looks at the content of the files twice a second rather
@@ -36,7 +35,7 @@ type Contents = Map<string, { readonly text: string } | { readonly problem: stri
  */
 export class IdentityFiles {
   readonly #options: IdentityFilesOptions;
-  readonly #goodBundles = new Map<string, string>();
+  readonly #bundles = new TrustBundleFiles();
   #timer: Timer | null = null;
   #generation = 0;
   #material: IdentityMaterial | null = null;
@@ -88,10 +87,14 @@ export class IdentityFiles {
     // An expired or not yet valid certificate may become good (the clock) without changing: problems are tried again.
     if (fingerprint === this.#triedAs && this.#reported === "[]") return;
     const problems: IdentityProblem[] = [];
-    const federated = this.#federatedBundles(contents, problems);
+    const federated = this.#bundles.read(contents, problems);
     const loaded = this.#load(contents, federated);
     if ("file" in loaded) problems.push(loaded);
-    else this.#adopt(loaded);
+    else {
+      const own = ownBundleFile(contents, loaded.trustDomain);
+      if (own !== null) problems.push(own);
+      this.#adopt(loaded);
+    }
     if (problems.length === 0 || isSettled) {
       this.#triedAs = fingerprint;
       this.#report(problems);
@@ -107,24 +110,6 @@ export class IdentityFiles {
     }
     const [certificateChain = "", privateKey = "", roots = ""] = texts;
     return loadMaterial({ certificateChain, privateKey, roots, federated }, this.#generation + 1, this.#options.clock.wallMs());
-  }
-
-  /** The bundle of each federated domain, the last good one where the file is broken; a file removed is a bundle removed. */
-  #federatedBundles(contents: Contents, problems: IdentityProblem[]): TrustBundle[] {
-    const bundles: TrustBundle[] = [];
-    const present = new Set<string>();
-    for (const [file, content] of contents) {
-      if (!file.startsWith(`${BUNDLES}/`)) continue;
-      const trustDomain = file.slice(BUNDLES.length + 1, -".pem".length);
-      present.add(trustDomain);
-      const reason = "problem" in content ? content.problem : trustBundleProblem({ trustDomain, pem: content.text });
-      if (reason === null && "text" in content) this.#goodBundles.set(trustDomain, content.text);
-      else problems.push({ file, reason: reason ?? "" });
-      const pem = this.#goodBundles.get(trustDomain);
-      if (pem !== undefined) bundles.push({ trustDomain, pem });
-    }
-    for (const trustDomain of this.#goodBundles.keys()) if (!present.has(trustDomain)) this.#goodBundles.delete(trustDomain);
-    return bundles;
   }
 
   #adopt(material: IdentityMaterial): void {
@@ -146,20 +131,28 @@ function isSameIdentity(one: IdentityMaterial, other: IdentityMaterial): boolean
   return JSON.stringify({ ...one, generation: 0 }) === JSON.stringify({ ...other, generation: 0 });
 }
 
+/** A bundle of our own domain could only contradict `root-cert.pem`. */
+function ownBundleFile(contents: Contents, trustDomain: string): IdentityProblem | null {
+  const file = [`${trustDomain}.pem`, `${trustDomain}.json`].map((name) => `${BUNDLES_FOLDER}/${name}`).find((name) => contents.has(name));
+  return file === undefined ? null : { file, reason: `is for our own trust domain, whose roots are those of ${IDENTITY_FILES.roots}; it is not used` };
+}
+
 function readContents(directory: string): Contents {
   const contents: Contents = new Map();
   for (const file of Object.values(IDENTITY_FILES)) contents.set(file, readContent(join(directory, file)));
   let names: string[] = [];
   try {
-    names = readdirSync(join(directory, BUNDLES)).filter((name) => name.endsWith(".pem") && !name.startsWith(".")).toSorted();
+    names = readdirSync(join(directory, BUNDLES_FOLDER)).filter(isBundleFile).toSorted();
   } catch {
     // No such folder: nothing is federated.
   }
-  for (const name of names.slice(0, MAX_BUNDLES)) contents.set(`${BUNDLES}/${name}`, readContent(join(directory, BUNDLES, name)));
+  const [tooMany] = names.splice(MAX_BUNDLES);
+  if (tooMany !== undefined) contents.set(`${BUNDLES_FOLDER}/${tooMany}`, { problem: `and what follows it is not read: there are more than ${MAX_BUNDLES} bundles` });
+  for (const name of names) contents.set(`${BUNDLES_FOLDER}/${name}`, readContent(join(directory, BUNDLES_FOLDER, name)));
   return contents;
 }
 
-function readContent(path: string): { readonly text: string } | { readonly problem: string } {
+function readContent(path: string): FileContent {
   try {
     const { size } = statSync(path);
     if (size > MAX_FILE_BYTES) return { problem: `is larger than ${MAX_FILE_BYTES} bytes` };

@@ -1,7 +1,7 @@
 /** The roots of one trust domain. */
 export interface TrustBundle {
   readonly trustDomain: string;
-  /** One or more PEM certificates. */
+  /** PEM certificates; empty when all of the domain's roots were revoked, so that nobody of it is believed. */
   readonly pem: string;
 }
 

@@ -67,7 +67,7 @@ export class TlsIdentity {
     const options = {
       cert: material.certificateChainPem,
       key: material.privateKeyPem,
-      ca: material.bundles.map(({ pem }) => pem),
+      ca: material.bundles.flatMap(({ pem }) => (pem === "" ? [] : [pem])),
       minVersion: "TLSv1.2",
       maxVersion: "TLSv1.3",
       ciphers: CIPHERS,

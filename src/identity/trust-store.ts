@@ -32,7 +32,7 @@ export class TrustStore {
 
   /** Reads the bundles of an identity. @throws when one is not what `readTrustBundle` takes. */
   static of(ownTrustDomain: string, bundles: readonly TrustBundle[]): TrustStore {
-    return new TrustStore(ownTrustDomain, new Map(bundles.map(({ trustDomain, pem }) => [trustDomain, readTrustBundle(pem)])));
+    return new TrustStore(ownTrustDomain, new Map(bundles.map(({ trustDomain, pem }) => [trustDomain, pem === "" ? [] : readTrustBundle(pem)])));
   }
 
   /** Whether a bundle of its own was mounted for a trust domain. */

@@ -13,7 +13,7 @@ import { IdentityFiles } from "../../../src/identity/identity-files.ts";
 import type { IdentityMaterial } from "../../../src/identity/identity-material.ts";
 import type { IdentityProblem } from "../../../src/identity/load-material.ts";
 import { TlsIdentity } from "../../../src/identity/tls-identity.ts";
-import { idOf, TRUST_DOMAIN } from "./test-mesh.ts";
+import { authorityKey, bundleDocument, idOf, TRUST_DOMAIN } from "./test-mesh.ts";
 
 /** A clock that stands still until told. */
 class StillClock implements Clock {
@@ -186,6 +186,116 @@ describe("IdentityFiles", () => {
     second();
     expect(materials.at(-1)?.bundles).toHaveLength(1);
     expect(problems.at(-1)).toEqual([]);
+  });
+});
+
+describe("a federated domain's SPIFFE bundle document", () => {
+  const NAME = "bundles/other.example.json";
+  let other: DevelopmentCa;
+
+  beforeEach(() => {
+    other = DevelopmentCa.create("other.example", clock);
+    write(ca.issue(idOf("reviews")));
+    mkdirSync(join(directory, "bundles"));
+  });
+
+  function document(sequence: number | null, roots: readonly string[] = [other.rootPem]): string {
+    return bundleDocument(roots.map(authorityKey), sequence === null ? {} : { spiffe_sequence: sequence });
+  }
+
+  function federated(): string | undefined {
+    return files.material?.bundles.find(({ trustDomain }) => trustDomain === "other.example")?.pem;
+  }
+
+  it("is read as its certificates, and what changes is a new generation", () => {
+    put(NAME, document(1));
+    files.start();
+    expect(federated()).toBe(other.rootPem.replaceAll("\r", ""));
+    const next = DevelopmentCa.create("other.example", clock);
+    put(NAME, document(2, [other.rootPem, next.rootPem]));
+    second();
+    expect(materials.map(({ generation }) => generation)).toEqual([1, 2]);
+    expect(federated()).toContain(next.rootPem.replaceAll("\r", ""));
+    expect(problems).toEqual([]);
+  });
+
+  it("without keys revokes all of the domain's roots, and can be put in force", () => {
+    put(NAME, document(1));
+    files.start();
+    put(NAME, document(2, []));
+    second();
+    expect(federated()).toBe("");
+    const identity = new TlsIdentity(clock);
+    identity.apply(files.material as IdentityMaterial);
+    expect(identity.isReady).toBe(true);
+    expect(problems).toEqual([]);
+  });
+
+  it("that is broken, or older than the one in force, is named, and the last good one stays", () => {
+    put(NAME, document(7));
+    files.start();
+    put(NAME, document(6, []));
+    second();
+    expect(federated()).not.toBe("");
+    expect(problems.at(-1)).toEqual([{ file: NAME, reason: "has spiffe_sequence 6 though 7 was in force: an older bundle could bring back roots that were revoked" }]);
+    put(NAME, '{"keys":{}}');
+    second();
+    expect(problems.at(-1)).toEqual([{ file: NAME, reason: "is no SPIFFE bundle: it has no list of keys" }]);
+    put(NAME, document(null));
+    second();
+    expect(problems.at(-1)).toEqual([]);
+    put(NAME, document(6));
+    second();
+    expect(problems.at(-1)).toMatchObject([{ file: NAME, reason: expect.stringContaining("6 though 7") as unknown }]);
+    rmSync(join(directory, NAME));
+    second();
+    put(NAME, document(6));
+    second();
+    expect(problems.at(-1)).toEqual([]);
+    expect(federated()).not.toBeUndefined();
+    expect(materials).toHaveLength(3);
+  });
+
+  it("with an authority that is no CA is refused", () => {
+    put(NAME, bundleDocument([authorityKey(ca.issue(idOf("reviews")).certificateChainPem)]));
+    files.start();
+    expect(federated()).toBeUndefined();
+    expect(problems).toMatchObject([[{ file: NAME, reason: expect.stringContaining("not a CA") as unknown }]]);
+  });
+
+  it("beside a PEM file of the same domain: neither is read, the last good one stays, and both are named", () => {
+    put("bundles/other.example.pem", other.rootPem);
+    put(NAME, document(1, []));
+    files.start();
+    expect(federated()).toBeUndefined();
+    expect(problems[0]?.map(({ file }) => file)).toEqual([NAME, "bundles/other.example.pem"]);
+    expect(problems[0]?.[0]?.reason).toContain("nobody knows which counts");
+    rmSync(join(directory, NAME));
+    second();
+    expect(federated()).toBe(other.rootPem);
+    put(NAME, document(1, []));
+    second();
+    expect(federated()).toBe(other.rootPem);
+    rmSync(join(directory, "bundles/other.example.pem"));
+    second();
+    expect(federated()).toBe("");
+    expect(problems.at(-1)).toEqual([]);
+  });
+
+  it("an empty PEM file is no revocation", () => {
+    put("bundles/other.example.pem", other.rootPem);
+    files.start();
+    put("bundles/other.example.pem", "");
+    second();
+    expect(federated()).toBe(other.rootPem);
+    expect(problems.at(-1)).toEqual([{ file: "bundles/other.example.pem", reason: "holds no certificate" }]);
+  });
+
+  it.each(["pem", "json"])("a bundle of our own domain as .%s is not used, and named", (extension) => {
+    put(`bundles/${TRUST_DOMAIN}.${extension}`, extension === "pem" ? other.rootPem : document(1));
+    files.start();
+    expect(files.material?.bundles).toEqual([{ trustDomain: TRUST_DOMAIN, pem: ca.rootPem }]);
+    expect(problems).toMatchObject([[{ file: `bundles/${TRUST_DOMAIN}.${extension}`, reason: expect.stringContaining("our own trust domain") as unknown }]]);
   });
 });
 

@@ -1,3 +1,5 @@
+import { X509Certificate } from "node:crypto";
+
 import type { Clock } from "../../../src/core/clock.ts";
 import { systemClock } from "../../../src/core/clock.ts";
 import { DevelopmentCa } from "../../../src/identity/development-ca.ts";
@@ -30,4 +32,15 @@ export function identityOf(ca: DevelopmentCa, serviceAccount: string, federated:
   const identity = new TlsIdentity(clock);
   identity.apply(materialOf(ca.issue(idOf(serviceAccount, ca.trustDomain)), 1, federated, clock));
   return identity;
+}
+
+/** A root as an authority in a SPIFFE bundle document. */
+export function authorityKey(rootPem: string): { readonly use: string; readonly kty?: unknown; readonly x5c: readonly string[] } {
+  const root = new X509Certificate(rootPem);
+  return { use: "x509-svid", ...root.publicKey.export({ format: "jwk" }), x5c: [root.raw.toString("base64")] };
+}
+
+/** The text of a SPIFFE bundle document. */
+export function bundleDocument(keys: readonly unknown[], more: Readonly<Record<string, unknown>> = {}): string {
+  return JSON.stringify({ keys, ...more });
 }
