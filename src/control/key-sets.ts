@@ -5,6 +5,7 @@ import type { Clock } from "../core/clock.ts";
 import type { JsonWebKeySpec } from "../core/json-web-key-set.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import type { Logger } from "../telemetry/log.ts";
+import { reasonOf } from "./guarded-fetch.ts";
 import type { FetchKeys } from "./key-fetch.ts";
 
 /** How often keys are fetched anew, as Istio does (`spec/05` 5.7). */
@@ -154,11 +155,4 @@ export class KeySets {
     if ([...this.#sets.values()].some(({ keys, failures }) => keys === null && failures === 0)) return;
     for (const done of this.#onTried.splice(0)) done();
   }
-}
-
-/** The sentence of an error, and of what caused it where that says more. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error instanceof AggregateError && error.message === "") return error.errors.map(reasonOf).join("; ");
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }
