@@ -316,6 +316,14 @@ class ControlThread {
         this.#log.setLevel(level);
         this.#threads.setLogLevel(level);
       },
+      quit: () => {
+        this.#log.info("asked to end", { by: "/quitquitquit" });
+        this.#drain.request();
+      },
+      drain: () => {
+        this.#log.info("asked to drain", { by: "/drain" });
+        this.#drain.drainOnly();
+      },
     };
   }
 

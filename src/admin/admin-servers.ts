@@ -1,6 +1,7 @@
 import { adminRoutes } from "./admin-pages.ts";
 import type { AdminSources } from "./admin-sources.ts";
 import { HttpEndpoint } from "./http-endpoint.ts";
+import { LocalGuard } from "./local-guard.ts";
 import { metricsRoutes, readyRoutes, statusRoutes } from "./status-pages.ts";
 import { WriteGuard } from "./write-guard.ts";
 
@@ -18,6 +19,8 @@ export interface AdminAccess {
   readonly token: string | null;
   /** Path of a Unix socket with the admin pages, for the user of this process alone; null: there is none. */
   readonly socketPath: string | null;
+  /** True: programs of the pod may end or drain the proxy by the status port, without a token. */
+  readonly allowsQuit: boolean;
 }
 
 /** IPv6 with IPv4 mapped into it, or IPv4 alone where there is no IPv6. */
@@ -33,12 +36,12 @@ export class AdminServers {
   readonly #ready: HttpEndpoint;
   readonly #metrics: HttpEndpoint;
 
-  constructor(sources: AdminSources, { token, socketPath }: AdminAccess) {
+  constructor(sources: AdminSources, { token, socketPath, allowsQuit }: AdminAccess) {
     const writes = new WriteGuard(token);
     this.#admin = new HttpEndpoint(adminRoutes(sources), { isLoopbackOnly: true, writes });
     this.#adminSocket = socketPath === null ? null : new HttpEndpoint(adminRoutes(sources), { isLoopbackOnly: true, writes: null });
     this.#socketPath = socketPath;
-    this.#status = new HttpEndpoint(statusRoutes(sources), { isLoopbackOnly: false, writes });
+    this.#status = new HttpEndpoint(statusRoutes(sources, new LocalGuard(allowsQuit, "--allow-quit")), { isLoopbackOnly: false, writes });
     this.#ready = new HttpEndpoint(readyRoutes(sources), { isLoopbackOnly: false, writes });
     this.#metrics = new HttpEndpoint(metricsRoutes(sources), { isLoopbackOnly: false, writes });
   }

@@ -47,4 +47,8 @@ export interface AdminSources {
   certificates(): unknown;
   logLevel(): LogLevel;
   setLogLevel(level: LogLevel): void;
+  /** Does what SIGTERM does. */
+  quit(): void;
+  /** Drains without an end. */
+  drain(): void;
 }

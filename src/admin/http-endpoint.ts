@@ -1,7 +1,8 @@
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { ListenOptions } from "node:net";
-import type { WriteGuard } from "./write-guard.ts";
+import { isLoopbackHost, isLoopbackOrigin } from "./loopback-host.ts";
+import type { RequestGuard } from "./request-guard.ts";
 
 /** A whole response. */
 export interface Page {
@@ -9,6 +10,8 @@ export interface Page {
   readonly contentType: string;
   readonly body: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Called once when the page was sent, or nobody is there to take it. */
+  readonly sent?: () => void;
 }
 
 /** One path of an endpoint. `handle` may wait; a failure becomes 500 with its message. */
@@ -17,6 +20,8 @@ export interface PageRoute {
   readonly path: string;
   readonly method: "GET" | "POST";
   readonly help: string;
+  /** Asked in place of the endpoint's `writes`. */
+  readonly guard?: RequestGuard;
   /** `rest`: what stands in place of the star of the path. */
   handle(query: URLSearchParams, rest: string): Page | Promise<Page>;
 }
@@ -25,14 +30,12 @@ export interface EndpointOptions {
   /** True: only requests that name a loopback host, and none a foreign web page made, are answered. */
   readonly isLoopbackOnly: boolean;
   /** Asked before anything but GET is answered; null: whoever reaches the endpoint may. */
-  readonly writes: WriteGuard | null;
+  readonly writes: RequestGuard | null;
 }
 
 const MAX_CONNECTIONS = 256;
 const HEADERS_TIMEOUT_MS = 5000;
 const REQUEST_TIMEOUT_MS = 10_000;
-const LOOPBACK_HOST = /^(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/i;
-const LOOPBACK_ORIGIN = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/i;
 
 /** A text/plain page. */
 export function textPage(status: number, body: string): Page {
@@ -128,6 +131,7 @@ export class HttpEndpoint {
     } catch (error) {
       page = textPage(500, `${error instanceof Error ? error.message : "internal error"}\n`);
     }
+    if (page.sent !== undefined) response.once("close", page.sent);
     if (response.destroyed) return;
     response.writeHead(page.status, {
       "content-type": page.contentType,
@@ -152,7 +156,8 @@ export class HttpEndpoint {
       const allow = here.map((candidate) => candidate.method).join(", ");
       return { ...textPage(405, `use ${allow}\n`), headers: { allow } };
     }
-    const refusal = route.method === "GET" ? null : (this.#options.writes?.refusal(request) ?? null);
+    const guard = route.guard ?? (route.method === "GET" ? null : this.#options.writes);
+    const refusal = guard?.refusal(request) ?? null;
     if (refusal !== null) return textPage(403, `${refusal}\n`);
     const rest = route.path.endsWith("/*") ? path.slice(route.path.length - 1) : "";
     return route.handle(new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1)), rest);
@@ -168,9 +173,9 @@ export class HttpEndpoint {
  * Host is not ours, hostile B30) nor by a form that posts here (then Origin is not ours).
  */
 function isForeign(request: IncomingMessage): boolean {
-  if (!LOOPBACK_HOST.test(request.headers.host ?? "")) return true;
+  if (!isLoopbackHost(request.headers.host)) return true;
   const { origin } = request.headers;
-  if (origin !== undefined && !LOOPBACK_ORIGIN.test(origin)) return true;
+  if (origin !== undefined && !isLoopbackOrigin(origin)) return true;
   return request.headers["sec-fetch-site"] === "cross-site";
 }
 

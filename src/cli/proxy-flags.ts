@@ -14,6 +14,7 @@ export const PROXY_FLAGS: readonly Flag[] = [
   text("admin-port", "OUTRIDER_ADMIN_PORT", "15000", "PORT", "admin pages, on 127.0.0.1 only"),
   text("admin-token-file", "OUTRIDER_ADMIN_TOKEN_FILE", "", "FILE", "the token that admin pages which change something ask for; empty is none, and they refuse"),
   text("admin-socket", "OUTRIDER_ADMIN_SOCKET", "", "PATH", "Unix socket with the admin pages, for the proxy's own user, without a token; empty is none"),
+  { name: "allow-quit", kind: "switch", environment: "OUTRIDER_ALLOW_QUIT", fallback: "", value: "", help: "programs of the pod may end or drain the proxy: POST /quitquitquit and /drain on the status port, from loopback only" },
   text("status-port", "OUTRIDER_STATUS_PORT", "15020", "PORT", "health and merged metrics"),
   text("ready-port", "OUTRIDER_READY_PORT", "15021", "PORT", "/healthz/ready only"),
   text("metrics-port", "OUTRIDER_METRICS_PORT", "15090", "PORT", "/stats/prometheus only"),

@@ -72,7 +72,7 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
     bindAddress: flags.text("bind"),
     capturePorts: { outbound: port("outbound-port"), inbound: port("inbound-port"), hbone: optionalPort("hbone-port") },
     adminPorts: { admin: port("admin-port"), status: port("status-port"), ready: port("ready-port"), metrics: port("metrics-port") },
-    adminAccess: { token: readToken(flags.text("admin-token-file")), socketPath: flags.text("admin-socket") || null },
+    adminAccess: { token: readToken(flags.text("admin-token-file")), socketPath: flags.text("admin-socket") || null, allowsQuit: flags.isOn("allow-quit") },
     keysAllowedFrom: addressBlocks("jwks-allow", flags.text("jwks-allow")),
     dnsPort: optionalPort("dns-port"),
     drainSeconds: flags.number("drain", 0, 3600),

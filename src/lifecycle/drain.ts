@@ -12,7 +12,8 @@ interface DrainOptions {
 
 type State =
   | { readonly name: "live" }
-  | { readonly name: "draining"; readonly deadline: Timer; readonly minimum: Timer | null }
+  /** `end` null: drains, and has not been asked to end. */
+  | { readonly name: "draining"; readonly end: { readonly deadline: Timer; readonly minimum: Timer | null } | null }
   | { readonly name: "terminated" };
 
 /** Told of the changes of state, each at most once. */
@@ -52,10 +53,24 @@ export class Drain {
     return this.#inFlight;
   }
 
-  /** The first request to end starts draining, the second ends at once. */
+  /** The first request to end starts draining unless it has begun, the second ends at once. */
   request(): void {
-    if (this.#state.name === "live") this.#start();
-    else if (this.#state.name === "draining") this.#terminate();
+    if (this.#state.name === "terminated") return;
+    if (this.#state.name === "draining" && this.#state.end !== null) {
+      this.#terminate();
+      return;
+    }
+    const isNew = this.#state.name === "live";
+    this.#state = { name: "draining", end: this.#startTimers() };
+    if (isNew) this.#listener.draining();
+    this.#check();
+  }
+
+  /** Drains without an end: new work is turned away politely, until a request to end comes. */
+  drainOnly(): void {
+    if (this.#state.name !== "live") return;
+    this.#state = { name: "draining", end: null };
+    this.#listener.draining();
   }
 
   /** A stream or an opaque connection began. */
@@ -75,28 +90,26 @@ export class Drain {
     this.#check();
   }
 
-  #start(): void {
+  #startTimers(): { readonly deadline: Timer; readonly minimum: Timer | null } {
     const deadline = this.#timers.schedule(this.#deadlineMs, () => this.#terminate());
     const minimum = this.#minimumMs === 0 ? null : this.#timers.schedule(this.#minimumMs, () => this.#minimumPassed());
-    this.#state = { name: "draining", deadline, minimum };
-    this.#listener.draining();
-    this.#check();
+    return { deadline, minimum };
   }
 
   #minimumPassed(): void {
-    if (this.#state.name !== "draining") return;
-    this.#state = { name: "draining", deadline: this.#state.deadline, minimum: null };
+    if (this.#state.name !== "draining" || this.#state.end === null) return;
+    this.#state = { name: "draining", end: { deadline: this.#state.end.deadline, minimum: null } };
     this.#check();
   }
 
   #check(): void {
-    if (this.#state.name === "draining" && this.#state.minimum === null && this.#inFlight <= 0) this.#terminate();
+    if (this.#state.name === "draining" && this.#state.end?.minimum === null && this.#inFlight <= 0) this.#terminate();
   }
 
   #terminate(): void {
     if (this.#state.name === "draining") {
-      this.#state.deadline.cancel();
-      this.#state.minimum?.cancel();
+      this.#state.end?.deadline.cancel();
+      this.#state.end?.minimum?.cancel();
     }
     this.#state = { name: "terminated" };
     this.#listener.terminated(this.#inFlight <= 0);

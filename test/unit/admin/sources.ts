@@ -19,6 +19,8 @@ export function adminSources(change: Partial<AdminSources> = {}): AdminSources {
     certificates: () => ({ certificates: [] }),
     logLevel: () => "info",
     setLogLevel: () => undefined,
+    quit: () => undefined,
+    drain: () => undefined,
     ...change,
   };
 }

@@ -79,4 +79,33 @@ describe("draining", () => {
     expect(events).toEqual([]);
     expect(drain.inFlight).toBe(0);
   });
+
+  test("without an end goes on, whatever ends meanwhile, until it is asked to end", () => {
+    const { drain, events, wait, timers } = setUp({ deadlineMs: 5000, minimumMs: 1000 });
+    drain.streamStarted();
+    drain.drainOnly();
+    drain.drainOnly();
+    drain.streamEnded();
+    wait(3_600_000);
+    expect([events, drain.state, timers.count]).toEqual([["draining"], "draining", 0]);
+    drain.request();
+    wait(500);
+    expect(events).toEqual(["draining"]);
+    wait(600);
+    expect(events).toEqual(["draining", "clean"]);
+    drain.drainOnly();
+    drain.request();
+    expect(events).toEqual(["draining", "clean"]);
+  });
+
+  test("without an end, then twice asked to end, ends at once", () => {
+    const { drain, events } = setUp();
+    drain.setInFlight(3);
+    drain.drainOnly();
+    drain.request();
+    expect(events).toEqual(["draining"]);
+    drain.drainOnly();
+    drain.request();
+    expect(events).toEqual(["draining", "cut"]);
+  });
 });
