@@ -89,6 +89,8 @@ class ControlThread {
   readonly #startUp: Readonly<Record<"configuration" | "certificates", ReadinessToken>>;
   /** Held while no data thread listens. */
   #awaitedListeners: ReadinessToken | null;
+  /** Held while our certificate is not valid by the clock. */
+  #invalidCertificate: ReadinessToken | null = null;
   readonly #threads: DataThreads;
   readonly #configuration: ConfigurationControl;
   readonly #health: HealthControl;
@@ -229,7 +231,8 @@ class ControlThread {
   #makeIdentity(): IdentityControl {
     return new IdentityControl({
       settings: this.#options.identity,
-      clock: systemClock, timers: this.#timers, log: this.#log, metrics: this.#metrics,
+      clock: systemClock, timers: this.#timers, log: this.#log, metrics: this.#metrics, scrapes: this.#reader,
+      onInvalid: (reason) => this.#onCertificate(reason),
       onMaterial: (material) => {
         this.#threads.applyIdentity(material);
         this.#health.applyIdentity(material);
@@ -237,6 +240,12 @@ class ControlThread {
         this.#startUp.certificates.drop();
       },
     });
+  }
+
+  /** A workload that every peer refuses had better not be sent any; `reason` null: it has a certificate again. */
+  #onCertificate(reason: string | null): void {
+    this.#invalidCertificate?.drop();
+    this.#invalidCertificate = reason === null ? null : this.#readiness.register(reason);
   }
 
   /** As long as nobody listens, traffic had better not come. */
@@ -339,7 +348,7 @@ class ControlThread {
       version,
       concurrency,
       state: () => this.#state(),
-      certificateExpiries: () => new Map(this.#identity.material === null ? [] : [["default", this.#identity.material.notAfterMs]]),
+      certificateExpiries: () => this.#identity.expiries(),
       droppedLogLines: () => this.#output.dropped,
     }, systemClock);
     new ConfigMetrics(this.#reader, writer, () => this.#configuration.facts(), systemClock);

@@ -4,7 +4,12 @@ import { IdentityFiles } from "../identity/identity-files.ts";
 import type { IdentityMaterial } from "../identity/identity-material.ts";
 import type { IdentityProblem } from "../identity/load-material.ts";
 import type { Logger } from "../telemetry/log.ts";
+import type { SeriesReader } from "../telemetry/series-reader.ts";
 import type { SeriesWriter } from "../telemetry/series-writer.ts";
+import { CertificateMetrics } from "./certificate-metrics.ts";
+import { certificatePage } from "./certificate-page.ts";
+import { CertificateWatch } from "./certificate-watch.ts";
+import { ClockWatch } from "./clock-watch.ts";
 import type { IdentityEvents, IdentitySource } from "./identity-source.ts";
 
 /** Which source, as `outrider proxy` was told. */
@@ -18,10 +23,13 @@ export interface IdentityControlParts {
   readonly settings: IdentitySettings;
   readonly clock: Clock;
   readonly timers: TimerWheel;
-  readonly log: Pick<Logger, "info" | "warn" | "error">;
+  readonly log: Pick<Logger, "info" | "warn" | "error" | "log">;
   readonly metrics: SeriesWriter;
+  readonly scrapes: Pick<SeriesReader, "beforeScrape">;
   /** An identity comes into force: the first, and every one after it. */
   readonly onMaterial: (material: IdentityMaterial) => void;
+  /** Our certificate ceased to be valid by the clock, told with a sentence, or one that is valid took its place: null. */
+  readonly onInvalid: (reason: string | null) => void;
 }
 
 /**
@@ -31,6 +39,9 @@ export interface IdentityControlParts {
 export class IdentityControl {
   readonly #parts: IdentityControlParts;
   readonly #source: IdentitySource;
+  readonly #watch: CertificateWatch;
+  readonly #clockWatch: ClockWatch;
+  readonly #expiryMetrics: CertificateMetrics;
   #problems: readonly IdentityProblem[] = [];
 
   constructor(parts: IdentityControlParts) {
@@ -39,6 +50,9 @@ export class IdentityControl {
       onMaterial: (material) => this.#onMaterial(material),
       onProblems: (problems) => this.#onProblems(problems),
     });
+    this.#watch = new CertificateWatch({ ...parts, source: this.#location });
+    this.#clockWatch = new ClockWatch(parts);
+    this.#expiryMetrics = new CertificateMetrics(parts.scrapes, parts.metrics, this.#watch, parts.clock);
   }
 
   /** The identity in force, null before the first. */
@@ -51,12 +65,20 @@ export class IdentityControl {
     return this.#problems.map(({ file, reason }) => `${file}: ${reason}`);
   }
 
+  /** notAfter of our certificate and of the next root by the names that Istio's agent has for them, milliseconds since the epoch. */
+  expiries(): ReadonlyMap<string, number> {
+    return this.#expiryMetrics.expiries();
+  }
+
   start(): void {
     this.#source.start();
+    this.#clockWatch.start();
   }
 
   stop(): void {
     this.#source.stop();
+    this.#watch.stop();
+    this.#clockWatch.stop();
   }
 
   reload(): void {
@@ -65,16 +87,8 @@ export class IdentityControl {
 
   /** What the page `/certs` shows. */
   page(): unknown {
-    const { material } = this.#source;
     const source = { kind: this.#parts.settings.source, location: this.#location };
-    if (material === null) return { source, certificates: [], problems: this.problems };
-    const { spiffeId, generation, notBeforeMs, notAfterMs, certificateChainPem, bundles } = material;
-    return {
-      source,
-      certificates: [{ spiffeId, generation, validFrom: new Date(notBeforeMs).toISOString(), expires: new Date(notAfterMs).toISOString(), chain: certificateChainPem }],
-      bundles,
-      problems: this.problems,
-    };
+    return { source, ...certificatePage(this.#watch, this.#parts.clock.wallMs()), problems: this.problems };
   }
 
   get #location(): string {
@@ -89,6 +103,7 @@ export class IdentityControl {
   #onMaterial(material: IdentityMaterial): void {
     const { log, onMaterial } = this.#parts;
     onMaterial(material);
+    this.#watch.use(material);
     this.#count("outrider_identity_updates_total", "Times a new certificate, key or trust bundle came into force");
     log.info("certificate in force", { identity: material.spiffeId, generation: material.generation, expires: new Date(material.notAfterMs).toISOString(), source: this.#location });
   }
