@@ -143,3 +143,11 @@ export interface ConditionSpec {
   /** For the address attributes instead of `match`: CIDR blocks. */
   readonly blocks: AnyOf<string>;
 }
+
+/** Roots of trust that the mesh's configuration names, beside those that come with the certificates (`spec/05` 5.1). */
+export interface TrustSourceSpec {
+  /** The trust domains they count for, and no others; empty: our own. */
+  readonly trustDomains: readonly string[];
+  /** Certificates in PEM, or the URL of a SPIFFE bundle document, which the control thread fetches. */
+  readonly roots: { readonly kind: "pem"; readonly pem: string } | { readonly kind: "url"; readonly url: string };
+}

@@ -4,7 +4,7 @@ import type { WorkloadLabels } from "../message/workload-labels.ts";
 import type { DnsSpec, HashSpec, HealthCheckSpec, LoadBalancerName, LocalitySpec, OriginatedTlsSpec, RetryBudgetSpec, TunnelSpec, WarmupSpec } from "./snapshot-cluster.ts";
 import type { JwtRuleSpec } from "./snapshot-jwt.ts";
 import type { ChangesSpec, CorsSpec, FaultSpec, MirrorSpec, RateLimitSpec, RedirectSpec } from "./snapshot-route.ts";
-import type { AuthorizationSpec, ExternalAuthorizerSpec } from "./snapshot-security.ts";
+import type { AuthorizationSpec, ExternalAuthorizerSpec, TrustSourceSpec } from "./snapshot-security.ts";
 
 /*
  * What the data path obeys: the whole of the user's configuration compiled for this workload. Plain data, made by
@@ -34,8 +34,10 @@ export interface Snapshot {
   readonly clusters: readonly ClusterSpec[];
   /** `meshConfig.pathNormalization`, `spec/05` 5.6; default DECODE_AND_MERGE_SLASHES. */
   readonly pathNormalization: "NONE" | "BASE" | "MERGE_SLASHES" | "DECODE_AND_MERGE_SLASHES";
-  /** Trust domains whose peers are accepted: our own first, then aliases. */
+  /** Trust domains whose peers are accepted: our own first, then aliases. Those with a bundle of their own are accepted besides. */
   readonly trustDomains: readonly string[];
+  /** Roots of trust beside the mounted ones; absent: none. */
+  readonly trustSources?: readonly TrustSourceSpec[];
   /** `meshConfig.accessLogFile` asks for an access log on stdout. */
   readonly accessLog: boolean;
 }

@@ -37,6 +37,7 @@ import type { ServiceRegistry } from "./service-registry.ts";
 import { sidecarScope } from "./sidecar-scope.ts";
 import type { SidecarScope } from "./sidecar-scope.ts";
 import { staticClusters } from "./static-cluster.ts";
+import { compileTrustSources } from "./trust-sources.ts";
 import type { DestinationLookup } from "./weighted-destination.ts";
 import type { WorkloadIdentity } from "./workload-identity.ts";
 import { workloadLabels } from "./workload-labels.ts";
@@ -109,6 +110,7 @@ export function compile(input: CompileInput): CompileOutput {
     clusters: allClusters(scope, { mesh, rules, policies, problems, place, dnsFamily: dnsFamily(identity.addresses), files: { digest: input.fileDigest ?? null, certificateDirectory: input.certificateDirectory } }, inbound.clusters),
     pathNormalization: mesh.pathNormalization,
     trustDomains: mesh.trustDomains,
+    ...compileTrustSources(mesh),
     accessLog: compileAccessLog(effectiveTelemetry(resources, identity, problems), mesh, problems),
   };
   return { snapshot, problems: problems.sorted(), names: input.dnsCapture === true || input.namesServices === true ? nameTable(scope.services, identity.namespace) : null };

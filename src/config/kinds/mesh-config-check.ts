@@ -1,4 +1,5 @@
 import type { Path } from "../resource.ts";
+import { checkCaCertificates } from "./ca-certificate-check.ts";
 import { checkConnectionPool, checkOutlierDetection } from "./destination-rule-check.ts";
 import { checkExportTo } from "./export-to.ts";
 import { providerKinds } from "./extension-provider.ts";
@@ -65,7 +66,5 @@ export function checkMeshConfig(spec: MeshConfigSpec, report: Report): void {
   for (const field of ["defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo"] as const) {
     checkExportTo(spec[field], report, { allowsNone: true, field });
   }
-  spec.caCertificates.forEach((entry, index) => {
-    if (entry.pem !== undefined && entry.spiffeBundleUrl !== undefined) report.error(["caCertificates", index], "set only one of pem and spiffeBundleUrl");
-  });
+  checkCaCertificates(spec, report);
 }
