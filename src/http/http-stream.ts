@@ -18,7 +18,7 @@ import type { OwnPeerMetadata } from "../telemetry/peer-metadata.ts";
 import type { ForwardedClientCert } from "./forwarded-client-cert.ts";
 import { addPeerMetadata, hasPeerMetadata, takePeerMetadata } from "./metadata-exchange.ts";
 import { normalizePath } from "./path-normalization.ts";
-import { sanitizeRequest, sanitizeResponse } from "./request-hygiene.ts";
+import { removeForgedAnswer, sanitizeRequest, sanitizeResponse } from "./request-hygiene.ts";
 import { RouteChanges } from "./route-changes.ts";
 
 /** What the streams of one connection have in common. */
@@ -78,6 +78,8 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   #heldBody: Buffer[] | null = null;
   #heldTrailers: HeaderList | null = null;
   #answersMetadata = false;
+  /** The response is ours, not the upstream's. */
+  #isLocalReply = false;
   /** The upstream's half of a tunnel has ended. */
   #responseEnded = false;
   /** The response is gRPC's and its head has no status: the trailers have to have one. */
@@ -267,6 +269,8 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   // === The response ===
 
   respondInformational(head: ResponseHead): void {
+    if (hasPeerMetadata(head.headers)) takePeerMetadata(head.headers);
+    if (this.#owner.direction === "inbound") removeForgedAnswer(head.headers);
     this.#downstream.informational(head);
   }
 
@@ -314,6 +318,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   }
 
   #answer(reply: LocalReply): void {
+    this.#isLocalReply = true;
     this.info.details = reply.details;
     this.info.addFlag(reply.flag);
     if (this.info.isGrpc) {
@@ -357,6 +362,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   #exchangeResponseMetadata(headers: HeaderList): void {
     if (this.#owner.direction === "inbound") {
       // As for a request: an application does not speak in our name.
+      if (!this.#isLocalReply) removeForgedAnswer(headers);
       if (hasPeerMetadata(headers)) takePeerMetadata(headers);
       if (this.#answersMetadata) addPeerMetadata(headers, this.#policy.ownMetadata);
       return;

@@ -22,6 +22,10 @@ const GATEWAY_NAME = "x-envoy-external-address";
 /** Which attempt of the caller's proxy this is; believed of a peer that proved who it is. */
 const ATTEMPT_NAME = "x-envoy-attempt-count";
 
+/** Of all fields that two Outriders tell each other, or their operators. */
+const OWN_PREFIX = "x-outrider-";
+const NO_RETRY_NAME = "x-outrider-no-retry";
+
 const DASH = 0x2d;
 const LETTER_X = 0x78;
 
@@ -64,7 +68,7 @@ export function sanitizeRequest(head: RequestHead, connection: ConnectionFacts, 
 }
 
 function isInternal(key: string, isInbound: boolean): boolean {
-  if (key.startsWith("x-outrider-")) return true;
+  if (key.startsWith(OWN_PREFIX)) return true;
   if (!isInbound) return INTERNAL_NAMES.has(key) || key === "x-forwarded-client-cert";
   return (key.startsWith("x-envoy-") && key !== GATEWAY_NAME) || key.startsWith("x-istio-");
 }
@@ -107,6 +111,18 @@ export function sanitizeResponse(head: ResponseHead, info: StreamInfo, direction
   if (info.upstreamServiceMs >= 0) overwrite(headers, "x-envoy-upstream-service-time", String(Math.round(info.upstreamServiceMs)));
   if (!headers.has("date")) headers.appendKeyed("date", "date", httpDate(clock.wallMs()));
   if (direction === "outbound") headers.remove("x-envoy-decorator-operation");
+}
+
+/**
+ * Takes out of an application's response, interim ones too, what only a proxy says: why a request
+ * failed or was denied. What a proxy further on said of retries stays: an application that hands an answer on hands that on too.
+ */
+export function removeForgedAnswer(headers: HeaderList): void {
+  for (let index = headers.keys.length - 1; index >= 0; index--) {
+    const key = headers.keys[index];
+    // Several of one name go at once, so that there may be less behind than there was.
+    if (key?.startsWith(OWN_PREFIX) === true && key !== NO_RETRY_NAME) headers.remove(key);
+  }
 }
 
 function overwrite(headers: HeaderList, key: string, value: string): void {
