@@ -1,3 +1,5 @@
+import type { PeerRefusal } from "../identity/peer-refused.ts";
+
 /** A circuit-breaker limit, by the name of Envoy's gauge without `_open`. */
 export type LimitName = "cx" | "rq_pending" | "rq" | "rq_retry";
 
@@ -27,6 +29,11 @@ export interface ClusterMetrics {
   connectionClosed(isByPeer: boolean, hadRequest: boolean, ageMs: number): void;
   /** `upstream_cx_connect_fail`, for a time-out also `upstream_cx_connect_timeout`. */
   connectFailed(isTimeout: boolean): void;
+  /**
+   * TLS to an endpoint failed for a reason of the table in `docs/identity.md`: `ssl_fail_verify_no_cert`, `_san` or `_error`
+   * for what the endpoint showed, else `ssl_connection_error`; and by its name a counter of our own.
+   */
+  tlsFailed(reason: PeerRefusal): void;
   /** `upstream_cx_overflow`: a connection was wanted and `maxConnections` did not allow it. */
   connectionOverflow(): void;
   /** `upstream_cx_idle_timeout`. */
@@ -90,6 +97,7 @@ export const NO_CLUSTER_METRICS: ClusterMetrics = {
   connectionOpened: () => {},
   connectionClosed: () => {},
   connectFailed: () => {},
+  tlsFailed: () => {},
   connectionOverflow: () => {},
   idleTimeout: () => {},
   maxRequestsReached: () => {},

@@ -1,5 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import type { ClusterSpec } from "../config/snapshot.ts";
+import { PeerRefused } from "../identity/peer-refused.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { ConnectDone, Dialing, UpstreamFacts } from "../upstream/connector.ts";
 import type { ProxyHeaderSpec } from "../upstream/proxy-header.ts";
@@ -104,6 +105,7 @@ export class Dialler {
   #fail(endpoint: Endpoint, error: ProxyError, done: ConnectDone): void {
     this.#limits.connections.remove();
     this.#metrics.connectFailed(error.code === "connect_timeout");
+    if (error.cause instanceof PeerRefused) this.#metrics.tlsFailed(error.cause.reason);
     endpoint.connectFailures++;
     this.#failed(endpoint, error);
     done(error, null, null);

@@ -1,9 +1,10 @@
 import type { Clock } from "../core/clock.ts";
+import { timeInWords } from "../core/time-in-words.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import type { IdentityMaterial } from "../identity/identity-material.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { type RootFacts, trustedRoots, type Validity, type WatchedCertificate, watchedCertificates } from "./certificate-validity.ts";
-import { inWords, type LifeLeft, lifeLeft } from "./life-left.ts";
+import { type LifeLeft, lifeLeft } from "./life-left.ts";
 
 /** Often enough to be told of the last hundredth of a life of a few minutes, and of a clock that was set. */
 const LOOK_MS = 500;
@@ -101,11 +102,11 @@ export class CertificateWatch {
       clock: new Date(nowMs).toISOString(),
     };
     if (now === "expired") {
-      log.error("certificate expired", { ...fields, expired_for: inWords(nowMs - notAfterMs), effect: CONSEQUENCE[kind], look_at: source });
+      log.error("certificate expired", { ...fields, expired_for: timeInWords(nowMs - notAfterMs), effect: CONSEQUENCE[kind], look_at: source });
     } else if (now === "not-yet-valid") {
-      log.error("certificate not yet valid", { ...fields, valid_in: inWords(notBeforeMs - nowMs), effect: CONSEQUENCE[kind], look_at: "the clock of this host" });
+      log.error("certificate not yet valid", { ...fields, valid_in: timeInWords(notBeforeMs - nowMs), effect: CONSEQUENCE[kind], look_at: "the clock of this host" });
     } else {
-      const left = { left: inWords(notAfterMs - nowMs), left_percent: percentLeft(certificate, nowMs) };
+      const left = { left: timeInWords(notAfterMs - nowMs), left_percent: percentLeft(certificate, nowMs) };
       log.log(now === "hundredth" ? "error" : "warn", "certificate expires soon", { ...fields, ...left, effect: `then ${CONSEQUENCE[kind]}`, look_at: source });
     }
   }

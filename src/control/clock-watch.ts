@@ -1,8 +1,8 @@
 import type { Clock } from "../core/clock.ts";
+import { timeInWords } from "../core/time-in-words.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { SeriesWriter } from "../telemetry/series-writer.ts";
-import { inWords } from "./life-left.ts";
 
 const LOOK_MS = 1_000;
 /** What NTP slews stays far below this, and validity of certificates is not counted finer. */
@@ -52,7 +52,7 @@ export class ClockWatch {
     if (Math.abs(jumpMs) < MIN_JUMP_MS) return;
     const direction = jumpMs > 0 ? "forward" : "back";
     this.#counter(direction).add(1);
-    this.#log.warn("clock jumped", { direction, by: inWords(jumpMs), seconds: Math.round(jumpMs / 1000), effect: "validity of certificates is judged by the new time" });
+    this.#log.warn("clock jumped", { direction, by: timeInWords(jumpMs), seconds: Math.round(jumpMs / 1000), effect: "validity of certificates is judged by the new time" });
   }
 
   #counter(direction: string): { add(count: number): void } {

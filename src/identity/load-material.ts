@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 
 import { MAX_CHAIN } from "./certificate-path.ts";
+import type { CertificateFacts } from "./certificate-reader.ts";
 import type { IdentityMaterial, TrustBundle } from "./identity-material.ts";
 import { PeerRefused } from "./peer-refused.ts";
 import { splitPem } from "./pem.ts";
@@ -43,7 +44,7 @@ export function loadMaterial(texts: IdentityTexts, generation: number, nowMs: nu
   if (typeof svid === "string") return { file: names.certificateChain, reason: `the first certificate is not an X.509-SVID: ${svid}` };
   const { spiffeId, facts } = svid;
   const own: TrustBundle = { trustDomain: spiffeId.trustDomain, pem: texts.roots };
-  const problem = keyProblem(texts.privateKey, leaf, names) ?? rootProblem(own, names) ?? pathProblem({ chain, spiffeId: spiffeId.id, own, nowMs }, names);
+  const problem = keyProblem(texts.privateKey, leaf, names) ?? rootProblem(own, names) ?? pathProblem({ chain, spiffeId: spiffeId.id, facts, own, nowMs }, names);
   if (problem !== null) return problem;
   return {
     generation,
@@ -85,11 +86,12 @@ function rootProblem(own: TrustBundle, { roots }: PartNames): IdentityProblem | 
 interface OwnPath {
   readonly chain: readonly X509Certificate[];
   readonly spiffeId: string;
+  readonly facts: CertificateFacts;
   readonly own: TrustBundle;
   readonly nowMs: number;
 }
 
-function pathProblem({ chain, spiffeId, own, nowMs }: OwnPath, { certificateChain: file }: PartNames): IdentityProblem | null {
+function pathProblem({ chain, spiffeId, facts, own, nowMs }: OwnPath, { certificateChain: file }: PartNames): IdentityProblem | null {
   const verdict = verifySvid(chain, {
     trust: TrustStore.of(own.trustDomain, [own]),
     acceptsTrustDomain: () => true,
@@ -98,5 +100,8 @@ function pathProblem({ chain, spiffeId, own, nowMs }: OwnPath, { certificateChai
     ownSpiffeId: spiffeId,
   });
   if (!(verdict instanceof PeerRefused)) return null;
-  return { file, reason: `the certificate of ${spiffeId} would be refused by every peer: ${verdict.reason}` };
+  // The time itself would make another problem of it at every look.
+  const validity = `valid from ${new Date(facts.notBeforeMs).toISOString()} to ${new Date(facts.notAfterMs).toISOString()}`;
+  const isTooEarlyOrLate = verdict.reason === "tls_peer_expired" || verdict.reason === "tls_peer_not_yet_valid";
+  return { file, reason: `the certificate of ${spiffeId} would be refused by every peer: ${verdict.reason}${isTooEarlyOrLate ? `, it is ${validity}` : ""}` };
 }

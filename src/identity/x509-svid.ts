@@ -1,5 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 
+import { timeInWords } from "../core/time-in-words.ts";
 import type { PeerCertificate } from "../message/connection-facts.ts";
 import { findPath, isStrongKey, MAX_CHAIN } from "./certificate-path.ts";
 import { BadSubjectAlternativeName, KEY_USAGE, readCertificate } from "./certificate-reader.ts";
@@ -11,6 +12,8 @@ import type { SpiffeId } from "./spiffe-id.ts";
 import type { TrustStore } from "./trust-store.ts";
 
 const MAX_LEAF_BYTES = 16 * 1024;
+/** Two hosts whose clocks are this far apart are nothing unusual. */
+const MAX_SKEW_MS = 5 * 60 * 1000;
 const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
 const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
 
@@ -51,11 +54,13 @@ export function verifySvid(chain: readonly X509Certificate[], expectation: SvidE
   if (typeof read === "string") return refuse(read, DESCRIPTIONS[read] ?? read, expectation);
   const { spiffeId, facts } = read;
   const named = `presented a certificate for ${spiffeId.id}`;
-  if (nowMs < facts.notBeforeMs) return refuse("tls_peer_not_yet_valid", `${named} that is not valid before ${iso(facts.notBeforeMs)}`, expectation);
-  if (nowMs > facts.notAfterMs) return refuse("tls_peer_expired", `${named} that expired at ${iso(facts.notAfterMs)}`, expectation);
+  if (nowMs < facts.notBeforeMs || nowMs > facts.notAfterMs) return outOfTime(named, facts, expectation);
   if (!expectation.acceptsTrustDomain(spiffeId.trustDomain)) return wrongTrustDomain(spiffeId.id, expectation);
   const path = findPath({ x509: leaf, facts }, chain.slice(1), trust.anchors(spiffeId.trustDomain), nowMs);
-  if (typeof path === "string") return refuse(path, `${named}, ${PATH_DESCRIPTIONS[path] ?? path} in trust domain ${spiffeId.trustDomain}`, expectation);
+  if (typeof path === "string") {
+    const clock = path === "tls_peer_ca_expired" ? ` (it is ${iso(nowMs)} by this host's clock)` : "";
+    return refuse(path, `${named}, ${PATH_DESCRIPTIONS[path] ?? path} in trust domain ${spiffeId.trustDomain}${clock}`, expectation);
+  }
   const peer: PeerCertificate = { spiffeId: spiffeId.id, hash, subject: facts.subject, dnsNames: facts.dnsNames, expiresAtMs: facts.notAfterMs };
   trust.remember({ peer, trustDomain: spiffeId.trustDomain, ...path });
   return peer;
@@ -119,6 +124,17 @@ const PATH_DESCRIPTIONS: Partial<Record<PeerRefusal, string>> = {
   tls_peer_name_constraints: "which its CA may not name",
   tls_peer_unknown_critical_extension: "whose CA has a critical extension that is not understood",
 };
+
+/** Names the validity and our clock, since either may be at fault. */
+function outOfTime(named: string, { notBeforeMs, notAfterMs }: CertificateFacts, expectation: SvidExpectation): PeerRefused {
+  const { nowMs } = expectation;
+  const validity = `${named} that is valid from ${iso(notBeforeMs)} to ${iso(notAfterMs)}`;
+  const isEarly = nowMs < notBeforeMs;
+  const byMs = isEarly ? notBeforeMs - nowMs : nowMs - notAfterMs;
+  const off = `it is ${iso(nowMs)} by this host's clock, ${timeInWords(byMs)} too ${isEarly ? "early" : "late"}`;
+  const hint = byMs <= MAX_SKEW_MS ? ", as little as clocks that differ explain" : "";
+  return refuse(isEarly ? "tls_peer_not_yet_valid" : "tls_peer_expired", `${validity}; ${off}${hint}`, expectation);
+}
 
 function wrongTrustDomain(spiffeId: string, expectation: SvidExpectation): PeerRefused {
   return refuse("tls_peer_wrong_trust_domain", `proved to be ${spiffeId}, whose trust domain is not accepted`, expectation);

@@ -3,11 +3,19 @@ import type { SeriesWriter } from "./series-writer.ts";
 
 type EjectionCause = "consecutive_5xx" | "consecutive_gateway_failure" | "consecutive_local_origin_failure";
 
+/** Envoy's counters for what the peer showed, where it has one that is more telling than `ssl_fail_verify_error`. */
+const VERIFICATIONS: Readonly<Record<string, string>> = {
+  tls_peer_no_certificate: "ssl_fail_verify_no_cert",
+  tls_peer_identity_mismatch: "ssl_fail_verify_san",
+  tls_peer_wrong_trust_domain: "ssl_fail_verify_san",
+};
+
 /** The counts of one cluster under Envoy's names (`spec/06` 6.3); made once per cluster, added to from the request path. */
 export class OneClusterSeries {
   readonly #counter: (name: string) => Counter;
   readonly #gauge: (name: string) => Gauge;
   readonly #mirrored: (outcome: string) => Counter;
+  readonly #tlsFailed: (reason: string) => Counter;
   readonly #statuses = new Map<number, readonly [Counter, Counter]>();
   readonly #statusSeries: (status: number) => readonly [Counter, Counter];
   readonly #connections: Counter;
@@ -28,6 +36,7 @@ export class OneClusterSeries {
     this.#counter = (suffix) => writer.counter(name(suffix), labels);
     this.#gauge = (suffix) => writer.gauge(name(suffix), labels);
     this.#mirrored = (outcome) => writer.counter("outrider_mirrored_requests_total", { ...labels, outcome }, "Copies of requests that were sent, or were to be");
+    this.#tlsFailed = (reason) => writer.counter("outrider_cluster_tls_failures_total", { ...labels, reason }, "Connections to endpoints for which TLS failed");
     this.#statusSeries = (status) => [
       writer.counter(name("upstream_rq"), { ...labels, response_code: String(status) }),
       writer.counter(name("upstream_rq_xx"), { ...labels, response_code_class: String(Math.floor(status / 100)) }),
@@ -67,6 +76,13 @@ export class OneClusterSeries {
   connectFailed(isTimeout: boolean): void {
     this.#counter("upstream_cx_connect_fail").add(1);
     if (isTimeout) this.#counter("upstream_cx_connect_timeout").add(1);
+  }
+
+  tlsFailed(reason: string): void {
+    this.#tlsFailed(reason).add(1);
+    const isOfPeer = reason.startsWith("tls_peer_");
+    const envoy = VERIFICATIONS[reason] ?? (isOfPeer ? "ssl_fail_verify_error" : "ssl_connection_error");
+    this.#counter(envoy).add(1);
   }
 
   connectionOverflow(): void {

@@ -7,7 +7,7 @@ import { KEEP_ALIVE_PROBE_MS } from "../core/keep-alive.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import { PeerRefused } from "../identity/peer-refused.ts";
 import type { TlsIdentity } from "../identity/tls-identity.ts";
-import type { SocketAddress } from "../message/connection-facts.ts";
+import type { PeerCertificate, SocketAddress } from "../message/connection-facts.ts";
 import { fromNodeError } from "../message/node-error.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { TunnelSpec } from "../config/snapshot-cluster.ts";
@@ -51,6 +51,8 @@ export interface UpstreamFacts {
   readonly remote: SocketAddress;
   /** SPIFFE ID the peer proved; null on plaintext. */
   readonly peerSpiffeId: string | null;
+  /** When the certificate ends that it proved this with, milliseconds since the epoch; absent on plaintext. */
+  readonly peerExpiresAtMs?: number;
   /** Protocol negotiated; null when there was none. */
   readonly alpn: string | null;
   /** Generation of identity and trust the handshake began under; the current one on plaintext. */
@@ -191,7 +193,7 @@ class Dial implements Dialing {
     if (isMeshTls(tls)) {
       const verdict = verifyUpstream(socket, this.#parts.identity, tls, this.#parts.trustDomains(), this.#peerName);
       if (verdict instanceof ProxyError) this.#fail(verdict);
-      else this.#ready(socket, verdict.spiffeId, alpn);
+      else this.#ready(socket, verdict, alpn);
       return;
     }
     const refused = verifyOriginated(socket, tls, this.#peerName);
@@ -238,26 +240,27 @@ class Dial implements Dialing {
   }
 
   /** Connected and verified; behind a forward proxy not yet where it should lead. */
-  #ready(socket: Socket, peerSpiffeId: string | null, alpn: string | null): void {
+  #ready(socket: Socket, peer: PeerCertificate | null, alpn: string | null): void {
     const { tunnel } = this.#target;
     if (tunnel === undefined) {
-      this.#finish(socket, peerSpiffeId, alpn);
+      this.#finish(socket, peer, alpn);
       return;
     }
     const Kind = tunnel.protocol === "POST" ? PostTunnel : TunnelHandshake;
     this.#tunnel = new Kind(socket, tunnel, this.#peerName, (error, through) => {
-      if (error === null && through !== null) this.#finish(socket, peerSpiffeId, alpn, through);
+      if (error === null && through !== null) this.#finish(socket, peer, alpn, through);
       else this.#fail(error ?? new ProxyError("internal", "the tunnel gave no connection"));
     });
     this.#tunnel.begin();
   }
 
   /** `through`: what is handed out, where it is not the connection itself. */
-  #finish(socket: Socket, peerSpiffeId: string | null, alpn: string | null, through = socket): void {
+  #finish(socket: Socket, peer: PeerCertificate | null, alpn: string | null, through = socket): void {
     if (!this.#settle()) return;
     const local = addressOf(socket.localAddress, socket.localPort);
     const remote = addressOf(socket.remoteAddress ?? this.#target.address, socket.remotePort ?? this.#target.port);
-    this.#done(null, through, { local, remote, peerSpiffeId, alpn, generation: this.#generation });
+    const proved = peer === null ? { peerSpiffeId: null } : { peerSpiffeId: peer.spiffeId, peerExpiresAtMs: peer.expiresAtMs };
+    this.#done(null, through, { local, remote, ...proved, alpn, generation: this.#generation });
   }
 
   #fail(error: ProxyError): void {

@@ -47,7 +47,7 @@ export function tlsConnectError(error: Error, peerName: string, isTcpConnected: 
   return isTcpConnected ? tlsFailure(describeTlsError(error, peerName)) : fromNodeError(error, peerName, "connect");
 }
 
-/** A refusal as the stream's error: its stable name first, then the sentence. */
+/** A refusal as the stream's error: its stable name first, then the sentence; itself the cause. */
 export function tlsFailure(refused: PeerRefused): ProxyError {
-  return new ProxyError("tls_failure", `${refused.reason}: ${refused.message}`);
+  return new ProxyError("tls_failure", `${refused.reason}: ${refused.message}`, { cause: refused });
 }

@@ -4,8 +4,9 @@ import { CertificateMetrics } from "../../../src/control/certificate-metrics.ts"
 import { certificatePage } from "../../../src/control/certificate-page.ts";
 import { CertificateWatch } from "../../../src/control/certificate-watch.ts";
 import { ClockWatch } from "../../../src/control/clock-watch.ts";
-import { inWords, lifeLeft } from "../../../src/control/life-left.ts";
+import { lifeLeft } from "../../../src/control/life-left.ts";
 import type { Clock } from "../../../src/core/clock.ts";
+import { timeInWords } from "../../../src/core/time-in-words.ts";
 import { TimerWheel } from "../../../src/core/timer-wheel.ts";
 import { DevelopmentCa } from "../../../src/identity/development-ca.ts";
 import type { IdentityMaterial, TrustBundle } from "../../../src/identity/identity-material.ts";
@@ -158,7 +159,7 @@ describe("F11 a certificate that nobody renews", () => {
   });
 
   it.each([[1_000, "1 second"], [119_000, "119 seconds"], [300_000, "5 minutes"], [-7_300_000, "2 hours"], [40 * DAY_MS, "40 days"]])("%s ms in words: %s", (ms, words) => {
-    expect(inWords(ms)).toBe(words);
+    expect(timeInWords(ms)).toBe(words);
   });
 });
 

@@ -46,6 +46,17 @@ describe("ClusterSeries", () => {
     expect(await value("envoy_cluster_upstream_cx_connect_timeout", labels)).toBe(1);
   });
 
+  it("counts what TLS failed for, by Envoy's names and by our own", async () => {
+    const { clusters, value } = setUp();
+    const series = clusters.of(CLUSTER);
+    for (const reason of ["tls_peer_expired", "tls_peer_not_yet_valid", "tls_peer_expired", "tls_peer_identity_mismatch", "tls_refused_by_peer"] as const) series.tlsFailed(reason);
+    expect(await value("outrider_cluster_tls_failures_total", { ...labels, reason: "tls_peer_expired" })).toBe(2);
+    expect(await value("outrider_cluster_tls_failures_total", { ...labels, reason: "tls_peer_not_yet_valid" })).toBe(1);
+    expect(await value("envoy_cluster_ssl_fail_verify_error", labels)).toBe(3);
+    expect(await value("envoy_cluster_ssl_fail_verify_san", labels)).toBe(1);
+    expect(await value("envoy_cluster_ssl_connection_error", labels)).toBe(1);
+  });
+
   it("counts retries and copies of requests by what became of them (spec/06 6.3)", async () => {
     const { clusters, value } = setUp();
     const series = clusters.of(CLUSTER);
