@@ -9,7 +9,7 @@ import { dryRunStatuses } from "./control/dry-run-status.ts";
 import { ConfigurationControl } from "./control/configuration-control.ts";
 import { DataThreads } from "./control/data-threads.ts";
 import { HealthControl } from "./control/health-control.ts";
-import { IdentityControl, type IdentitySettings } from "./control/identity-control.ts";
+import { awaitedCertificates, IdentityControl, type IdentitySettings } from "./control/identity-control.ts";
 import { FetchGuard } from "./control/fetch-guard.ts";
 import { keyFetcher } from "./control/key-fetch.ts";
 import { KeySets } from "./control/key-sets.ts";
@@ -111,7 +111,7 @@ class ControlThread {
     this.#log = new Logger(this.#output, systemClock, this.#timers, { level: options.logLevel, format: options.logFormat });
     this.#startUp = {
       configuration: this.#readiness.register("configuration"),
-      certificates: this.#readiness.register("certificates"),
+      certificates: this.#readiness.register(awaitedCertificates(options.identity)),
     };
     this.#awaitedListeners = this.#readiness.register(CAPTURE_LISTENERS);
     this.#defects = new DefectReports(this.#metrics, this.#log);
@@ -231,7 +231,7 @@ class ControlThread {
   #makeIdentity(): IdentityControl {
     return new IdentityControl({
       settings: this.#options.identity,
-      clock: systemClock, timers: this.#timers, log: this.#log, metrics: this.#metrics, scrapes: this.#reader,
+      clock: systemClock, timers: this.#timers, random: systemRandom, log: this.#log, metrics: this.#metrics, scrapes: this.#reader,
       onInvalid: (reason) => this.#onCertificate(reason),
       onMaterial: (material) => {
         this.#threads.applyIdentity(material);

@@ -6,6 +6,9 @@ const text = (name: string, environment: string, fallback: string, value: string
 export const PROXY_FLAGS: readonly Flag[] = [
   { name: "config", kind: "list", environment: "OUTRIDER_CONFIG", fallback: "/etc/outrider/config", value: "PATH", help: "configuration folder or file; may be given several times" },
   text("certs", "OUTRIDER_CERTS", "/etc/certs", "DIR", "folder with cert-chain.pem, key.pem, root-cert.pem and bundles/"),
+  text("identity", "OUTRIDER_IDENTITY", "files", "SOURCE", "where the workload's certificate comes from: files (--certs), or spiffe (the SPIFFE Workload API)"),
+  text("spiffe-socket", "SPIFFE_ENDPOINT_SOCKET", "", "URI", "the SPIFFE Workload API, unix:///path/to/socket, or tcp://IP:PORT on loopback; --identity spiffe needs it"),
+  text("spiffe-hint", "OUTRIDER_SPIFFE_HINT", "", "HINT", "which SVID of the Workload API to use, by its hint; empty is the first"),
   text("state", "OUTRIDER_STATE", "", "DIR", "where the last good configuration is kept, for a restart that finds it broken; empty is nowhere"),
   text("concurrency", "OUTRIDER_CONCURRENCY", "1", "N", "data threads"),
   text("bind", "OUTRIDER_BIND", "::", "ADDR", "address of the capture listeners; :: is all interfaces, IPv4 too"),

@@ -1,6 +1,8 @@
 import { readFileSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { type ProxyOptions, runProxy } from "../main.ts";
+import type { IdentitySettings } from "../control/identity-control.ts";
+import { parseWorkloadApiEndpoint } from "../control/workload-api-endpoint.ts";
 import { Cidr } from "../core/cidr.ts";
 import { isLogLevel } from "../telemetry/log.ts";
 import { MIN_TOKEN_LENGTH } from "../admin/write-guard.ts";
@@ -66,7 +68,7 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
     workload: workloadFromEnvironment({ ...environment, OUTRIDER_LOCALITY: flags.text("locality") }, hostname()),
     configPaths,
     certificateDirectory: flags.text("certs"),
-    identity: { source: "files", directory: flags.text("certs") },
+    identity: identitySettings(flags),
     stateDirectory: state === "" ? null : state,
     concurrency: flags.number("concurrency", 1, 64),
     bindAddress: flags.text("bind"),
@@ -79,6 +81,18 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
     logLevel,
     logFormat,
   };
+}
+
+/** Where the identity comes from. A Workload API has no usual place: a socket that somebody else put there would be believed. @throws UsageError */
+function identitySettings(flags: FlagValues): IdentitySettings {
+  const source = flags.text("identity");
+  if (source === "files") return { source, directory: flags.text("certs") };
+  if (source !== "spiffe") throw new UsageError(`--identity: ${JSON.stringify(source)} is neither files nor spiffe`);
+  const uri = flags.text("spiffe-socket");
+  if (uri === "") throw new UsageError("--identity spiffe needs --spiffe-socket or SPIFFE_ENDPOINT_SOCKET, such as unix:///run/spire/agent-sockets/spire-agent.sock");
+  const endpoint = parseWorkloadApiEndpoint(uri);
+  if (typeof endpoint === "string") throw new UsageError(`--spiffe-socket: ${JSON.stringify(uri)} ${endpoint}`);
+  return { source, endpoint, hint: flags.text("spiffe-hint") || null };
 }
 
 /** A path that is not there yet would be an empty configuration, in which everything is allowed. @throws UsageError */

@@ -1,4 +1,5 @@
 import type { Clock } from "../core/clock.ts";
+import type { Random } from "../core/random.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import { IdentityFiles } from "../identity/identity-files.ts";
 import type { IdentityMaterial } from "../identity/identity-material.ts";
@@ -11,18 +12,25 @@ import { certificatePage } from "./certificate-page.ts";
 import { CertificateWatch } from "./certificate-watch.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import type { IdentityEvents, IdentitySource } from "./identity-source.ts";
+import { WorkloadApi } from "./workload-api.ts";
+import type { WorkloadApiEndpoint } from "./workload-api-endpoint.ts";
+import { workloadApiStreams } from "./workload-api-stream.ts";
 
-/** Which source, as `outrider proxy` was told. */
-export interface IdentitySettings {
-  readonly source: "files";
-  /** Folder of the files. */
-  readonly directory: string;
+/** Which source, as `outrider proxy` was told: a folder of files, or a SPIFFE Workload API and the hint of the SVID to use. */
+export type IdentitySettings =
+  | { readonly source: "files"; readonly directory: string }
+  | { readonly source: "spiffe"; readonly endpoint: WorkloadApiEndpoint; readonly hint: string | null };
+
+/** What a start waits for until there is an identity. */
+export function awaitedCertificates(settings: IdentitySettings): string {
+  return settings.source === "files" ? "certificates" : `certificates from the SPIFFE Workload API at ${settings.endpoint.uri}`;
 }
 
 export interface IdentityControlParts {
   readonly settings: IdentitySettings;
   readonly clock: Clock;
   readonly timers: TimerWheel;
+  readonly random: Random;
   readonly log: Pick<Logger, "info" | "warn" | "error" | "log">;
   readonly metrics: SeriesWriter;
   readonly scrapes: Pick<SeriesReader, "beforeScrape">;
@@ -43,6 +51,8 @@ export class IdentityControl {
   readonly #clockWatch: ClockWatch;
   readonly #expiryMetrics: CertificateMetrics;
   #problems: readonly IdentityProblem[] = [];
+  #warning: string | null = null;
+  #streams = 0;
 
   constructor(parts: IdentityControlParts) {
     this.#parts = parts;
@@ -87,17 +97,36 @@ export class IdentityControl {
 
   /** What the page `/certs` shows. */
   page(): unknown {
-    const source = { kind: this.#parts.settings.source, location: this.#location };
-    return { source, ...certificatePage(this.#watch, this.#parts.clock.wallMs()), problems: this.problems };
+    const source = { kind: this.#parts.settings.source, location: this.#location, ...this.#source.details?.() };
+    const warnings = this.#warning === null ? [] : [this.#warning];
+    return { source, ...certificatePage(this.#watch, this.#parts.clock.wallMs()), problems: this.problems, warnings };
   }
 
   get #location(): string {
-    return this.#parts.settings.directory;
+    const { settings } = this.#parts;
+    return settings.source === "files" ? settings.directory : settings.endpoint.uri;
   }
 
   #makeSource(events: IdentityEvents): IdentitySource {
-    const { settings, clock, timers } = this.#parts;
-    return new IdentityFiles({ directory: settings.directory, clock, timers, ...events });
+    const { settings, clock, timers, random } = this.#parts;
+    if (settings.source === "files") return new IdentityFiles({ directory: settings.directory, clock, timers, ...events });
+    const { endpoint, hint } = settings;
+    return new WorkloadApi({
+      uri: endpoint.uri, hint, open: workloadApiStreams(endpoint), clock, timers, random, ...events,
+      onWarning: (reason) => this.#onWarning(reason),
+      onStream: (state) => this.#onStream(state),
+    });
+  }
+
+  #onStream(state: "opening" | "open" | "ended"): void {
+    const { metrics, settings: { source } } = this.#parts;
+    metrics.gauge("outrider_identity_source_connected", { source }, "1 while the source of the identity answers").set(state === "open" ? 1 : 0);
+    if (state === "opening" && this.#streams++ > 0) this.#count("outrider_identity_reconnects_total", "Times the source of the identity was connected to again");
+  }
+
+  #onWarning(reason: string | null): void {
+    this.#warning = reason;
+    if (reason !== null) this.#parts.log.warn("certificate warning", { source: this.#location, reason });
   }
 
   #onMaterial(material: IdentityMaterial): void {

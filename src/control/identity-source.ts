@@ -18,6 +18,8 @@ export interface IdentitySource {
   readonly material: IdentityMaterial | null;
   start(): void;
   stop(): void;
+  /** For people: what more there is to say of it. */
+  details?(): Readonly<Record<string, unknown>>;
   /** Asks again at once, since somebody wants a reload. */
   reload(): void;
 }
