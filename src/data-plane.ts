@@ -27,6 +27,7 @@ import { AccessLog } from "./telemetry/access-log.ts";
 import { AuthorizationSeries } from "./telemetry/authorization-series.ts";
 import { ClusterSeries } from "./telemetry/cluster-series.ts";
 import { DefectReports } from "./telemetry/defect-reports.ts";
+import { ExternalAuthorizationSeries } from "./telemetry/external-authorization-series.ts";
 import { FilterSeries } from "./telemetry/filter-series.ts";
 import { ListenerSeries } from "./telemetry/listener-series.ts";
 import type { Logger, LogSink } from "./telemetry/log.ts";
@@ -105,7 +106,8 @@ export class DataPlane {
     this.#accessLog = new AccessLog(options.accessLog, options.clock);
     this.#authorization = new AuthorizationJournal({ ...options, series: new AuthorizationSeries(options.series) });
     const parts = this.#parts();
-    this.#directions = [outbound(parts), inbound(parts)];
+    const out = outbound(parts);
+    this.#directions = [out, inbound(parts, (name) => out.cluster(name))];
     this.#scheduleSweep();
   }
 
@@ -208,6 +210,7 @@ export class DataPlane {
         defect: (_listener, cause) => defects.report("listener", cause),
       },
       clusterMetrics: (name) => clusters.of(name),
+      externalAuthorization: (provider, cluster) => new ExternalAuthorizationSeries(options.series, provider, cluster),
       rateLimits: { clock: options.clock, ...(options.rateLimits ?? { timeOffsetMs: 0 }) },
       filterMetrics: (direction) => new FilterSeries(options.series, direction),
       outlierObserver: { outlier: (event) => this.#onOutlier(event) },

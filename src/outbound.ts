@@ -76,5 +76,6 @@ export function outbound(parts: Parts): CheckedDirection {
     },
     activeCount: () => http.activeStreamCount + tcp.activeCount,
     clusterState: () => clusters.state(),
+    cluster: (name) => clusters.get(name),
   };
 }

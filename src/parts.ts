@@ -1,3 +1,4 @@
+import type { Cluster } from "./cluster/cluster.ts";
 import type { ClusterMetrics } from "./cluster/cluster-metrics.ts";
 import type { ClusterState } from "./cluster/cluster-state.ts";
 import type { DnsNames } from "./cluster/dns-names.ts";
@@ -11,6 +12,7 @@ import type { Clock } from "./core/clock.ts";
 import type { DefectObserver } from "./core/defect.ts";
 import type { Random } from "./core/random.ts";
 import type { TimerWheel } from "./core/timer-wheel.ts";
+import type { ExternalAuthorizationMetrics } from "./filter/ext-authz-metrics.ts";
 import type { FilterMetrics } from "./filter/filter-metrics.ts";
 import type { RateLimitParts } from "./filter/rate-limiters.ts";
 import type { AuthorizationJournal } from "./filter/rbac-journal.ts";
@@ -57,6 +59,8 @@ export interface Parts {
   readonly names: DnsNames;
   /** What is told of what AuthorizationPolicies decide. */
   readonly authorization: AuthorizationJournal;
+  /** The counts of an external authorizer, by its name and that of its cluster. */
+  readonly externalAuthorization: (provider: string, cluster: string) => ExternalAuthorizationMetrics;
   readonly clusterMetrics: (cluster: string) => ClusterMetrics;
   readonly outlierObserver: OutlierObserver;
   readonly rateLimits: RateLimitParts;
@@ -103,6 +107,8 @@ export interface CheckedDirection extends Direction {
   applyHealth(cluster: string, failing: readonly string[]): void;
   /** What another data thread did with an endpoint. */
   heardOutlier(event: OutlierEvent): void;
+  /** The cluster called so in the snapshot in force. */
+  cluster(name: string): Cluster | undefined;
 }
 
 /** The direction that tunnels lead into. */

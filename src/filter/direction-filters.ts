@@ -26,7 +26,7 @@ export interface InboundFilterParts {
   readonly gates: GateParts;
 }
 
-const NOBODY: ExternalAuthorizers = () => null;
+const NOBODY: ExternalAuthorizers = { find: () => null, notAsked() {} };
 
 /** The gates a request passes that arrives for the application, in order; live traffic and `explain` have the same. */
 export function inboundFilters({ authorizer, journal, providers = NOBODY, allowsForeignHosts = () => false, jwt, gates }: InboundFilterParts): Filter[] {

@@ -3,6 +3,7 @@ import type { ConnectionFacts } from "../message/connection-facts.ts";
 import type { RequestHead, ResponseHead } from "../message/head.ts";
 import type { LocalReply } from "../message/local-reply.ts";
 import type { StreamInfo } from "../message/stream-info.ts";
+import type { ShownBody } from "./ext-authz-outcome.ts";
 
 /** What a filter may look at and, for headers, change. */
 export interface FilterRequest {
@@ -15,6 +16,15 @@ export interface FilterRequest {
   changeResponse(change: (head: ResponseHead) => void): void;
   /** For a gate that waits: `cancel` is called if the request ends before the promise is kept, which it then need not be. */
   onAbandoned(cancel: () => void): void;
+  /** There is a body, or may be one, none of which has gone on yet. */
+  readonly hasBody: boolean;
+  /**
+   * Its body, or the first `maxBytes` of a larger one; whole, it goes on as it came once the request may pass. A client that
+   * waits to be asked for it (`Expect: 100-continue`) is asked. Never kept when the request ends before. Once for a request.
+   */
+  readBody(maxBytes: number): Promise<ShownBody>;
+  /** Looks for the route again, after a change of the request. */
+  findRouteAgain(): void;
 }
 
 /** `undefined` lets the request pass; a promise is given only by a filter that has to wait for somebody. */

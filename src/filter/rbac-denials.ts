@@ -24,6 +24,8 @@ export interface DenialRecord {
   /** The rule that denied, or the one that came closest to allowing; null where there is none. */
   readonly rule: Provenance | null;
   readonly reason: string;
+  /** What the external authorizer said; null where none was asked. */
+  readonly said: string | null;
   readonly nearMiss: readonly FailedCondition[] | null;
   readonly request: {
     /** SPIFFE ID; null: it proved none. */
@@ -46,6 +48,7 @@ interface Kept {
   /** Who decided; null once policies have changed twice since, or when the head was too large. */
   authorizer: Authorizer | null;
   readonly isTooLarge: boolean;
+  readonly said: string | null;
 }
 
 /**
@@ -63,10 +66,10 @@ export class DenialRecords {
   }
 
   /** Remembers a denial in place of the oldest; gives its id. */
-  add(atMs: number, authorizer: Authorizer, facts: AuthorizationFacts, verdict: AuthorizationVerdict): string {
+  add(atMs: number, authorizer: Authorizer, facts: AuthorizationFacts, verdict: AuthorizationVerdict, said: string | null = null): string {
     const id = this.#newId();
     const isTooLarge = (facts.request?.wireBytes ?? 0) > MAX_HEAD_BYTES;
-    const kept: Kept = { id, atMs, verdict, facts: isTooLarge ? facts.withoutRequest() : facts, authorizer: isTooLarge ? null : authorizer, isTooLarge };
+    const kept: Kept = { id, atMs, verdict, facts: isTooLarge ? facts.withoutRequest() : facts, authorizer: isTooLarge ? null : authorizer, isTooLarge, said };
     const oldest = this.#ring[this.#next];
     if (oldest !== undefined) this.#byId.delete(oldest.id);
     this.#ring[this.#next] = kept;
@@ -103,7 +106,8 @@ function recordOf(kept: Kept): DenialRecord {
     protocol: request === null && !kept.isTooLarge ? "tcp" : "http",
     verdict: verdict.id,
     rule: account.provenance,
-    reason: account.reason,
+    reason: kept.said === null ? account.reason : `${account.reason}; ${kept.said}`,
+    said: kept.said,
     nearMiss: account.nearMiss?.failed ?? null,
     request: {
       peer: connection.tls?.peer?.spiffeId ?? null,

@@ -45,11 +45,26 @@ export function judged(
   request: FilterRequest,
   journal: AuthorizationJournal | null,
 ): LocalReply | undefined {
-  const note = journal === null ? null : journal.decided(authorizer, facts, verdict);
+  const recordId = noted(authorizer, facts, verdict, request, journal, null);
+  return verdict.isAllowed ? undefined : withRecord(toLocalReply(new ProxyError("rbac_denied", verdict.id)), recordId);
+}
+
+/** Notes a verdict, with what an external authorizer said where one did; gives the id of its record, null where there is none. */
+export function noted(
+  authorizer: Authorizer,
+  facts: AuthorizationFacts,
+  verdict: AuthorizationVerdict,
+  request: FilterRequest,
+  journal: AuthorizationJournal | null,
+  said: string | null,
+): string | null {
+  const note = journal === null ? null : journal.decided(authorizer, facts, verdict, said);
   if (note !== null) request.info.authorization = note;
-  if (verdict.isAllowed) return undefined;
-  const reply = toLocalReply(new ProxyError("rbac_denied", verdict.id));
-  const recordId = note?.recordId ?? null;
+  return note?.recordId ?? null;
+}
+
+/** Tells whoever was denied under which id an operator finds out why. */
+export function withRecord(reply: LocalReply, recordId: string | null): LocalReply {
   return recordId === null ? reply : { ...reply, headers: [...reply.headers, [RECORD_HEADER, `deny; id=${recordId}`]] };
 }
 

@@ -36,16 +36,16 @@ export class AuthorizationJournal {
 
   /**
    * Notes a decision about a request or an opaque connection; once for each. Null when there is nothing to say of it but
-   * that it passed.
+   * that it passed. `said`: what an external authorizer said, which was asked because of the verdict; null where none was.
    */
-  decided(authorizer: Authorizer, facts: AuthorizationFacts, verdict: AuthorizationVerdict): AuthorizationNote | null {
+  decided(authorizer: Authorizer, facts: AuthorizationFacts, verdict: AuthorizationVerdict, said: string | null = null): AuthorizationNote | null {
     if (facts.request !== null) this.#parts.series.decided(verdict.isAllowed);
     const note = authorizer.hasOnlookers ? this.#lookOn(authorizer, facts, verdict) : null;
     if (verdict.isAllowed) return note;
     const denied = note ?? new AuthorizationNote();
     denied.policy = verdict.policy === null ? null : nameOf(verdict.policy);
     denied.rule = verdict.ruleIndex;
-    denied.recordId = this.#denials.add(this.#parts.clock.wallMs(), authorizer, facts, verdict);
+    denied.recordId = this.#denials.add(this.#parts.clock.wallMs(), authorizer, facts, verdict, said);
     return denied;
   }
 

@@ -2,10 +2,11 @@ import type { ForwardSpec, RouteSpec, Snapshot } from "../config/snapshot.ts";
 import type { Clock } from "../core/clock.ts";
 import type { FilterChain } from "../filter/filter-chain.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
-import type { RequestHead, ResponseHead } from "../message/head.ts";
-import type { HeaderList } from "../message/header-list.ts";
-import { addMissingStatus, grpcReplyHead, isGrpcContent, lacksStatus, MISSING_STATUS_DETAILS } from "../message/grpc-status.ts";
-import { detailsAfterHead, type LocalReply, localReplyHead, toLocalReply } from "../message/local-reply.ts";
+import { type RequestHead, ResponseHead } from "../message/head.ts";
+import { HeaderList } from "../message/header-list.ts";
+import type { ShownBody } from "../filter/ext-authz-outcome.ts";
+import { grpcReplyHead, isGrpcContent } from "../message/grpc-status.ts";
+import { detailsAfterHead, type LocalReply, localReplyBody, localReplyHead, toLocalReply } from "../message/local-reply.ts";
 import { withNoRetry } from "../message/no-retry.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { DownstreamStream, RequestReceiver } from "../message/stream.ts";
@@ -16,6 +17,8 @@ import type { RoutedStream } from "../router/routed-stream.ts";
 import type { Router } from "../router/router.ts";
 import type { OwnPeerMetadata } from "../telemetry/peer-metadata.ts";
 import type { ForwardedClientCert } from "./forwarded-client-cert.ts";
+import { GrpcResponse } from "./grpc-response.ts";
+import { HeldBody } from "./held-body.ts";
 import { addPeerMetadata, hasPeerMetadata, takePeerMetadata } from "./metadata-exchange.ts";
 import { normalizePath } from "./path-normalization.ts";
 import { removeForgedAnswer, sanitizeRequest, sanitizeResponse } from "./request-hygiene.ts";
@@ -66,6 +69,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   readonly #owner: StreamOwner;
   readonly #policy: StreamPolicy;
   #phase: Phase = "deciding";
+  #routing: StreamRouting | null = null;
   #route: RouteSpec | null = null;
   /** What filters do to the response; null: nothing. */
   #responseChanges: ((head: ResponseHead) => void)[] | null = null;
@@ -75,15 +79,15 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   /** What its route changes of it; null: nothing, or no route was taken yet. */
   #changes: RouteChanges | null = null;
   #requestEnded: boolean;
-  #heldBody: Buffer[] | null = null;
-  #heldTrailers: HeaderList | null = null;
+  /** What came of the body while a gate waits; null: none does, or there is no body. */
+  #held: HeldBody | null = null;
   #answersMetadata = false;
   /** The response is ours, not the upstream's. */
   #isLocalReply = false;
   /** The upstream's half of a tunnel has ended. */
   #responseEnded = false;
-  /** The response is gRPC's and its head has no status: the trailers have to have one. */
-  #awaitsGrpcStatus = false;
+  /** Null: the request is not gRPC's, or has no response yet. */
+  #grpc: GrpcResponse | null = null;
 
   constructor(head: RequestHead, requestEnded: boolean, downstream: DownstreamStream, owner: StreamOwner) {
     this.head = head;
@@ -99,6 +103,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
 
   start(routing: StreamRouting, clientCert: ForwardedClientCert | null): void {
     this.#describeRequest();
+    this.#routing = routing;
     this.info.service = routing.service;
     const path = normalizePath(this.head.path, this.#policy.pathNormalization);
     if (path === null) {
@@ -110,8 +115,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     this.#exchangeMetadata();
     sanitizeRequest(this.head, this.connection, this.info);
     clientCert?.apply(this.head.headers);
-    this.#route = routing.findRoute(this.head);
-    if (this.#route !== null) this.#describeRoute(this.#route);
+    this.findRouteAgain();
     const verdict = this.#owner.filters.check(this);
     if (verdict instanceof Promise) this.#awaitVerdict(verdict);
     else this.#proceed(verdict);
@@ -128,6 +132,24 @@ export class HttpStream implements RequestReceiver, RoutedStream {
 
   onAbandoned(cancel: () => void): void {
     this.#cancelWait = cancel;
+  }
+
+  findRouteAgain(): void {
+    this.#route = this.#routing?.findRoute(this.head) ?? null;
+    if (this.#route !== null) this.#describeRoute(this.#route);
+  }
+
+  get hasBody(): boolean {
+    return !this.#requestEnded || this.#held !== null;
+  }
+
+  readBody(maxBytes: number): Promise<ShownBody> {
+    if (this.head.expectsContinue) {
+      // It is for us now, and the upstream need not ask for it again.
+      this.head.expectsContinue = false;
+      this.#downstream.informational(new ResponseHead(100, "Continue", new HeaderList(), 0));
+    }
+    return (this.#held ??= new HeldBody(this.#downstream)).read(maxBytes);
   }
 
   #describeRequest(): void {
@@ -163,19 +185,16 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     }
   }
 
-  /** A connection that is not read does not tell that its peer has gone: of a request that is whole, reading goes on. */
   #awaitVerdict(verdict: Promise<LocalReply | undefined>): void {
-    const hasBody = !this.#requestEnded;
-    if (hasBody) {
-      this.#downstream.pause();
-      this.#heldBody = [];
-    }
+    if (!this.#requestEnded) this.#held ??= new HeldBody(this.#downstream);
     verdict.then((reply) => {
       this.#cancelWait = null;
       // A late answer for a stream that is gone does nothing.
       if (this.#phase !== "deciding") return;
+      const held = this.#held;
       this.#proceed(reply);
-      if (hasBody) this.#downstream.resume();
+      // Where it was answered and not sent on.
+      held?.letGo();
     }).catch((cause: unknown) => this.breakOff(cause));
   }
 
@@ -208,15 +227,13 @@ export class HttpStream implements RequestReceiver, RoutedStream {
       return;
     }
     this.#phase = "forwarding";
-    const exchange = router.forward(this, action, cluster.name, this.#requestEnded && this.#heldBody === null);
+    const exchange = router.forward(this, action, cluster.name, this.#requestEnded && this.#held === null);
     if (exchange === null) return;
     this.#exchange = exchange;
     exchange.start();
-    const held = this.#heldBody;
-    if (held === null) return;
-    this.#heldBody = null;
-    for (const chunk of held) exchange.requestData(chunk);
-    if (this.#requestEnded) exchange.requestEnd(this.#heldTrailers);
+    // What reading on brings is held as well until the last of it has gone.
+    this.#held?.passOn(exchange);
+    this.#held = null;
   }
 
   // === The request body ===
@@ -224,13 +241,13 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   data(chunk: Buffer): void {
     this.info.bytesReceived += chunk.length;
     this.info.requestWireBytes += chunk.length;
-    if (this.#heldBody !== null) this.#heldBody.push(chunk);
+    if (this.#held !== null) this.#held.data(chunk);
     else this.#exchange?.requestData(chunk);
   }
 
   end(trailers: HeaderList | null): void {
     this.#requestEnded = true;
-    if (this.#heldBody !== null) this.#heldTrailers = trailers;
+    if (this.#held !== null) this.#held.end(trailers);
     else this.#exchange?.requestEnd(trailers);
     if (this.#responseEnded) this.#finish();
   }
@@ -280,7 +297,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     const { info } = this;
     info.status = head.status;
     info.responseWireBytes = head.wireBytes;
-    if (info.isGrpc) this.#grpcHead(head, end);
+    if (info.isGrpc) (this.#grpc = new GrpcResponse(info)).head(head, end);
     this.#exchangeResponseMetadata(head.headers);
     if (this.#changes !== null) this.#changes.changeResponse(head, this, this.#owner.clock.wallMs());
     if (this.#responseChanges !== null) for (const change of this.#responseChanges) change(head);
@@ -296,7 +313,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   }
 
   respondEnd(trailers: HeaderList | null): void {
-    this.#downstream.end(this.info.isGrpc ? this.#grpcTrailers(trailers) : trailers);
+    this.#downstream.end(this.#grpc === null ? trailers : this.#grpc.trailers(trailers));
     // Of a tunnel, the downstream's half goes on.
     this.#responseEnded = this.info.status === 101 && !this.#requestEnded;
     if (!this.#responseEnded) this.#finish();
@@ -326,37 +343,14 @@ export class HttpStream implements RequestReceiver, RoutedStream {
       return;
     }
     const head = localReplyHead(reply);
-    if (reply.body === "" || this.head.method === "HEAD") {
+    const body = localReplyBody(reply);
+    if (body === null || this.head.method === "HEAD") {
       this.respond(head, true);
       return;
     }
     this.respond(head, false);
-    this.respondData(Buffer.from(reply.body, "utf8"));
+    this.respondData(body);
     this.respondEnd(null);
-  }
-
-  #grpcHead(head: ResponseHead, end: boolean): void {
-    this.#awaitsGrpcStatus = lacksStatus(head);
-    if (end && this.#awaitsGrpcStatus) this.#addGrpcStatus(head.headers);
-    this.#readGrpcStatus(head.headers);
-  }
-
-  #grpcTrailers(trailers: HeaderList | null): HeaderList | null {
-    const told = this.#awaitsGrpcStatus && trailers?.has("grpc-status") !== true ? this.#addGrpcStatus(trailers) : trailers;
-    this.#readGrpcStatus(told);
-    return told;
-  }
-
-  /** A call that ends in order and without a status would be taken for a success by some, and hang others (C17). */
-  #addGrpcStatus(fields: HeaderList | null): HeaderList {
-    this.info.addFlag("UPE");
-    this.info.details = MISSING_STATUS_DETAILS;
-    return addMissingStatus(fields);
-  }
-
-  #readGrpcStatus(fields: HeaderList | null): void {
-    const status = fields?.get("grpc-status");
-    if (status !== undefined && /^\d{1,9}$/.test(status)) this.info.grpcStatus = Number(status);
   }
 
   #exchangeResponseMetadata(headers: HeaderList): void {
@@ -377,7 +371,7 @@ export class HttpStream implements RequestReceiver, RoutedStream {
     if (this.#phase === "ended") return;
     this.#phase = "ended";
     this.#exchange = null;
-    this.#heldBody = null;
+    this.#held = null;
     this.#cancelWait?.();
     this.#owner.streamEnded(this.info);
   }

@@ -26,6 +26,8 @@ export interface LocalReply {
   readonly status: number;
   readonly headers: readonly (readonly [string, string])[];
   readonly body: string;
+  /** In place of `body`, bytes that are not ours; their type is among the headers. Absent: there are none. */
+  readonly bytes?: Buffer;
   readonly flag: string;
   readonly details: string;
   /** What gRPC clients are told; absent: what the status stands for. */
@@ -59,10 +61,16 @@ export function detailsAfterHead(error: ProxyError): string {
   return describe(error.attributes.details, error).replace("before_response_started", "after_response_started");
 }
 
-/** The head of a local reply; its body, if any, is `reply.body` in UTF-8. */
+/** The body of a local reply: text in UTF-8, or bytes of somebody else's; null for none. */
+export function localReplyBody({ body, bytes }: LocalReply): Buffer | null {
+  if (bytes !== undefined) return bytes.length === 0 ? null : bytes;
+  return body === "" ? null : Buffer.from(body, "utf8");
+}
+
+/** The head of a local reply; its body, if any, is what `localReplyBody` gives. */
 export function localReplyHead(reply: LocalReply): ResponseHead {
   const headers = new HeaderList();
   if (reply.body !== "") headers.append("content-type", "text/plain");
   for (const [name, value] of reply.headers) headers.append(name, value);
-  return new ResponseHead(reply.status, reasonPhrase(reply.status), headers, Buffer.byteLength(reply.body, "utf8"));
+  return new ResponseHead(reply.status, reasonPhrase(reply.status), headers, reply.bytes?.length ?? Buffer.byteLength(reply.body, "utf8"));
 }

@@ -5,11 +5,12 @@ import { HeaderList } from "../../../src/message/header-list.ts";
 import type { LocalReply } from "../../../src/message/local-reply.ts";
 import { StreamInfo } from "../../../src/message/stream-info.ts";
 import { connection } from "../telemetry/fixtures.ts";
+import { NO_BODY } from "./no-body.ts";
 
 const REPLY: LocalReply = { status: 403, headers: [], body: "", flag: "-", details: "denied" };
 const REQUEST: FilterRequest = {
   head: new RequestHead("GET", "reviews", "/", new HeaderList()), connection: connection(), info: new StreamInfo("inbound", connection(), 0),
-  route: null, changeResponse() {}, onAbandoned() {},
+  route: null, changeResponse() {}, onAbandoned() {}, ...NO_BODY,
 };
 
 /** Filters that give these verdicts, and the names of those that were asked. */

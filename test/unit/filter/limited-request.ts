@@ -4,6 +4,7 @@ import { RequestHead } from "../../../src/message/head.ts";
 import { HeaderList } from "../../../src/message/header-list.ts";
 import { StreamInfo } from "../../../src/message/stream-info.ts";
 import { connection } from "../telemetry/fixtures.ts";
+import { NO_BODY } from "./no-body.ts";
 
 /** A limit of which the test says what matters. */
 export function limitOf(limit: Partial<RateLimitSpec>): RateLimitSpec {
@@ -28,6 +29,6 @@ export function requestOf(options: { headers?: readonly (readonly [string, strin
   const facts = connection(options.peer ?? null);
   return {
     head: new RequestHead(options.method ?? "GET", "reviews", options.path ?? "/", HeaderList.of(...(options.headers ?? []))),
-    connection: facts, info: new StreamInfo("outbound", facts, 0), route: null, changeResponse() {}, onAbandoned() {},
+    connection: facts, info: new StreamInfo("outbound", facts, 0), route: null, changeResponse() {}, onAbandoned() {}, ...NO_BODY,
   };
 }

@@ -7,6 +7,7 @@ import { RequestHead } from "../../../src/message/head.ts";
 import { HeaderList } from "../../../src/message/header-list.ts";
 import { StreamInfo } from "../../../src/message/stream-info.ts";
 import { connection } from "../telemetry/fixtures.ts";
+import { NO_BODY } from "./no-body.ts";
 
 /* RFC 9110 section 15.5.20; hostile rows B10 to B13. */
 
@@ -15,7 +16,7 @@ const over = (serverName: string | null, change: Partial<ConnectionFacts> = {}):
 const asked = (authority: string, facts: ConnectionFacts, isAllowed = false) => {
   const request: FilterRequest = {
     head: new RequestHead("GET", authority, "/", new HeaderList()), connection: facts, info: new StreamInfo("inbound", facts, 0),
-    route: null, changeResponse() {}, onAbandoned() {},
+    route: null, changeResponse() {}, onAbandoned() {}, ...NO_BODY,
   };
   return new MisdirectedFilter(() => isAllowed).check(request);
 };

@@ -15,6 +15,7 @@ import { AuthorizationSeries } from "../../../src/telemetry/authorization-series
 import { Logger } from "../../../src/telemetry/log.ts";
 import { SeriesWriter } from "../../../src/telemetry/series-writer.ts";
 import { anyOf, facts, header, operation, policy, rule, spec } from "./rbac-fixtures.ts";
+import { NO_BODY } from "./no-body.ts";
 
 const CLOCK = { monotonicMs: () => 0, wallMs: () => 1_000 };
 const onPath = (path: string) => rule({ to: [operation({ paths: anyOf([path]) })] }, 7);
@@ -36,7 +37,7 @@ function requestOf(path: string, headers: readonly (readonly [string, string])[]
   const { connection } = facts({ principal: "td/ns/a/sa/x" });
   const head = new RequestHead("GET", "a.test", path, HeaderList.of(...headers));
   head.wireBytes = wireBytes;
-  return { head, connection, info: new StreamInfo("inbound", connection, 0), route: null, changeResponse: () => {}, onAbandoned: () => {} };
+  return { head, connection, info: new StreamInfo("inbound", connection, 0), route: null, changeResponse: () => {}, onAbandoned: () => {}, ...NO_BODY };
 }
 const parts = () => ({ authorizer: () => policies.authorizer, facts: factsOf, journal: policies.journal });
 const rbac = (request: FilterRequest): LocalReply | undefined => new RbacFilter(parts()).check(request) as LocalReply | undefined;
@@ -103,10 +104,10 @@ describe("CustomFilter", () => {
     policies.apply(CUSTOM);
     const asked: string[] = [];
     const answers: Record<string, ReturnType<ExternalAuthorizer["check"]>> = { "/ask": Promise.resolve(undefined) };
-    const filter = new CustomFilter(parts(), (provider) => ({ check: ({ head }) => {
+    const filter = new CustomFilter(parts(), { notAsked() {}, find: (provider) => ({ check: ({ head }) => {
       asked.push(`${provider} ${head.path}`);
       return answers[head.path];
-    } }));
+    } }) });
     expect(filter.check(requestOf("/other"))).toBeUndefined();
     expect(await filter.check(requestOf("/ask"))).toBeUndefined();
     expect(asked).toEqual(["opa /ask"]);
@@ -115,7 +116,7 @@ describe("CustomFilter", () => {
 
   it("denies where nobody of that name can be asked, with Istio's id and a record", () => {
     policies.apply(CUSTOM);
-    const reply = new CustomFilter(parts(), () => null).check(requestOf("/ask")) as LocalReply;
+    const reply = new CustomFilter(parts(), { find: () => null, notAsked() {} }).check(requestOf("/ask")) as LocalReply;
     expect(reply).toMatchObject({ status: 403, body: "RBAC: access denied", details: "rbac_access_denied_matched_policy[ns[ns1]-policy[ask]-rule[0]-deny-due-to-bad-CUSTOM-action]" });
     expect(policies.journal.denial(idOf(reply))).toMatchObject({ reason: 'rule 0 leaves it to provider "opa", having matched it: to.operation.paths is "/ask"' });
   });

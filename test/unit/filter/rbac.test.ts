@@ -6,6 +6,7 @@ import { nearestMiss } from "../../../src/filter/rbac-near-miss.ts";
 import { StreamInfo } from "../../../src/message/stream-info.ts";
 import { anyOf, facts, header, operation, policy, rule, source, spec } from "./rbac-fixtures.ts";
 import type { Sample } from "./rbac-fixtures.ts";
+import { NO_BODY } from "./no-body.ts";
 
 const isAllowed = (policies: Partial<AuthorizationSpec>, sample: Sample = {}) => new Authorizer(spec(policies)).check(facts(sample)).isAllowed;
 const deny = (...rules: PolicyRuleSpec[]) => ({ deny: [policy("deny", ...rules)] });
@@ -219,7 +220,7 @@ describe("RbacFilter", () => {
   const check = (authorizer: Authorizer) => {
     const { connection, request } = facts();
     if (request === null) throw new Error("an HTTP sample has a request");
-    return new RbacFilter({ authorizer: () => authorizer, facts: factsOf, journal: null }).check({ head: request, connection, info: new StreamInfo("inbound", connection, 0), route: null, changeResponse: () => {}, onAbandoned: () => {} });
+    return new RbacFilter({ authorizer: () => authorizer, facts: factsOf, journal: null }).check({ head: request, connection, info: new StreamInfo("inbound", connection, 0), route: null, changeResponse: () => {}, onAbandoned: () => {}, ...NO_BODY });
   };
 
   it("answers 403 with Istio's text and details, or lets pass", () => {

@@ -228,10 +228,23 @@ describe("a filter that waits", () => {
     bench.stream.data(Buffer.from("one"));
     bench.stream.data(Buffer.from("two"));
     bench.stream.end(HeaderList.of(["x-sum", "1"]));
-    expect([bench.downstream.isPaused, bench.exchange.events]).toEqual([true, []]);
+    expect([bench.downstream.isPaused, bench.exchange.events]).toEqual([false, []]);
     answer(undefined);
     await settle();
     expect([bench.downstream.isPaused, bench.exchange.events]).toEqual([false, ["start", "data one", "data two", "end x-sum"]]);
+  });
+
+  it("reads no more of the body than may be held", async () => {
+    for (const reply of [undefined, DENIED]) {
+      const { bench, answer } = waiting({ hasBody: true });
+      bench.stream.data(Buffer.alloc(65_535));
+      expect(bench.downstream.isPaused).toBe(false);
+      bench.stream.data(Buffer.alloc(1));
+      expect(bench.downstream.isPaused).toBe(true);
+      answer(reply);
+      await settle();
+      expect(bench.downstream.isPaused).toBe(false);
+    }
   });
 
   it("lets a request without a body through, and lets it go on reading", async () => {

@@ -1,0 +1,103 @@
+import type { ExternalAuthorizerSpec } from "../config/snapshot-security.ts";
+import type { LocalReply } from "../message/local-reply.ts";
+import { changeRequest, changeResponse, isOthersToChange } from "./ext-authz-changes.ts";
+import type { ExternalAuthorizationMetrics } from "./ext-authz-metrics.ts";
+import type { AllowedChanges, AuthorizerTransport, CheckDenied, CheckOutcome, ShownBody } from "./ext-authz-outcome.ts";
+import type { FilterRequest, Verdict } from "./filter-chain.ts";
+import type { ExternalAuthorizer, RefusalNote } from "./rbac-custom-filter.ts";
+
+/** Envoy's flag for what an external authorizer refuses. */
+const FLAG = "UAEX";
+const DENIED = "ext_authz_denied";
+const FAILED = "ext_authz_error";
+/** As much of a refusal's body as a gRPC client is told. */
+const MAX_GRPC_MESSAGE = 1024;
+
+const TOO_LARGE: LocalReply = { status: 413, headers: [], body: "Payload Too Large", flag: "-", details: "request_payload_too_large" };
+
+/**
+ * Somebody outside who decides about requests, whatever they are asked over: shows them as much of a request as was agreed,
+ * waits, and does what they say (`spec/05` 5.5). Who cannot be asked denies, unless the provider fails open.
+ */
+export class OutsideAuthorizer implements ExternalAuthorizer {
+  readonly spec: ExternalAuthorizerSpec;
+  readonly #transport: AuthorizerTransport;
+  readonly #metrics: ExternalAuthorizationMetrics;
+
+  constructor(spec: ExternalAuthorizerSpec, transport: AuthorizerTransport, metrics: ExternalAuthorizationMetrics) {
+    this.spec = spec;
+    this.#transport = transport;
+    this.#metrics = metrics;
+  }
+
+  check(request: FilterRequest, note: RefusalNote): Verdict {
+    const { body } = this.spec;
+    // A tunnel has no body to show, only bytes that come when it is open.
+    if (body === null || !request.hasBody || request.head.upgrade !== null) return this.#ask(request, null, note);
+    if (!body.allowsPartial && request.head.contentLength > body.maxBytes) return TOO_LARGE;
+    return this.#askWithBody(request, body.maxBytes, note);
+  }
+
+  /** No CUSTOM rule matched a request. */
+  notAsked(): void {
+    this.#metrics.counted("disabled");
+  }
+
+  async #askWithBody(request: FilterRequest, maxBytes: number, note: RefusalNote): Promise<LocalReply | undefined> {
+    const shown = await request.readBody(maxBytes);
+    if (!shown.isWhole && this.spec.body?.allowsPartial !== true) return TOO_LARGE;
+    return await this.#ask(request, shown, note);
+  }
+
+  #ask(request: FilterRequest, body: ShownBody | null, note: RefusalNote): Promise<LocalReply | undefined> {
+    const { connection, head, info } = request;
+    return new Promise((resolve, reject) => {
+      const call = this.#transport.ask({ connection, head, info, body }, (outcome) => {
+        try {
+          resolve(this.#conclude(outcome, request, note));
+        } catch (cause) {
+          reject(cause instanceof Error ? cause : new Error(String(cause)));
+        }
+      });
+      request.onAbandoned(() => call.cancel());
+    });
+  }
+
+  #conclude(outcome: CheckOutcome, request: FilterRequest, note: RefusalNote): LocalReply | undefined {
+    if (outcome.kind === "allowed") {
+      this.#metrics.counted("ok");
+      if (outcome.changes !== null) this.#apply(outcome.changes, request);
+      return undefined;
+    }
+    if (outcome.kind === "denied") {
+      this.#metrics.counted("denied");
+      return note.refused(refusal(outcome, request.info.isGrpc), `provider ${JSON.stringify(this.spec.name)} denied it with ${outcome.status}`);
+    }
+    this.#metrics.counted("error");
+    if (this.spec.failsOpen) {
+      this.#metrics.counted("failure_mode_allowed");
+      return undefined;
+    }
+    const reply: LocalReply = { status: this.spec.statusOnError, headers: [], body: "", flag: FLAG, details: FAILED };
+    return note.refused(reply, `provider ${JSON.stringify(this.spec.name)} could not be asked: ${outcome.reason}`);
+  }
+
+  #apply(changes: AllowedChanges, request: FilterRequest): void {
+    changeRequest(request.head, changes);
+    if (changes.addToResponse.length + changes.setInResponse.length > 0) request.changeResponse((head) => changeResponse(head, changes));
+    if (this.spec.clearsRoute) request.findRouteAgain();
+  }
+}
+
+/** The authorizer's own answer, as it may go to whoever asked. */
+function refusal({ status, headers, body }: CheckDenied, isGrpc: boolean): LocalReply {
+  const fields = headers.filter(([name]) => mayBeTold(name.toLowerCase(), isGrpc));
+  const reply = { status, headers: fields, flag: FLAG, details: DENIED };
+  return isGrpc ? { ...reply, body: body.toString("utf8", 0, MAX_GRPC_MESSAGE) } : { ...reply, body: "", bytes: body };
+}
+
+/** Whoever speaks gRPC reads a reply of its own form. What the authorizer's sidecar says of itself is for nobody else. */
+function mayBeTold(key: string, isGrpc: boolean): boolean {
+  if (!isOthersToChange(key) || key.startsWith("x-outrider-")) return false;
+  return !isGrpc || (key !== "content-type" && !key.startsWith("grpc-"));
+}

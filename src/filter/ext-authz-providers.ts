@@ -1,0 +1,46 @@
+import type { ExternalAuthorizerSpec } from "../config/snapshot-security.ts";
+import { OutsideAuthorizer } from "./ext-authz-authorizer.ts";
+import { HttpAuthorizerTransport, type TransportParts } from "./ext-authz-http.ts";
+import type { ExternalAuthorizationMetrics } from "./ext-authz-metrics.ts";
+import type { AuthorizerTransport } from "./ext-authz-outcome.ts";
+import type { ExternalAuthorizers } from "./rbac-custom-filter.ts";
+
+export interface ProviderParts extends TransportParts {
+  readonly metrics: (provider: string, cluster: string) => ExternalAuthorizationMetrics;
+}
+
+const NONE: readonly ExternalAuthorizerSpec[] = [];
+
+/** The external authorizers of the snapshot in force. What is being asked goes on under the one it began with. */
+export class ExternalProviders implements ExternalAuthorizers {
+  readonly #parts: ProviderParts;
+  #specs = NONE;
+  #byName: ReadonlyMap<string, OutsideAuthorizer> = new Map();
+
+  constructor(parts: ProviderParts) {
+    this.#parts = parts;
+  }
+
+  find(provider: string): OutsideAuthorizer | null {
+    return this.#byName.get(provider) ?? null;
+  }
+
+  notAsked(): void {
+    for (const authorizer of this.#byName.values()) authorizer.notAsked();
+  }
+
+  apply(specs: readonly ExternalAuthorizerSpec[] = NONE): void {
+    if (specs === this.#specs) return;
+    this.#specs = specs;
+    const byName = new Map<string, OutsideAuthorizer>();
+    for (const spec of specs) {
+      const transport = this.#transportOf(spec);
+      if (transport !== null) byName.set(spec.name, new OutsideAuthorizer(spec, transport, this.#parts.metrics(spec.name, spec.cluster)));
+    }
+    this.#byName = byName;
+  }
+
+  #transportOf(spec: ExternalAuthorizerSpec): AuthorizerTransport | null {
+    return spec.transport === "http" ? new HttpAuthorizerTransport(spec, this.#parts) : null;
+  }
+}
