@@ -66,14 +66,14 @@ describe.each(HTTP2_WAYS)("floods, %s", (way) => {
     expect(await goodRequest(hostile, way)).toBe(200);
   });
 
-  it.each([true, false])("C03 CONTINUATION without end, empty: %s (CVE-2024-27983)", async (isEmpty) => {
+  it.each([true, false])("C03 CONTINUATION without end, empty: %s (CVE-2024-27983, CVE-2024-27919, CVE-2024-30255)", async (isEmpty) => {
     const client = openHttp2(hostile, way);
     const fragment = isEmpty ? Buffer.alloc(0) : Buffer.alloc(16_000, 0);
     client.send(rawFrame(FrameType.headers, 0, 1, Buffer.from([0x82])), times(50, () => rawFrame(FrameType.continuation, 0, 1, fragment)));
     await expectEnded(client, enhanceYourCalm);
   });
 
-  it("C03 a block of nine frames that ends (CVE-2024-27983)", async () => {
+  it("C03 a block of nine frames that ends (CVE-2024-27983, CVE-2024-27919)", async () => {
     const client = openHttp2(hostile, way);
     const block = Buffer.alloc(12_000, 0);
     client.send(rawFrame(FrameType.headers, 0, 1, block), times(8, () => rawFrame(FrameType.continuation, 0, 1, block)), rawFrame(FrameType.continuation, FrameFlag.endHeaders, 1, block));

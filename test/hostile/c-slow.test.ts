@@ -58,7 +58,7 @@ describe.each(HTTP2_WAYS)("readers that are slow, %s", (way) => {
     await leave(client);
   });
 
-  it("C07 windows that overflow: the stream's costs the stream, the connection's the connection", async () => {
+  it("C07 windows that overflow (CVE-2026-21714): the stream's costs the stream, the connection's the connection", async () => {
     hostile.backend.answer = () => undefined;
     const client = openHttp2(hostile, way);
     client.send(literalHeaders(1, requestFields()), rawFrame(FrameType.windowUpdate, 0, 1, uint32(0x7fffffff)));
@@ -68,7 +68,7 @@ describe.each(HTTP2_WAYS)("readers that are slow, %s", (way) => {
     await leave(client);
   });
 
-  it("C08 a socket that is not read: little is held, other connections are served", async () => {
+  it("C08 a socket that is not read (CVE-2019-9517): little is held, other connections are served", async () => {
     serveLarge();
     const client = openHttp2(hostile, way, [INITIAL_WINDOW_SIZE, 0x7fffffff]);
     await eventually(() => client.settingsAcks > 0, "the connection is up");

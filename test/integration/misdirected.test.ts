@@ -9,7 +9,7 @@ import { TestApplication } from "./test-application.ts";
 
 /* Requests for another host than the TLS connection was opened for: hostile row B12, users 1.18. */
 
-describe("inbound TLS for one host and a request for another", () => {
+describe("B12 inbound TLS for one host and a request for another", () => {
   let application: TestApplication;
   let proxy: ProxyUnderTest;
 

@@ -91,6 +91,13 @@ describe("TLS origination", () => {
     await refusal("tls_peer_identity_mismatch");
   });
 
+  it.each(["https://api.example.com/", "spiffe://api.example.com/ns/x/sa/x", "dns:api.example.com"])("CVE-2021-44531: a URI %s in a certificate is no host name", async (uri) => {
+    const outside = await server({ dnsNames: [], uris: [uri] });
+    await start(entry(outside.port), rule({ mode: "SIMPLE", caCertificates: caFile }));
+    await refusal("tls_");
+    expect(outside.seen).toEqual([]);
+  });
+
   it("an authority that is not among caCertificates is refused, and so is one of the mesh or of the system", async () => {
     const outside = await server();
     await start(entry(outside.port), rule({ mode: "SIMPLE", caCertificates: file("other.pem", clientCa.rootPem) }));
@@ -123,6 +130,24 @@ describe("TLS origination", () => {
     await proxy.apply(yamlOf(entry(outside.port), rule({ mode: "SIMPLE", caCertificates: caFile })));
     expect((await get()).status).toBe(503);
     expect(outside.seen).toHaveLength(1);
+  });
+
+  it("CVE-2021-34824: the same server under the same name, asked by rules of two namespaces: each shows its own certificate and uses its own connections", async () => {
+    const outside = await server({ clientCa });
+    const hostOf = (namespace: string): string => `api.${namespace}.example.com`;
+    const ofNamespace = (namespace: string): Resource[] => {
+      const issued = clientCa.issue(`spiffe://outside.test/ns/${namespace}/sa/client`);
+      const tls = {
+        mode: "MUTUAL", caCertificates: caFile, sni: "api.example.com",
+        clientCertificate: file(`${namespace}.pem`, issued.certificateChainPem), privateKey: file(`${namespace}.key`, issued.privateKeyPem),
+      };
+      const made = [entry(outside.port, { hosts: [hostOf(namespace)] }), rule(tls, hostOf(namespace))];
+      return made.map((resource) => ({ ...resource, metadata: { name: "api", namespace } }));
+    };
+    await start(...ofNamespace("shop"), ...ofNamespace("bank"));
+    for (const namespace of ["shop", "bank", "shop", "bank"]) expect((await get(hostOf(namespace))).status).toBe(200);
+    expect(outside.seen.map(({ clientSubject }) => clientSubject)).toEqual(["shop", "bank", "shop", "bank"].map((namespace) => `URI:spiffe://outside.test/ns/${namespace}/sa/client`));
+    expect(outside.connections).toBe(2);
   });
 
   it("files that are missing refuse connections by name, and are read as soon as they are there", async () => {

@@ -79,7 +79,7 @@ describeNetns("capture in a pod", () => {
     expect(await ask(other, pod, 15008, app)).toMatchObject({ listener: 15008 });
   });
 
-  it.each(["10.77.0.2", "fd77::2"])("%s: the proxy's own connections and excluded ports leave untouched", async (peer) => {
+  it.each(["10.77.0.2", "fd77::2"])("B28 %s: the proxy's own connections, whatever has its user or group, and excluded ports leave untouched", async (peer) => {
     expect(await ask(captured, peer, 8080, proxy)).toMatchObject({ listener: 8080 });
     expect(await ask(captured, peer, 8080, { uid: 1000, gid: 1337 })).toMatchObject({ listener: 8080 });
     expect(await ask(captured, peer, 7777, app)).toMatchObject({ listener: 7777 });

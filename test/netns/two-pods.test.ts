@@ -158,6 +158,35 @@ describeNetns("two pods with sidecars, captured by iptables", () => {
     expect(local.status).toBe(0);
   });
 
+  it("B28: with the proxy's user or group a program leaves its own capture, and still meets that of the pod it calls", async () => {
+    const refusals = async (): Promise<number> => {
+      const { body } = await callee.curl(["http://127.0.0.1:15090/stats/prometheus"]);
+      return Number(/outrider_connections_refused_total\{direction="inbound",reason="plaintext_on_strict_port"\} (\d+)/.exec(body)?.[1] ?? 0);
+    };
+    for (const bypass of [{ uid: 1337 }, { uid: 1000, gid: 1337 }]) {
+      // Its own sidecar sees nothing of it: no identity goes along, and none of its rules is obeyed.
+      const outside = await caller.curl([`http://${stranger.ipv4}:8080/around`], bypass);
+      expect(outside, outside.stderr).toMatchObject({ status: 200 });
+      const before = await refusals();
+      expect((await caller.curl([`http://${callee.ipv4}:8080/around`], bypass)).status).toBe(0);
+      expect(await refusals()).toBe(before + 1);
+      expect((await caller.curl([`http://${VIP}:9080/around`, "--connect-timeout", "1"], bypass)).status).toBe(0);
+    }
+  });
+
+  it("CVE-2026-31838: no page of the admin port is shown to another pod, whichever way it comes", async () => {
+    const pages = ["config_dump", "clusters", "certs", "config/status", "explain/x", "logging"];
+    for (const page of pages) {
+      // As a stranger, as a captured application whose sidecar brings an identity, and around that.
+      for (const [pod, options] of [[stranger, app], [caller, app], [caller, { uid: 1337 }]] as const) {
+        const answer = await pod.curl([`http://${callee.ipv4}:15000/${page}`], options);
+        expect([page, answer.status === 200, answer.body.includes("reviews")]).toEqual([page, false, false]);
+      }
+      for (const port of [15020, 15021, 15090]) expect((await stranger.curl([`http://${callee.ipv4}:${port}/${page}`])).status).toBe(404);
+    }
+    expect((await callee.curl(["http://127.0.0.1:15000/config_dump"])).body).toContain("reviews");
+  });
+
   it("metrics of both sides name both workloads", async () => {
     const destination = await callee.curl(["http://127.0.0.1:15090/stats/prometheus"]);
     expect(destination.body).toMatch(/istio_requests_total\{reporter="destination",source_workload="productpage[^}]*source_principal="spiffe:\/\/cluster.local\/ns\/default\/sa\/productpage"[^}]*response_code="200"[^}]*connection_security_policy="mutual_tls"\} [1-9]/);

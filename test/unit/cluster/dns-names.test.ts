@@ -60,7 +60,7 @@ describe("names", () => {
     expect(asked).toHaveLength(2);
   });
 
-  it.each([[0, 5_000], [1_000, 5_000], [7_000, 7_000], [86_400_000, 3_600_000]])("a time to live of %d ms counts for %d", async (ttlMs, usedMs) => {
+  it.each([[0, 5_000], [1_000, 5_000], [7_000, 7_000], [86_400_000, 3_600_000]])("B29: a time to live of %d ms counts for %d", async (ttlMs, usedMs) => {
     watch();
     await answer(found(ttlMs, "10.0.0.1"));
     pass(usedMs - 20);

@@ -11,7 +11,7 @@ const SPEC: OriginatedTlsSpec = {
   clientCertificatePath: null, privateKeyPath: null, filesDigest: "", insecureSkipVerify: false,
 };
 
-describe("the TLS of a cluster that originates it", () => {
+describe("the TLS of a cluster that originates it (CVE-2026-56850, CVE-2026-58040, CVE-2026-48934)", () => {
   let forgotten: OriginatedTls[];
   const names = (spec: Partial<OriginatedTlsSpec> = {}): OriginatedNames => new OriginatedNames({ ...SPEC, ...spec }, (tls) => forgotten.push(tls));
   beforeEach(() => {

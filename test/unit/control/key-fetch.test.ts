@@ -74,7 +74,7 @@ describe("hostile row B19: no keys come", () => {
     await expect(fetchFrom(base, { timeoutMs: 50 })).rejects.toThrow("no answer within 50 ms");
   });
 
-  test("of this host, its link or its cloud, by address or by name", async () => {
+  test("of this host, its link or its cloud, by address or by name (B29)", async () => {
     let requests = 0;
     const base = await serve((_request, response) => {
       requests++;

@@ -89,7 +89,7 @@ describe("B21 a bad leaf", () => {
     ["a second URI that is no SPIFFE ID", "tls_peer_two_uri_sans", { uris: [ID, "https://example.org/"] }],
     ["no URI", "tls_peer_no_uri_san", { uris: [], dnsNames: ["reviews"] }],
     ["the ID in the subject", "tls_peer_no_uri_san", { uris: [], organization: ID }],
-    ["the ID in a DNS name (CVE-2022-21656)", "tls_peer_no_uri_san", { uris: [], dnsNames: [`URI:${ID}`] }],
+    ["the ID in a DNS name (CVE-2022-21656, CVE-2021-44532, CVE-2021-44533)", "tls_peer_no_uri_san", { uris: [], dnsNames: [`URI:${ID}`] }],
     ["a NUL in the URI (CVE-2025-66220, CVE-2026-47778)", "tls_peer_bad_san", { uris: [`${ID}\0.evil`] }],
     ["a NUL in a DNS name", "tls_peer_bad_san", { dnsNames: ["a\0b"] }],
     ["a line end in a DNS name", "tls_peer_bad_san", { dnsNames: ["a\r\nx-admin: 1"] }],

@@ -80,11 +80,38 @@ describe("looking a name up", () => {
     expect(await lookup("db.shop", "v4")).toEqual({ kind: "failed", reason: "db.shop: ESERVFAIL" });
   });
 
+  it("B29: three hundred addresses, aliases that go round, a time to live of 0 and addresses of this host are an answer like any other", async () => {
+    zone.set("many.test", Array.from({ length: 300 }, (_, index) => ({ type: "A", data: `10.1.${index >> 8}.${index & 255}`, ttl: 0 })));
+    const many = await lookup("many.test", "v4");
+    expect(many).toMatchObject({ kind: "found", ttlMs: 0 });
+    expect(many.kind === "found" && new Set(many.addresses).size).toBe(300);
+    // What is dialled is for the configuration to say; where a name is not the configuration's, FetchGuard looks at the address.
+    zone.set("rebound.test", ["127.0.0.1", "169.254.169.254"].map((data) => ({ type: "A", data, ttl: 60 })));
+    expect(await lookup("rebound.test", "v4")).toMatchObject({ addresses: ["127.0.0.1", "169.254.169.254"] });
+  });
+
+  it.each<readonly [string, readonly Answer[]]>([
+    ["aliases that go round", [{ type: "CNAME", name: "loop.test", data: "loop-2.test", ttl: 5 }, { type: "CNAME", name: "loop-2.test", data: "loop.test", ttl: 5 }]],
+    ["an alias with a NUL in it", [{ type: "CNAME", name: "loop.test", data: "evil\u0000.test", ttl: 5 }]],
+    ["records of another kind", [{ type: "TXT", name: "loop.test", data: "10.0.0.1", ttl: 5 }]],
+  ])("B29: %s are no address, and do no harm", async (_what, answers) => {
+    const usual = server.answer;
+    server.answer = (query) => {
+      const { id = 0, questions = [] } = decode(query);
+      return encode({ type: "response", id, flags: 0x0180, questions, answers: [...answers] });
+    };
+    try {
+      expect((await lookup("loop.test", "all")).kind).not.toBe("found");
+    } finally {
+      server.answer = usual;
+    }
+  });
+
   it("a name that does not exist anywhere is said so", async () => {
     expect(await lookup("nowhere.test", "all")).toEqual({ kind: "none", reason: "nowhere.test: no such name" });
   });
 
-  it.each(["a.test\u0000.evil", "а.test", "a..test", "-a.test", "a test", "", "a".repeat(300), "http://a.test"])("%j is no host name and never asked for (hostile: NUL, look-alike dots)", async (name) => {
+  it.each(["a.test\u0000.evil", "evil.test\uff0egood.test", "evil.test\u3002good.test", "а.test", "a..test", "-a.test", "a test", "", "a".repeat(300), "http://a.test"])("%j is no host name and never asked for (CVE-2026-48930, CVE-2026-48618)", async (name) => {
     expect(await lookup(name, "v4")).toMatchObject({ kind: "none" });
     expect(asked()).toEqual([]);
   });

@@ -96,7 +96,7 @@ describe("a wrong object is refused at its place", () => {
     ["a misspelt spec", ["spec:", "sepc:"], 'f.yaml:6:1: error: VirtualService shop/reviews: sepc: unknown field; did you mean "spec"?'],
     ["a duplicate key", ["timeout: 1.5s", "timeout: 1s\n    timeout: 2s"], 'f.yaml:17:5: error: VirtualService shop/reviews: spec.http[0]: the key "timeout" is there twice'],
     ["__proto__", ["timeout: 1.5s", "__proto__: {a: 1}"], 'f.yaml:16:5: error: VirtualService shop/reviews: spec.http[0]: the key "__proto__" is not allowed'],
-    ["a merge key", ["timeout: 1.5s", "<<: {__proto__: {a: 1}}"], "f.yaml:16:5: error: VirtualService shop/reviews: spec.http[0]: merge keys (<<) are not supported; write the fields out"],
+    ["a merge key (CVE-2025-64718)", ["timeout: 1.5s", "<<: {__proto__: {a: 1}}"], "f.yaml:16:5: error: VirtualService shop/reviews: spec.http[0]: merge keys (<<) are not supported; write the fields out"],
     ["a tag", ["timeout: 1.5s", "timeout: !!js/function 'x'"], 'f.yaml:16:5: error: VirtualService shop/reviews: spec.http[0].timeout: the tag "tag:yaml.org,2002:js/function" is not supported'],
     ["yes for a string", ["subset: v1", "subset: yes"], 'f.yaml:12:36: error: VirtualService shop/reviews: spec.http[0].route[0].destination.subset: "yes" without quotes means different things'],
     ["an octal number", ["weight: 90", "weight: 0o7"], 'f.yaml:13:7: error: VirtualService shop/reviews: spec.http[0].route[0].weight: "0o7" without quotes means different things'],

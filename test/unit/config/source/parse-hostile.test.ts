@@ -8,7 +8,7 @@ const envelope = (spec: string): string => `apiVersion: networking.istio.io/v1\n
 const bomb = `a: &a [x,x,x,x,x,x,x,x,x]\n${["b", "c", "d", "e", "f", "g", "h"].map((name, index) => `${name}: &${name} [${Array(9).fill(`*${"abcdefg"[index]}`).join(",")}]`).join("\n")}\n`;
 
 const FILES: readonly (readonly [string, Uint8Array, string])[] = [
-  ["flow lists nested 5000 deep", encode("[".repeat(5000)), "nested more than 64 levels deep"],
+  ["flow lists nested 5000 deep (CVE-2026-33532)", encode("[".repeat(5000)), "nested more than 64 levels deep"],
   ["four million brackets", encode("[".repeat(4 << 20)), "nested more than 64 levels deep"],
   ["a million block entries on one line", encode("- ".repeat(1 << 20)), "nested more than 64 levels deep"],
   ["nested explicit keys", encode("? ".repeat(1 << 19)), "nested more than 64 levels deep"],

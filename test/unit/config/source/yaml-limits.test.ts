@@ -66,7 +66,7 @@ describe("aliases", () => {
 });
 
 describe("keys", () => {
-  it.each(["__proto__", "constructor", "prototype"])("%s is refused at any depth, quoted or not, in JSON too, and changes nothing", (key) => {
+  it.each(["__proto__", "constructor", "prototype"])("%s is refused at any depth, quoted or not, in JSON too, and changes nothing (CVE-2025-64718)", (key) => {
     const escaped = `\\u00${key.charCodeAt(0).toString(16)}${key.slice(1)}`;
     const forms = [
       `${HEAD}spec: {selector: {${key}: x}}\n`,
