@@ -1,8 +1,8 @@
-import type { Cluster } from "./cluster/cluster.ts";
 import { Clusters } from "./cluster/clusters.ts";
 import { HOP_ALPN } from "./cluster/http-offer.ts";
 import { HboneConnections } from "./connection/hbone-connections.ts";
 import { HandshakeLimiter } from "./connection/handshake-limiter.ts";
+import { InboundAdmission } from "./connection/inbound-admission.ts";
 import { InboundConnections, type InboundNext } from "./connection/inbound-connections.ts";
 import { describeDenial, type InboundRefusal } from "./connection/inbound-refusal.ts";
 import { TcpProxy } from "./connection/tcp-proxy.ts";
@@ -10,7 +10,6 @@ import { terminateTls } from "./connection/tls-server.ts";
 import { TunnelSocket } from "./connection/tunnel-socket.ts";
 import type { InboundSpec } from "./config/snapshot.ts";
 import { inboundFilters } from "./filter/direction-filters.ts";
-import { ExternalProviders } from "./filter/ext-authz-providers.ts";
 import { FilterChain } from "./filter/filter-chain.ts";
 import { liveGates } from "./filter/gate-parts.ts";
 import { WorkloadPolicies } from "./filter/rbac-policies.ts";
@@ -28,16 +27,14 @@ import { Http2Client } from "./upstream/http2-client.ts";
 
 /** What we speak inside mesh mTLS, best first. Whatever else a peer offers is a hint for choosing the chain. */
 const HTTP_ALPN: readonly string[] = [HOP_ALPN, "h2", "http/1.1"];
-const TCP_ALPN: readonly string[] = ["istio"];
+const TCP_ALPN: readonly string[] = ["istio", "h2", "http/1.1"];
 const HBONE_ALPN: readonly string[] = ["h2"];
 
 /**
  * What happens to a connection that arrives for the application, in the order it happens: from the wire, through the
  * peer's proof of who it is and the policies on what it may do, to the application on localhost.
- *
- * @param elsewhere the clusters of other services, external authorizers among them.
  */
-export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | undefined): TunnelledDirection {
+export function inbound(parts: Parts): TunnelledDirection {
   const { listen } = parts;
   const captured = new Listener(
     { ...listen, name: `0.0.0.0_${listen.inboundPort}`, port: listen.inboundPort, originalDestination: parts.originalDestination },
@@ -61,6 +58,7 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
     terminateTls: (socket, hello, protocol, done) => terminateTls(socket, {
       ...parts, handshakes, hello, trustDomains: parts.trustDomains(), alpnPreference: protocol === "http" ? HTTP_ALPN : TCP_ALPN,
     }, done),
+    dismissal: (facts) => admission.dismissal(facts),
     http: (socket, firstBytes, facts, routing) => http.serve(socket, firstBytes, facts, routing),
     authorizeTcp: (facts) => policies.judge(facts),
     authorized: (facts, verdict) => policies.note(facts, verdict)?.recordId ?? null,
@@ -69,6 +67,7 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
     refused: (refusal) => parts.refused("inbound", refusal),
   };
   const connections = new InboundConnections(next, parts);
+  const admission = new InboundAdmission((trustDomain) => parts.identity.acceptsTrustDomain(trustDomain, parts.trustDomains()));
 
   // What ambient peers send comes in tunnels, and out of them as if in plaintext to the port it is for.
   const hbone = new HboneConnections({
@@ -81,13 +80,11 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
   // What was checked is what is sent: the filters see the request after hygiene, the router sends that same one.
   let allowsForeignHosts = false;
   const policies = new WorkloadPolicies(parts.authorization);
-  const providers = new ExternalProviders({ ...parts, cluster: elsewhere, metrics: parts.externalAuthorization });
   const tokens = new RequestAuthentication({ clock: parts.clock, keysMissing: parts.keysMissing });
   const filters = new FilterChain(inboundFilters({
     jwt: { authn: () => tokens.authn, countToken: parts.countToken },
     authorizer: () => policies.authorizer,
     journal: policies.journal,
-    providers,
     allowsForeignHosts: () => allowsForeignHosts,
     gates: liveGates(parts.random, parts.filterMetrics("inbound"), parts.rateLimits),
   }));
@@ -106,23 +103,35 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
   });
   const connector = new Connector(parts);
 
+  // Whoever would not be let in any more is not kept either.
+  const recheckAll = (): void => {
+    const dismissed = (facts: ConnectionFacts): string | null => nowDismissed(facts, admission, parts);
+    http.recheck(dismissed);
+    hbone.recheck(dismissed);
+    tcp.recheck((facts) => dismissed(facts) ?? nowDenied(facts, policies, parts));
+  };
+
   return {
     async apply(snapshot) {
       clusters.apply(snapshot.clusters.filter((cluster) => isInboundCluster(cluster.name)));
-      providers.apply(snapshot.inbound.externalAuthorizers);
-      if (policies.apply(snapshot.inbound.authorization)) tcp.recheck((facts) => nowDenied(facts, policies, parts));
+      const isPolicyNew = policies.apply(snapshot.inbound.authorization);
       allowsForeignHosts = snapshot.inbound.allowsForeignHosts ?? false;
       http.apply({ pathNormalization: snapshot.pathNormalization, ownMetadata: ownPeerMetadata(snapshot.workload) });
       tokens.apply(snapshot.inbound.jwtRules);
       connections.apply(snapshot.inbound);
       tunnelled.apply(withoutMtls(snapshot.inbound));
+      if (admission.apply(snapshot.inbound, snapshot.trustDomains)) recheckAll();
+      else if (isPolicyNew) tcp.recheck((facts) => nowDenied(facts, policies, parts));
       hbone.apply({ addresses: snapshot.workload.addresses, ownPorts: () => [captured.port, forHbone?.port ?? 0, listen.outboundPort] });
       return bound.apply(snapshot.inbound.ports.flatMap(({ port, bind }) => (bind === null ? [] : [{ name: `${bind.address}_${port}`, bind }])));
     },
     listen: () => captured.listen(),
     useKeys: (keys) => tokens.useKeys(keys),
     listenForTunnels: async () => forHbone?.listen() ?? null,
-    identityChanged: () => clusters.closeStale(),
+    identityChanged() {
+      clusters.closeStale();
+      recheckAll();
+    },
     drain() {
       http.drain();
       hbone.drain();
@@ -148,12 +157,21 @@ function withoutMtls(spec: InboundSpec): InboundSpec {
   return { ...spec, ports: spec.ports.map((port) => ({ ...port, mtls: "DISABLE" })), passthrough: { ...spec.passthrough, mtls: "DISABLE" } };
 }
 
+/** The reason why a connection would not be let in any more; null for one that may go on. */
+function nowDismissed(facts: ConnectionFacts, admission: InboundAdmission, parts: Parts): string | null {
+  const dismissal = admission.dismissal(facts);
+  if (dismissal === null) return null;
+  const message = `${dismissal.message}; it was open when that came into force`;
+  parts.refused("inbound", { remote: facts.remote, local: facts.local, reason: dismissal.reason, message, wasOpen: true });
+  return dismissal.reason;
+}
+
 /** Response code details of a connection that the policies in force now forbid; null for one that may go on. */
 function nowDenied(facts: ConnectionFacts, policies: WorkloadPolicies, parts: Parts): string | null {
   const verdict = policies.judge(facts);
   if (verdict.isAllowed) return null;
   const message = describeDenial(verdict, facts, policies.note(facts, verdict)?.recordId ?? null);
-  parts.refused("inbound", { remote: facts.remote, local: facts.local, reason: "rbac_access_denied", message: `${message}; it was open when that came into force` });
+  parts.refused("inbound", { remote: facts.remote, local: facts.local, reason: "rbac_access_denied", message: `${message}; it was open when that came into force`, wasOpen: true });
   return `rbac_access_denied_matched_policy[${verdict.id}]`;
 }
 

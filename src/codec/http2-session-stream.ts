@@ -14,10 +14,11 @@ export interface Http2Cut {
    * - `unprocessed`: the peer has not begun with it and will not (RFC 9113 section 8.7): it may be sent again.
    * - `fault`: the peer broke a rule on this stream.
    * - `connection`: the connection is lost.
+   * - `dismissed`: we closed the connection although its peer would have kept it.
    * - `unsendable`: what we were given to send cannot be written.
    * - `slow-body`, `stalled`: we gave it up, since the peer kept it waiting for too long.
    */
-  readonly kind: "reset" | "unprocessed" | "fault" | "connection" | "unsendable" | Http2Late;
+  readonly kind: "reset" | "unprocessed" | "fault" | "connection" | "dismissed" | "unsendable" | Http2Late;
   /** RFC 9113 section 7; of a lost connection, what it was closed with. */
   readonly code: number;
   readonly reason: string;

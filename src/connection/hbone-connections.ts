@@ -3,6 +3,7 @@ import { DEFAULT_HTTP2_LIMITS } from "../codec/http2-limits.ts";
 import { HOP_HTTP2_SESSION_OPTIONS, type Http2SessionOptions } from "../codec/http2-session-options.ts";
 import type { Clock } from "../core/clock.ts";
 import type { DefectObserver } from "../core/defect.ts";
+import { GradualVisit } from "../core/gradual-visit.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import { Http2Server } from "../http/http2-server.ts";
 import type { ConnectionFacts, SocketAddress, TlsFacts } from "../message/connection-facts.ts";
@@ -62,12 +63,14 @@ export class HboneConnections {
   readonly #next: HboneNext;
   readonly #parts: HboneParts;
   readonly #open = new Set<HboneConnection>();
+  readonly #recheck: GradualVisit<HboneConnection>;
   #destinations: HboneDestinations = { addresses: [], ownPorts: () => [] };
   #isDraining = false;
 
   constructor(next: HboneNext, parts: HboneParts) {
     this.#next = next;
     this.#parts = parts;
+    this.#recheck = new GradualVisit(parts.timers);
   }
 
   /** What holds for tunnels from now on. */
@@ -100,6 +103,18 @@ export class HboneConnections {
   drain(): void {
     this.#isDraining = true;
     for (const connection of this.#open) connection.server.drain();
+  }
+
+  /**
+   * Asks about every open connection whether it may go on. One that may not gets no further tunnel and closes with the
+   * last; what is in its tunnels is asked about by those who carry it.
+   */
+  recheck(denied: (facts: ConnectionFacts) => string | null): void {
+    this.#recheck.begin(this.#open, (connection) => {
+      if (connection.isDismissed || denied(connection.server.connection) === null) return;
+      connection.isDismissed = true;
+      connection.server.finish();
+    });
   }
 
   #terminate(socket: Socket, bytes: Buffer, hello: ClientHello, remote: SocketAddress, local: SocketAddress): void {
@@ -138,6 +153,8 @@ export class HboneConnections {
 /** One connection and its tunnels. */
 class HboneConnection implements HttpHandler {
   readonly server: Http2Server;
+  /** Its peer is not let in any more. */
+  isDismissed = false;
   readonly #facts: ConnectionFacts;
   readonly #next: HboneNext;
   readonly #parts: HboneParts;

@@ -9,6 +9,7 @@ import type { EarlyDial, EarlyDialOptions } from "./early-dial.ts";
 import { FirstBytes } from "./first-bytes.ts";
 import { chooseInboundChain, dialsEarly, type InboundChain, type Observed, servesUnseen } from "./inbound-chain.ts";
 import { type InboundPort, InboundPorts } from "./inbound-port.ts";
+import type { Dismissal } from "./inbound-admission.ts";
 import { describeDenial, describeRefusal, type InboundRefusal } from "./inbound-refusal.ts";
 import { beginsPreface, sniff } from "./sniff.ts";
 import type { TcpRequest } from "./tcp-proxy.ts";
@@ -24,6 +25,8 @@ export interface InboundNext {
   readonly terminateTls: (socket: Socket, hello: ClientHello, protocol: "http" | "tcp",
     done: (refusal: { reason: string; message: string } | null, socket: Socket | null, tls: TlsFacts | null) => void) => void;
   readonly http: (socket: Socket, firstBytes: Buffer | null, facts: ConnectionFacts, routing: StreamRouting) => void;
+  /** Why a peer that has proved who it is may not go on all the same: what it was let in by has changed meanwhile. */
+  readonly dismissal: (facts: ConnectionFacts) => Dismissal | null;
   /** Judges an opaque connection. */
   readonly authorizeTcp: (facts: ConnectionFacts) => AuthorizationVerdict;
   /** Told once of the verdict that holds; gives the id of its record if it is a denial, else null. */
@@ -38,7 +41,8 @@ export interface InboundNext {
 interface Arrival {
   readonly socket: Socket;
   readonly facts: ConnectionFacts;
-  readonly port: InboundPort;
+  /** By the snapshot in force when something was last decided about it. */
+  port: InboundPort;
   /** The application, dialled meanwhile. */
   early: EarlyDial | null;
 }
@@ -94,15 +98,26 @@ export class InboundConnections {
       delayMs: port.isClientFirst ? CLIENT_FIRST_DELAY_MS : 0,
       graceMs: port.spec.mtls === "PERMISSIVE" ? HELLO_GRACE_MS : 0,
       isAllowed: () => this.#next.authorizeTcp(facts).isAllowed,
-      onUpstreamSpoke: () => first.decide((bytes) => {
-        this.#count(port, "server_first");
-        this.#serve(arrival, bytes, { kind: "opaque" }, null);
-      }),
+      onUpstreamSpoke: () => {
+        const { mtls, protocol } = this.#portNow(arrival).spec;
+        // Nothing of what the application says is for a peer that has to prove who it is since it came.
+        if (!dialsEarly(mtls, protocol) && !servesUnseen(mtls, protocol)) arrival.early?.cancel();
+        else first.decide((bytes) => {
+          this.#count(arrival.port, "server_first");
+          this.#serve(arrival, bytes, { kind: "opaque" }, null);
+        });
+      },
     });
   }
 
+  /** What holds for a connection now: a policy that came while its first bytes did counts for it too. */
+  #portNow(arrival: Arrival): InboundPort {
+    arrival.port = this.#ports?.of(arrival.facts.local.port) ?? arrival.port;
+    return arrival.port;
+  }
+
   #onBytes(arrival: Arrival, bytes: Buffer): boolean {
-    const { port } = arrival;
+    const port = this.#portNow(arrival);
     // With mTLS off a ClientHello is only bytes, and whether they are HTTP is all that matters.
     const hello = port.spec.mtls === "DISABLE" ? { kind: "not-tls" as const } : inspectClientHello(bytes);
     if (hello.kind === "incomplete") {
@@ -134,7 +149,8 @@ export class InboundConnections {
   }
 
   #onSilent(arrival: Arrival, bytes: Buffer, hasEnded: boolean): void {
-    const { socket, port } = arrival;
+    const { socket } = arrival;
+    const port = this.#portNow(arrival);
     // Connected and closed without a word, as health checks do: nothing is refused by serving nothing.
     if (hasEnded && bytes.length === 0 && (port.spec.mtls === "STRICT" || port.spec.protocol === "http")) {
       socket.destroy();
@@ -181,9 +197,15 @@ export class InboundConnections {
 
   #servePlaintext(arrival: Arrival, bytes: Buffer | null, protocol: "http" | "tcp"): void {
     const { socket, facts, port, early } = arrival;
+    const dismissal = facts.tls === null ? null : this.#next.dismissal(facts);
+    if (dismissal !== null) {
+      this.#refuse(arrival, dismissal.reason, dismissal.message);
+      return;
+    }
     if (protocol === "http") {
       early?.cancel();
-      this.#next.http(socket, bytes, facts, port.routing);
+      if (bytes === null && facts.tls?.alpn === null) this.#awaitVersion(arrival);
+      else this.#next.http(socket, bytes, facts, port.routing);
       return;
     }
     const verdict = this.#next.authorizeTcp(facts);
@@ -193,6 +215,23 @@ export class InboundConnections {
       return;
     }
     this.#next.opaque({ socket, firstBytes: bytes, facts, ...port.destination, early });
+  }
+
+  /** Nothing was agreed on by ALPN: as in Envoy, the first bytes tell which version of HTTP is spoken inside of TLS. */
+  #awaitVersion(arrival: Arrival): void {
+    const { socket } = arrival;
+    new FirstBytes(socket, {
+      bytes: (bytes) => {
+        if (beginsPreface(bytes)) return false;
+        this.#servePlaintext(arrival, bytes, "http");
+        return true;
+      },
+      silent: (bytes, hasEnded) => {
+        if (hasEnded && bytes.length === 0) socket.destroy();
+        else this.#servePlaintext(arrival, bytes, "http");
+      },
+      closed: () => socket.destroy(),
+    }, this.#parts, DETECT_TIMEOUT_MS);
   }
 
   #refuse({ socket, facts, early }: Arrival, reason: string, message: string): void {

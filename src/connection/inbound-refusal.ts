@@ -9,6 +9,8 @@ export interface InboundRefusal {
   readonly reason: string;
   /** A sentence for the operator. */
   readonly message: string;
+  /** It had been served, and was closed when something came into force. */
+  readonly wasOpen?: true;
 }
 
 /** What is wrong with a connection that no filter chain takes. */

@@ -2,7 +2,8 @@ import type { Socket } from "node:net";
 import type { Clock } from "../core/clock.ts";
 import type { DefectObserver } from "../core/defect.ts";
 import type { Random } from "../core/random.ts";
-import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
+import { GradualVisit } from "../core/gradual-visit.ts";
+import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { Acquisition, Cluster } from "../cluster/cluster.ts";
 import type { TcpReceiver } from "../cluster/tcp-dial.ts";
 import type { WeightedClusterSpec } from "../config/snapshot.ts";
@@ -12,9 +13,6 @@ import { chooseCluster } from "../router/route-match.ts";
 import { connectOpaque } from "./connect-opaque.ts";
 import { EarlyDial, type EarlyDialOptions } from "./early-dial.ts";
 import { TcpConnection } from "./tcp-connection.ts";
-
-/** Connections asked about at a time, so that traffic need not wait for all of them. */
-const RECHECKED_AT_ONCE = 200;
 
 export interface TcpProxyParts {
   readonly clock: Clock;
@@ -44,13 +42,13 @@ export class TcpProxy {
   readonly #cluster: (name: string) => Cluster | undefined;
   readonly #parts: TcpProxyParts;
   readonly #active = new Set<TcpConnection>();
-  /** The rest of the connections that are being asked about. */
-  #recheck: Timer | null = null;
+  readonly #recheck: GradualVisit<TcpConnection>;
 
   constructor(direction: Direction, cluster: (name: string) => Cluster | undefined, parts: TcpProxyParts) {
     this.#direction = direction;
     this.#cluster = cluster;
     this.#parts = parts;
+    this.#recheck = new GradualVisit(parts.timers);
   }
 
   /** Opaque connections open now. */
@@ -63,17 +61,10 @@ export class TcpProxy {
    * null. Some hundred at once, the rest in the next moments; a further call begins anew.
    */
   recheck(denied: (facts: ConnectionFacts) => string | null): void {
-    this.#recheck?.cancel();
-    const open = [...this.#active];
-    const step = (): void => {
-      this.#recheck = null;
-      for (const connection of open.splice(0, RECHECKED_AT_ONCE)) {
-        const reason = connection.isOver ? null : denied(connection.facts);
-        if (reason !== null) connection.close(reason);
-      }
-      if (open.length > 0) this.#recheck = this.#parts.timers.schedule(0, step);
-    };
-    step();
+    this.#recheck.begin(this.#active, (connection) => {
+      const reason = connection.isOver ? null : denied(connection.facts);
+      if (reason !== null) connection.close(reason);
+    });
   }
 
   /** Dials for a connection of which it is not known yet whether it is opaque. */

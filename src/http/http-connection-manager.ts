@@ -3,12 +3,13 @@ import { isHop } from "../cluster/http-offer.ts";
 import { PREFACE } from "../codec/http2-frame.ts";
 import type { Clock } from "../core/clock.ts";
 import type { DefectObserver } from "../core/defect.ts";
+import { GradualVisit } from "../core/gradual-visit.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { FilterChain } from "../filter/filter-chain.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
 import type { HttpVersion, RequestHead } from "../message/head.ts";
 import { toLocalReply } from "../message/local-reply.ts";
-import type { ProxyError } from "../message/proxy-error.ts";
+import { ProxyError } from "../message/proxy-error.ts";
 import type { DownstreamStream, HttpHandler, RequestReceiver } from "../message/stream.ts";
 import { type Direction, StreamInfo, type StreamObserver } from "../message/stream-info.ts";
 import type { Router } from "../router/router.ts";
@@ -26,9 +27,15 @@ export interface HttpParts {
 
 /** One downstream connection, of whatever version. */
 interface HttpServer {
+  readonly connection: ConnectionFacts;
   start(firstBytes?: Buffer): void;
   drain(): void;
+  finish(error: ProxyError): void;
+  destroy(error: ProxyError): void;
 }
+
+/** What is under way on a connection that may not go on has this long: with all else, closed within a second (B24). */
+const FINISH_MS = 800;
 
 /**
  * HTTP connections of one direction. Each request becomes a stream that passes hygiene, filters, route and router, in
@@ -41,6 +48,9 @@ export class HttpConnectionManager implements StreamOwner {
   readonly clock: Clock;
   readonly #parts: HttpParts;
   readonly #connections = new Set<HttpServer>();
+  /** Those of them that get no further request. */
+  readonly #dismissed = new WeakSet<HttpServer>();
+  readonly #recheck: GradualVisit<HttpServer>;
   #policy: StreamPolicy | null = null;
   #activeStreams = 0;
   #isDraining = false;
@@ -51,6 +61,7 @@ export class HttpConnectionManager implements StreamOwner {
     this.router = router;
     this.clock = parts.clock;
     this.#parts = parts;
+    this.#recheck = new GradualVisit(parts.timers);
   }
 
   /** Streams under way. */
@@ -93,6 +104,23 @@ export class HttpConnectionManager implements StreamOwner {
   drain(): void {
     this.#isDraining = true;
     for (const server of this.#connections) server.drain();
+  }
+
+  /**
+   * Asks about every open connection whether it may go on: `denied` gives the reason why not, or null. One that may not
+   * gets no further request: it closes at once, or with the response under way if that ends soon.
+   */
+  recheck(denied: (facts: ConnectionFacts) => string | null): void {
+    this.#recheck.begin(this.#connections, (server) => {
+      const reason = this.#dismissed.has(server) || !this.#connections.has(server) ? null : denied(server.connection);
+      if (reason === null) return;
+      const error = new ProxyError("no_longer_accepted", reason);
+      this.#dismissed.add(server);
+      server.finish(error);
+      this.#parts.timers.schedule(FINISH_MS, () => {
+        if (this.#connections.has(server)) server.destroy(error);
+      });
+    });
   }
 
   /** A request arrived: its stream lives until `streamEnded`. */

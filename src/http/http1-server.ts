@@ -17,12 +17,7 @@ import { Http1HeldBytes } from "./http1-held-bytes.ts";
 import { DEFAULT_HTTP1_SERVER_LIMITS, type Http1ServerLimits, type Http1ServerOptions } from "./http1-server-limits.ts";
 import { Http1ServerStream, type Http1StreamHost } from "./http1-server-stream.ts";
 
-/**
- * - `http`: requests one at a time.
- * - `tunnel`: after 101.
- * - `lingering`: our last byte is written; what comes is discarded.
- * - `closed`.
- */
+/** `http`: requests one at a time. `tunnel`: after 101. `lingering`: our last byte is written; what comes is discarded. */
 type Phase = "http" | "tunnel" | "lingering" | "closed";
 
 /**
@@ -99,13 +94,22 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
    */
   drain(): void {
     this.#isDraining = true;
-    if (this.#hasStarted && this.#isIdle) this.#deadline.set(Math.min(this.#limits.idleTimeoutMs || Infinity, this.#limits.drainIdleTimeoutMs));
+    const isIdle = this.#phase === "http" && this.#stream === null && !this.#parser.hasPartialHead && this.#held.isEmpty;
+    if (this.#hasStarted && isIdle) this.#deadline.set(Math.min(this.#limits.idleTimeoutMs || Infinity, this.#limits.drainIdleTimeoutMs));
   }
 
-  /** Closes the connection at once; a response under way is cut. */
-  destroy(): void {
-    if (this.#stream === null) this.#socket.destroy();
-    else resetConnection(this.#socket);
+  /** Takes no further request: closes now if none is under way, else after its response. A tunnel is cut and hears `error`. */
+  finish(error: ProxyError): void {
+    this.#isDraining = true;
+    if (this.#phase === "tunnel") this.destroy(error);
+    else if (this.#stream === null) this.#guard(() => this.#linger());
+    else this.#stream.keepsAlive = false;
+  }
+
+  /** Closes the connection at once; a response under way is cut and hears `error`. */
+  destroy(error = new ProxyError("downstream_disconnect")): void {
+    if (this.#stream === null) this.#close.finish();
+    else this.#guard(() => this.#failRequest(error));
   }
 
   // === The socket ===
@@ -298,10 +302,6 @@ export class Http1Server implements Http1RequestSink, Http1StreamHost, BodySourc
   }
 
   // === Waiting and closing ===
-
-  get #isIdle(): boolean {
-    return this.#phase === "http" && this.#stream === null && !this.#parser.hasPartialHead && this.#held.isEmpty;
-  }
 
   get isHeldByUs(): boolean {
     return this.#isPausedByHandler || (this.#stream?.awaitsContinue ?? false);

@@ -26,6 +26,8 @@ export function cutRequest({ kind, code, reason }: Http2Cut): ProxyError {
       return brokenRule({ code, reason });
     case "slow-body":
       return new ProxyError("body_rate", reason);
+    case "dismissed":
+      return new ProxyError("no_longer_accepted", reason);
     case "stalled":
       return new ProxyError("response_stalled", reason);
     default:

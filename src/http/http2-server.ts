@@ -117,9 +117,16 @@ export class Http2Server implements Http2ServerOwner {
     this.#deadline.set(this.#drainGraceMs);
   }
 
-  /** Closes the connection at once; responses under way are cut. */
-  destroy(): void {
-    if (this.#session.streamCount === 0) this.#socket.destroy();
+  /** Takes no further stream, now: the peer hears which were the last. Closes when those under way are done. */
+  finish(): void {
+    if (this.#phase === "open" || this.#phase === "announced") this.#guard(() => this.#refuseNewStreams());
+  }
+
+  /** Closes the connection at once; responses under way are cut and hear `error`, or else that the peer is gone. */
+  destroy(error: ProxyError | null = null): void {
+    const isIdle = this.#session.streamCount === 0;
+    if (error !== null) this.#guard(() => this.#session.abandon({ kind: "dismissed", code: Http2ErrorCode.noError, reason: error.reason }));
+    if (isIdle) this.#socket.destroy();
     else resetConnection(this.#socket);
   }
 

@@ -101,6 +101,11 @@ export class TlsIdentity {
     return this.#current?.client ?? null;
   }
 
+  /** Whether peers of a trust domain are let in: ours and its aliases (`trustDomains`), and those with a bundle of their own. */
+  acceptsTrustDomain(trustDomain: string, trustDomains: readonly string[]): boolean {
+    return trustDomains.includes(trustDomain) || (this.#current?.trust.has(trustDomain) ?? false);
+  }
+
   /**
    * The verdict on the peer of a finished handshake. Must be asked on every connection before a byte of it is
    * believed: a bare `TLSSocket` takes untrusted certificates whatever `rejectUnauthorized` says.
@@ -112,7 +117,7 @@ export class TlsIdentity {
     const { trust, material } = current;
     const verdict = verifySvid(presentedChain(socket), {
       trust,
-      acceptsTrustDomain: (trustDomain) => trustDomains.includes(trustDomain) || trust.has(trustDomain),
+      acceptsTrustDomain: (trustDomain) => this.acceptsTrustDomain(trustDomain, trustDomains),
       nowMs: this.#clock.wallMs(),
       peerName,
       ownSpiffeId: material.spiffeId,

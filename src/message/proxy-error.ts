@@ -39,6 +39,8 @@ const ATTRIBUTES = {
   path_normalization: { source: "downstream", status: 400, flag: "-", details: "path_normalization_failed", body: "" },
   downstream_disconnect: { source: "downstream", status: 0, flag: "DC", details: "downstream_remote_disconnect", body: "" },
 
+  /** Its connection was open when a policy came into force by which it would have been refused. */
+  no_longer_accepted: { source: "local", status: 0, flag: "LR", details: "connection_no_longer_accepted", body: "" },
   rewrite: { source: "local", status: 500, flag: "-", details: "route_rewrite_invalid", body: "" },
   route_not_found: { source: "local", status: 404, flag: "NR", details: "route_not_found", body: "" },
   cluster_not_found: { source: "local", status: 503, flag: "NC", details: "cluster_not_found", body: "" },

@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { AuthorizationNote } from "../message/authorization-note.ts";
 import type { ConnectionFacts, SocketAddress } from "../message/connection-facts.ts";
-import type { StreamInfo, StreamObserver, TcpInfo, TcpObserver } from "../message/stream-info.ts";
+import type { Direction, StreamInfo, StreamObserver, TcpInfo, TcpObserver } from "../message/stream-info.ts";
 import { quote } from "./log-record.ts";
 import type { LogSink } from "./log.ts";
 
@@ -61,6 +61,20 @@ export class AccessLog implements StreamObserver, TcpObserver {
       + `,"upstream_host":${text(info.upstreamHost)},"upstream_cluster":${text(info.clusterName)}`
       + `,"upstream_local_address":${info.upstreamLocalAddress === null ? "null" : address(info.upstreamLocalAddress)}${connectionKeys(info.connection)}`
       + `,"route_name":null,"direction":"${info.direction}","peer_principal":${text(peerPrincipal(info))},"attempts":null,"authz":null}`,
+    );
+  }
+
+  /** A connection that no filter chain takes, as the log of Envoy's listener tells it. */
+  noFilterChain(direction: Direction, remote: SocketAddress, local: SocketAddress): void {
+    if (!this.isEnabled) return;
+    const start = new Date(this.#clock.wallMs()).toISOString();
+    this.#sink.write(
+      `{"start_time":"${start}","method":null,"path":null,"protocol":null`
+      + `,"response_code":0,"response_flags":"NR","response_code_details":"filter_chain_not_found"`
+      + `,"connection_termination_details":null,"upstream_transport_failure_reason":null`
+      + `,"bytes_received":0,"bytes_sent":0,"duration":0,"upstream_service_time":null,"x_forwarded_for":null,"user_agent":null,"request_id":null,"authority":null`
+      + `,"upstream_host":null,"upstream_cluster":null,"upstream_local_address":null${connectionKeys({ remote, local, isCaptured: true, tls: null })}`
+      + `,"route_name":null,"direction":"${direction}","peer_principal":null,"attempts":null,"authz":null}`,
     );
   }
 

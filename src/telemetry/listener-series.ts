@@ -35,12 +35,12 @@ export class ListenerSeries {
     this.#writer.counter("outrider_listener_refused_total", { listener_address: listener, reason }).add(1);
   }
 
-  /** A connection refused after its first bytes were seen. `reason` is one of a fixed set of names. */
-  connectionRefused(direction: "inbound" | "outbound", reason: string): void {
+  /** A connection refused after its first bytes were seen, or (`wasOpen`) closed later. `reason` is one of a fixed set of names. True: no filter chain takes it. */
+  connectionRefused(direction: "inbound" | "outbound", reason: string, wasOpen = false): boolean {
     this.#writer.counter("outrider_connections_refused_total", { direction, reason }).add(1);
-    if (reason === "plaintext_on_strict_port" || reason === "tls_without_mesh_alpn") {
-      this.#writer.counter("envoy_listener_no_filter_chain_match", { direction }).add(1);
-    }
+    const isUnmatched = !wasOpen && (reason === "plaintext_on_strict_port" || reason === "tls_without_mesh_alpn");
+    if (isUnmatched) this.#writer.counter("envoy_listener_no_filter_chain_match", { direction }).add(1);
+    return isUnmatched;
   }
 
   /** What protocol detection took a connection for. `outcome` is one of a fixed set of names. */

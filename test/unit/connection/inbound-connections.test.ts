@@ -67,6 +67,7 @@ beforeEach(async () => {
         done(null, socket, TLS);
       },
       http: (_socket, bytes, facts) => resolve(`http ${JSON.stringify(bytes?.toString("latin1") ?? null)} ${facts.tls === null ? "plain" : "secure"}`),
+      dismissal: () => null,
       authorizeTcp: () => ALLOWED,
       authorized: (_facts, { isAllowed }) => (isAllowed ? null : "id-1"),
       opaque: ({ firstBytes, clusters }) => resolve(`opaque ${firstBytes?.length ?? 0} ${clusters[0]?.name}`),
@@ -81,7 +82,7 @@ beforeEach(async () => {
     };
   });
   connections = new InboundConnections({
-    terminateTls: (...of) => next.terminateTls(...of), http: (...of) => next.http(...of), authorizeTcp: (facts) => next.authorizeTcp(facts), authorized: (...of) => next.authorized(...of),
+    terminateTls: (...of) => next.terminateTls(...of), dismissal: (facts) => next.dismissal(facts), http: (...of) => next.http(...of), authorizeTcp: (facts) => next.authorizeTcp(facts), authorized: (...of) => next.authorized(...of),
     opaque: (request) => next.opaque(request), dialEarly: (...of) => next.dialEarly(...of), refused: (...of) => next.refused(...of),
   }, { timers: time.timers, countDetected: (direction, what) => detected.push(`${direction} ${what}`), defect: (_where, cause) => defects.push(cause) });
   connections.apply(SPEC);

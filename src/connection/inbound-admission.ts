@@ -1,0 +1,52 @@
+import type { InboundSpec, MtlsMode } from "../config/snapshot.ts";
+import type { ConnectionFacts } from "../message/connection-facts.ts";
+import { describeRefusal, type InboundRefusal } from "./inbound-refusal.ts";
+
+const SCHEME = "spiffe://";
+
+/** Of an open connection, by what it would be refused if it came now. */
+export type Dismissal = Pick<InboundRefusal, "reason" | "message">;
+
+/**
+ * Whether connections that are open would be let in now: live connections obey a policy that was tightened (B24). Only
+ * what was asked of the connection as a whole is asked again: mutual TLS where PeerAuthentication demands it, and a trust
+ * domain that is accepted. Certificates and the roots they end at are judged in the handshake and not again.
+ */
+export class InboundAdmission {
+  readonly #acceptsTrustDomain: (trustDomain: string) => boolean;
+  #modes = new Map<number, MtlsMode>();
+  #passthrough: MtlsMode = "STRICT";
+  #demands = "";
+
+  constructor(acceptsTrustDomain: (trustDomain: string) => boolean) {
+    this.#acceptsTrustDomain = acceptsTrustDomain;
+  }
+
+  /** Obeys a snapshot; true when it asks something else of connections than the last, so that those open are to be asked again. */
+  apply({ ports, passthrough }: InboundSpec, trustDomains: readonly string[]): boolean {
+    this.#modes = new Map(ports.map(({ port, mtls }) => [port, mtls]));
+    this.#passthrough = passthrough.mtls;
+    const demands = JSON.stringify([[...this.#modes], passthrough.mtls, trustDomains]);
+    const isNew = demands !== this.#demands;
+    this.#demands = demands;
+    return isNew;
+  }
+
+  /** Why the connection may not go on; null: it may. */
+  dismissal(facts: ConnectionFacts): Dismissal | null {
+    const peer = facts.tls?.peer ?? null;
+    if (peer !== null) {
+      const trustDomain = trustDomainOf(peer.spiffeId);
+      if (this.#acceptsTrustDomain(trustDomain)) return null;
+      return { reason: "tls_peer_wrong_trust_domain", message: `${peer.spiffeId} is of trust domain ${trustDomain}, which is not accepted any more` };
+    }
+    const mode = this.#modes.get(facts.local.port) ?? this.#passthrough;
+    return mode === "STRICT" ? { reason: "plaintext_on_strict_port", message: describeRefusal("plaintext_on_strict_port", facts) } : null;
+  }
+}
+
+/** Of an ID that was verified, hence well-formed. */
+function trustDomainOf(spiffeId: string): string {
+  const slash = spiffeId.indexOf("/", SCHEME.length);
+  return spiffeId.slice(SCHEME.length, slash < 0 ? undefined : slash);
+}
