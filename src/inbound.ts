@@ -1,3 +1,4 @@
+import type { Cluster } from "./cluster/cluster.ts";
 import { Clusters } from "./cluster/clusters.ts";
 import { HOP_ALPN } from "./cluster/http-offer.ts";
 import { HboneConnections } from "./connection/hbone-connections.ts";
@@ -10,6 +11,7 @@ import { terminateTls } from "./connection/tls-server.ts";
 import { TunnelSocket } from "./connection/tunnel-socket.ts";
 import type { InboundSpec } from "./config/snapshot.ts";
 import { inboundFilters } from "./filter/direction-filters.ts";
+import { ExternalProviders } from "./filter/ext-authz-providers.ts";
 import { FilterChain } from "./filter/filter-chain.ts";
 import { liveGates } from "./filter/gate-parts.ts";
 import { WorkloadPolicies } from "./filter/rbac-policies.ts";
@@ -33,8 +35,10 @@ const HBONE_ALPN: readonly string[] = ["h2"];
 /**
  * What happens to a connection that arrives for the application, in the order it happens: from the wire, through the
  * peer's proof of who it is and the policies on what it may do, to the application on localhost.
+ *
+ * @param elsewhere the clusters of other services, external authorizers among them.
  */
-export function inbound(parts: Parts): TunnelledDirection {
+export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | undefined): TunnelledDirection {
   const { listen } = parts;
   const captured = new Listener(
     { ...listen, name: `0.0.0.0_${listen.inboundPort}`, port: listen.inboundPort, originalDestination: parts.originalDestination },
@@ -80,11 +84,13 @@ export function inbound(parts: Parts): TunnelledDirection {
   // What was checked is what is sent: the filters see the request after hygiene, the router sends that same one.
   let allowsForeignHosts = false;
   const policies = new WorkloadPolicies(parts.authorization);
+  const providers = new ExternalProviders({ ...parts, cluster: elsewhere, metrics: parts.externalAuthorization });
   const tokens = new RequestAuthentication({ clock: parts.clock, keysMissing: parts.keysMissing });
   const filters = new FilterChain(inboundFilters({
     jwt: { authn: () => tokens.authn, countToken: parts.countToken },
     authorizer: () => policies.authorizer,
     journal: policies.journal,
+    providers,
     allowsForeignHosts: () => allowsForeignHosts,
     gates: liveGates(parts.random, parts.filterMetrics("inbound"), parts.rateLimits),
   }));
@@ -114,7 +120,12 @@ export function inbound(parts: Parts): TunnelledDirection {
   return {
     async apply(snapshot) {
       clusters.apply(snapshot.clusters.filter((cluster) => isInboundCluster(cluster.name)));
+<<<<<<< /tmp/ours.ts
       const isPolicyNew = policies.apply(snapshot.inbound.authorization);
+=======
+      providers.apply(snapshot.inbound.externalAuthorizers);
+      if (policies.apply(snapshot.inbound.authorization)) tcp.recheck((facts) => nowDenied(facts, policies, parts));
+>>>>>>> /tmp/theirs.ts
       allowsForeignHosts = snapshot.inbound.allowsForeignHosts ?? false;
       http.apply({ pathNormalization: snapshot.pathNormalization, ownMetadata: ownPeerMetadata(snapshot.workload) });
       tokens.apply(snapshot.inbound.jwtRules);
