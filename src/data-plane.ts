@@ -231,7 +231,8 @@ export class DataPlane {
   }
 
   #onRefused(direction: "inbound" | "outbound", refusal: InboundRefusal, listeners: ListenerSeries): void {
-    listeners.connectionRefused(direction, refusal.reason);
+    const isUnmatched = listeners.connectionRefused(direction, refusal.reason, refusal.wasOpen ?? false);
+    if (isUnmatched) this.#accessLog.noFilterChain(direction, refusal.remote, refusal.local);
     this.#options.log.limited("warn", "connection refused", {
       direction, reason: refusal.reason, detail: refusal.message,
       peer: `${refusal.remote.address}:${refusal.remote.port}`, destination: `${refusal.local.address}:${refusal.local.port}`,

@@ -120,12 +120,8 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
   return {
     async apply(snapshot) {
       clusters.apply(snapshot.clusters.filter((cluster) => isInboundCluster(cluster.name)));
-<<<<<<< /tmp/ours.ts
-      const isPolicyNew = policies.apply(snapshot.inbound.authorization);
-=======
       providers.apply(snapshot.inbound.externalAuthorizers);
-      if (policies.apply(snapshot.inbound.authorization)) tcp.recheck((facts) => nowDenied(facts, policies, parts));
->>>>>>> /tmp/theirs.ts
+      const isPolicyNew = policies.apply(snapshot.inbound.authorization);
       allowsForeignHosts = snapshot.inbound.allowsForeignHosts ?? false;
       http.apply({ pathNormalization: snapshot.pathNormalization, ownMetadata: ownPeerMetadata(snapshot.workload) });
       tokens.apply(snapshot.inbound.jwtRules);
