@@ -1,5 +1,6 @@
 import type { ExternalAuthorizerSpec } from "../config/snapshot-security.ts";
 import { OutsideAuthorizer } from "./ext-authz-authorizer.ts";
+import { GrpcAuthorizerTransport } from "./ext-authz-grpc.ts";
 import { HttpAuthorizerTransport, type TransportParts } from "./ext-authz-http.ts";
 import type { ExternalAuthorizationMetrics } from "./ext-authz-metrics.ts";
 import type { AuthorizerTransport } from "./ext-authz-outcome.ts";
@@ -34,13 +35,12 @@ export class ExternalProviders implements ExternalAuthorizers {
     this.#specs = specs;
     const byName = new Map<string, OutsideAuthorizer>();
     for (const spec of specs) {
-      const transport = this.#transportOf(spec);
-      if (transport !== null) byName.set(spec.name, new OutsideAuthorizer(spec, transport, this.#parts.metrics(spec.name, spec.cluster)));
+      byName.set(spec.name, new OutsideAuthorizer(spec, this.#transportOf(spec), this.#parts.metrics(spec.name, spec.cluster)));
     }
     this.#byName = byName;
   }
 
-  #transportOf(spec: ExternalAuthorizerSpec): AuthorizerTransport | null {
-    return spec.transport === "http" ? new HttpAuthorizerTransport(spec, this.#parts) : null;
+  #transportOf(spec: ExternalAuthorizerSpec): AuthorizerTransport {
+    return spec.transport === "http" ? new HttpAuthorizerTransport(spec, this.#parts) : new GrpcAuthorizerTransport(spec, this.#parts);
   }
 }
