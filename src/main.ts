@@ -13,6 +13,7 @@ import { awaitedCertificates, IdentityControl, type IdentitySettings } from "./c
 import { FetchGuard } from "./control/fetch-guard.ts";
 import { keyFetcher } from "./control/key-fetch.ts";
 import { KeySets } from "./control/key-sets.ts";
+import { bundleFetcher } from "./control/trust-bundle-fetch.ts";
 import { systemClock } from "./core/clock.ts";
 import { systemRandom } from "./core/random.ts";
 import { parseResolvConf } from "./core/resolv-conf.ts";
@@ -123,6 +124,7 @@ class ControlThread {
       state: options.stateDirectory === null ? null : { directory: options.stateDirectory, version: options.version },
     }, (snapshot) => {
       this.#fetchKeys(snapshot);
+      this.#useTrust(snapshot);
       this.#threads.applySnapshot(snapshot);
       this.#health.apply(snapshot);
     });
@@ -182,6 +184,12 @@ class ControlThread {
     this.#keys.use(inbound.jwtRules ?? [], () => awaited?.drop());
   }
 
+  /** At the start, traffic waits until every trust bundle was tried once: before that its trust domain is not believed. */
+  #useTrust({ trustSources = [] }: Snapshot): void {
+    const awaited = this.#readiness.isReady || trustSources.length === 0 ? null : this.#readiness.register("trust bundles");
+    this.#identity.useTrustSources(trustSources, () => awaited?.drop());
+  }
+
   #makeThreads(): DataThreads {
     const options = this.#options;
     const start = {
@@ -232,6 +240,7 @@ class ControlThread {
     return new IdentityControl({
       settings: this.#options.identity,
       clock: systemClock, timers: this.#timers, random: systemRandom, log: this.#log, metrics: this.#metrics, scrapes: this.#reader,
+      fetchBundle: bundleFetcher({ guard: new FetchGuard(this.#options.keysAllowedFrom), timers: this.#timers }),
       onInvalid: (reason) => this.#onCertificate(reason),
       onMaterial: (material) => {
         this.#threads.applyIdentity(material);

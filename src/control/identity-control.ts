@@ -1,3 +1,4 @@
+import type { TrustSourceSpec } from "../config/snapshot-security.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
@@ -12,6 +13,8 @@ import { certificatePage } from "./certificate-page.ts";
 import { CertificateWatch } from "./certificate-watch.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import type { IdentityEvents, IdentitySource } from "./identity-source.ts";
+import { MeshTrust } from "./mesh-trust.ts";
+import type { FetchBundle } from "./trust-bundle-fetch.ts";
 import { WorkloadApi } from "./workload-api.ts";
 import type { WorkloadApiEndpoint } from "./workload-api-endpoint.ts";
 import { workloadApiStreams } from "./workload-api-stream.ts";
@@ -34,6 +37,8 @@ export interface IdentityControlParts {
   readonly log: Pick<Logger, "info" | "warn" | "error" | "log">;
   readonly metrics: SeriesWriter;
   readonly scrapes: Pick<SeriesReader, "beforeScrape">;
+  /** How trust bundles that the mesh's configuration names are fetched. */
+  readonly fetchBundle: FetchBundle;
   /** An identity comes into force: the first, and every one after it. */
   readonly onMaterial: (material: IdentityMaterial) => void;
   /** Our certificate ceased to be valid by the clock, told with a sentence, or one that is valid took its place: null. */
@@ -47,6 +52,7 @@ export interface IdentityControlParts {
 export class IdentityControl {
   readonly #parts: IdentityControlParts;
   readonly #source: IdentitySource;
+  readonly #trust: MeshTrust;
   readonly #watch: CertificateWatch;
   readonly #clockWatch: ClockWatch;
   readonly #expiryMetrics: CertificateMetrics;
@@ -56,8 +62,9 @@ export class IdentityControl {
 
   constructor(parts: IdentityControlParts) {
     this.#parts = parts;
+    this.#trust = new MeshTrust({ ...parts, fetch: parts.fetchBundle, onMaterial: (material) => this.#onMaterial(material) });
     this.#source = this.#makeSource({
-      onMaterial: (material) => this.#onMaterial(material),
+      onMaterial: (material) => this.#trust.useIdentity(material),
       onProblems: (problems) => this.#onProblems(problems),
     });
     this.#watch = new CertificateWatch({ ...parts, source: this.#location });
@@ -67,7 +74,12 @@ export class IdentityControl {
 
   /** The identity in force, null before the first. */
   get material(): IdentityMaterial | null {
-    return this.#source.material;
+    return this.#trust.material;
+  }
+
+  /** Whom a snapshot trusts besides; `done` is called when each bundle that has to be fetched was tried once. */
+  useTrustSources(sources: readonly TrustSourceSpec[], done: () => void): void {
+    this.#trust.useSources(sources, done);
   }
 
   /** What is wrong now, a line each. */
@@ -87,6 +99,7 @@ export class IdentityControl {
 
   stop(): void {
     this.#source.stop();
+    this.#trust.stop();
     this.#watch.stop();
     this.#clockWatch.stop();
   }
@@ -99,7 +112,7 @@ export class IdentityControl {
   page(): unknown {
     const source = { kind: this.#parts.settings.source, location: this.#location, ...this.#source.details?.() };
     const warnings = this.#warning === null ? [] : [this.#warning];
-    return { source, ...certificatePage(this.#watch, this.#parts.clock.wallMs()), problems: this.problems, warnings };
+    return { source, ...certificatePage(this.#watch, this.#parts.clock.wallMs()), trustBundles: this.#trust.status(), problems: this.problems, warnings };
   }
 
   get #location(): string {

@@ -53,7 +53,7 @@ export const MESH_CONFIG_UNSUPPORTED: readonly UnsupportedField[] = [
   { path: "tlsDefaults", consequence: "SECURITY: TLS parameters keep their defaults" },
   { path: "compliancePolicy", consequence: "SECURITY: no policy of compliance is put over the TLS settings" },
   { path: "hboneIdleTimeout", consequence: "idle tunnels keep their default lifetime" },
-  { path: "caCertificates", consequence: "SECURITY: further roots of trust are not loaded from here; put bundles into the certificate folder" },
+  { path: "caCertificates[].certSigners", when: (value) => Array.isArray(value) && value.length > 0, consequence: "SECURITY: the roots of this entry are not trusted: nobody can tell here which signer made a certificate" },
   { path: "ca", consequence: "certificates are read from the certificate folder" },
   { path: "certificates", consequence: "certificates are read from the certificate folder" },
   { path: "ingressClass", consequence: GATEWAY },

@@ -60,8 +60,8 @@ export const meshProxyConfig = object({
 });
 
 const AGENT = "it is for Istio's own agent and Envoy, which are not there";
-/** `concurrency` and `proxyMetadata` are obeyed when a proxy starts. */
-const CONSEQUENCES: Readonly<Record<Exclude<keyof v.InferOutput<typeof meshProxyConfig>, "concurrency" | "proxyMetadata">, string>> = {
+/** `concurrency` and `proxyMetadata` are obeyed when a proxy starts, `caCertificatesPem` at all times. */
+const CONSEQUENCES: Readonly<Record<Exclude<keyof v.InferOutput<typeof meshProxyConfig>, "concurrency" | "proxyMetadata" | "caCertificatesPem">, string>> = {
   configPath: AGENT, binaryPath: AGENT, customConfigFile: AGENT, proxyBootstrapTemplatePath: AGENT, runtimeValues: AGENT, sds: AGENT, statNameLength: AGENT,
   discoveryAddress: "there is no control plane to ask: configuration comes from the folders of --config",
   discoveryRefreshDelay: "there is no control plane to ask: configuration comes from the folders of --config",
@@ -79,7 +79,6 @@ const CONSEQUENCES: Readonly<Record<Exclude<keyof v.InferOutput<typeof meshProxy
   readinessProbe: "/healthz/ready is there at all times, and asks nothing of the application",
   statsEvictionInterval: "idle series stay", statsCompression: "metrics are not compressed",
   holdApplicationUntilProxyStarts: "use `outrider wait` in the container's postStart hook",
-  caCertificatesPem: "SECURITY: further roots of trust are not loaded from here; put bundles into the certificate folder",
   image: "the image is whatever runs already",
   privateKeyProvider: "private keys are used by OpenSSL in this process",
   proxyHeaders: "headers that tell of the proxy keep their defaults",

@@ -16,7 +16,7 @@ it("docs/configuration.md names the fields of MeshConfig that are obeyed, and no
   const ignored = new Set(MESH_CONFIG_UNSUPPORTED.map(({ path }) => path));
   const named = new Set(row.match(/\w+/g));
   expect(fields.filter((field) => named.has(field)).toSorted()).toEqual(fields.filter((field) => !ignored.has(field)).toSorted());
-  for (const [block, field] of [["defaultProviders", "accessLogging"], ["extensionProviders", "envoyFileAccessLog"], ["defaultConfig", "concurrency"], ["defaultConfig", "proxyMetadata"]] as const) {
+  for (const [block, field] of [["defaultProviders", "accessLogging"], ["extensionProviders", "envoyFileAccessLog"], ["defaultConfig", "concurrency"], ["defaultConfig", "proxyMetadata"], ["defaultConfig", "caCertificatesPem"]] as const) {
     expect(row).toContain(field);
     expect([...ignored].filter((path) => path === `${block}.${field}` || path === `${block}[].${field}`)).toEqual([]);
   }

@@ -1,0 +1,139 @@
+import { expect, test } from "vitest";
+
+import { TrustBundles } from "../../../src/control/trust-bundles.ts";
+import type { SpiffeBundle } from "../../../src/identity/spiffe-bundle.ts";
+import { ManualTime } from "../../integration/manual-time.ts";
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const URL_A = "https://a.example/bundle";
+const URL_B = "https://b.example/bundle";
+
+interface Fetching {
+  readonly url: string;
+  succeed(bundle: Partial<SpiffeBundle>): Promise<void>;
+  fail(): Promise<void>;
+}
+
+/** Trust bundles whose fetches the test answers. */
+function trustBundles() {
+  const time = new ManualTime();
+  const fetches: Fetching[] = [];
+  const warnings: Record<string, unknown>[] = [];
+  let changes = 0;
+  const counts = { success: 0, failure: 0 };
+  const bundles = new TrustBundles({
+    clock: time, timers: time.timers,
+    log: { info: () => undefined, warn: (_message, fields) => warnings.push({ ...fields }) },
+    fetch: (url) => new Promise((resolve, reject) => {
+      const settle = async (act: () => void): Promise<void> => {
+        act();
+        await new Promise(setImmediate);
+      };
+      fetches.push({
+        url,
+        succeed: (bundle) => settle(() => resolve({ pem: "A", sequence: null, refreshHintSeconds: null, ...bundle })),
+        fail: () => settle(() => reject(new Error("down"))),
+      });
+    }),
+    changed: () => changes++,
+    counted: (isSuccess) => counts[isSuccess ? "success" : "failure"]++,
+  });
+  const use = (...urls: string[]): boolean[] => {
+    const tried: boolean[] = [];
+    bundles.use(new Set(urls), () => tried.push(true));
+    return tried;
+  };
+  return { time, fetches, warnings, bundles, use, counts, changes: () => changes, last: () => fetches.at(-1) as Fetching };
+}
+
+/** Milliseconds until the next fetch, to the second. */
+function untilNext({ time, fetches }: ReturnType<typeof trustBundles>, limitMs: number): number {
+  const before = fetches.length;
+  for (let passed = 0; passed < limitMs; passed += SECOND) {
+    if (fetches.length > before) return passed;
+    time.pass(SECOND);
+  }
+  return limitMs;
+}
+
+test("a URL is fetched at once, and what it gives is told only when it is news", async () => {
+  const subject = trustBundles();
+  const { use, bundles, last, changes, counts } = subject;
+  const tried = use(URL_A);
+  expect([bundles.pemOf(URL_A), tried]).toEqual(["", []]);
+  await last().succeed({ pem: "A" });
+  expect([bundles.pemOf(URL_A), tried, changes()]).toEqual(["A", [true], 1]);
+  expect(untilNext(subject, 10 * MINUTE)).toBeCloseTo(5 * MINUTE, -4);
+  await last().succeed({ pem: "A" });
+  expect([changes(), counts]).toEqual([1, { success: 2, failure: 0 }]);
+});
+
+test.each<[string, number, number]>([
+  ["as often as the bundle asks for", 600, 10 * MINUTE],
+  ["no more than once a minute", 1, MINUTE],
+  ["no less than once a day", 10_000_000, 24 * 60 * MINUTE],
+])("it is fetched again %s", async (_what, refreshHintSeconds, expectedMs) => {
+  const subject = trustBundles();
+  subject.use(URL_A);
+  await subject.last().succeed({ refreshHintSeconds });
+  const waited = untilNext(subject, 2 * 24 * 60 * MINUTE);
+  expect(Math.abs(waited - expectedMs)).toBeLessThanOrEqual(2 * SECOND);
+});
+
+test("the last good bundle stays while its URL fails, and it is asked again sooner", async () => {
+  const subject = trustBundles();
+  const { use, bundles, last, warnings, time, changes } = subject;
+  use(URL_A);
+  await last().succeed({ pem: "A" });
+  time.pass(5 * MINUTE + SECOND);
+  const waits: number[] = [];
+  for (let attempt = 0; attempt < 8; attempt++) {
+    await last().fail();
+    waits.push(Math.round(untilNext(subject, 2 * MINUTE) / SECOND));
+  }
+  expect(waits.every((wait, index) => index === 0 || wait >= (waits[index - 1] as number))).toBe(true);
+  expect(waits.at(-1)).toBeLessThanOrEqual(61);
+  expect([bundles.pemOf(URL_A), changes()]).toEqual(["A", 1]);
+  expect(warnings[0]).toEqual({ url: URL_A, reason: "down", failures: 1, consequence: "the last good one is used" });
+  expect(bundles.status()).toMatchObject([{ url: URL_A, hasBundle: true, failures: 8, reason: "down" }]);
+});
+
+test("of an endpoint that never answered nothing is believed, and the others do not wait for it", async () => {
+  const { use, bundles, fetches, warnings } = trustBundles();
+  const tried = use(URL_A, URL_B);
+  await fetches[0]?.succeed({ pem: "A" });
+  expect(tried).toEqual([]);
+  await fetches[1]?.fail();
+  expect([bundles.pemOf(URL_B), tried]).toEqual(["", [true]]);
+  expect(warnings).toMatchObject([{ url: URL_B, consequence: "nobody is believed for it" }]);
+});
+
+test("a bundle that is older by its sequence is refused by name, one that revokes all is obeyed", async () => {
+  const { use, bundles, last, warnings, time } = trustBundles();
+  use(URL_A);
+  await last().succeed({ pem: "A", sequence: 7 });
+  time.pass(5 * MINUTE + SECOND);
+  await last().succeed({ pem: "OLD", sequence: 6 });
+  expect(bundles.pemOf(URL_A)).toBe("A");
+  expect(warnings).toMatchObject([{ reason: `${URL_A} has spiffe_sequence 6 though 7 was in force: an older bundle could bring back roots that were revoked` }]);
+  time.pass(2 * SECOND);
+  await last().succeed({ pem: "", sequence: 8 });
+  expect(bundles.pemOf(URL_A)).toBe("");
+});
+
+test("a URL that is named no longer is asked no longer, and its late answer changes nothing", async () => {
+  const { use, bundles, fetches, last, changes, time } = trustBundles();
+  use(URL_A);
+  const late = last();
+  use();
+  await late.succeed({ pem: "A" });
+  expect([bundles.pemOf(URL_A), changes()]).toEqual(["", 0]);
+  time.pass(10 * MINUTE);
+  expect(fetches).toHaveLength(1);
+  use(URL_A);
+  bundles.stop();
+  await last().succeed({ pem: "A" });
+  time.pass(10 * MINUTE);
+  expect(fetches).toHaveLength(2);
+});
