@@ -1,6 +1,6 @@
 import type { ExternalAuthorizerSpec } from "../config/snapshot-security.ts";
 import type { LocalReply } from "../message/local-reply.ts";
-import { changeRequest, changeResponse, isOthersToChange } from "./ext-authz-changes.ts";
+import { changeRequest, changeResponse, changesResponse, isOthersToChange } from "./ext-authz-changes.ts";
 import type { ExternalAuthorizationMetrics } from "./ext-authz-metrics.ts";
 import type { AllowedChanges, AuthorizerTransport, CheckDenied, CheckOutcome, ShownBody } from "./ext-authz-outcome.ts";
 import type { FilterRequest, Verdict } from "./filter-chain.ts";
@@ -10,6 +10,7 @@ import type { ExternalAuthorizer, RefusalNote } from "./rbac-custom-filter.ts";
 const FLAG = "UAEX";
 const DENIED = "ext_authz_denied";
 const FAILED = "ext_authz_error";
+const NOTHING = Buffer.alloc(0);
 /** As much of a refusal's body as a gRPC client is told. */
 const MAX_GRPC_MESSAGE = 1024;
 
@@ -71,28 +72,29 @@ export class OutsideAuthorizer implements ExternalAuthorizer {
     }
     if (outcome.kind === "denied") {
       this.#metrics.counted("denied");
-      return note.refused(refusal(outcome, request.info.isGrpc), `provider ${JSON.stringify(this.spec.name)} denied it with ${outcome.status}`);
+      return note.refused(ownAnswer(outcome, DENIED, request.info.isGrpc), `provider ${JSON.stringify(this.spec.name)} denied it with ${outcome.status}`);
     }
     this.#metrics.counted("error");
     if (this.spec.failsOpen) {
       this.#metrics.counted("failure_mode_allowed");
       return undefined;
     }
-    const reply: LocalReply = { status: this.spec.statusOnError, headers: [], body: "", flag: FLAG, details: FAILED };
+    const { status = null, headers = [], body = NOTHING } = outcome.answer ?? {};
+    const reply = ownAnswer({ status: status ?? this.spec.statusOnError, headers, body }, FAILED, request.info.isGrpc);
     return note.refused(reply, `provider ${JSON.stringify(this.spec.name)} could not be asked: ${outcome.reason}`);
   }
 
   #apply(changes: AllowedChanges, request: FilterRequest): void {
     changeRequest(request.head, changes);
-    if (changes.addToResponse.length + changes.setInResponse.length > 0) request.changeResponse((head) => changeResponse(head, changes));
+    if (changesResponse(changes)) request.changeResponse((head) => changeResponse(head, changes));
     if (this.spec.clearsRoute) request.findRouteAgain();
   }
 }
 
 /** The authorizer's own answer, as it may go to whoever asked. */
-function refusal({ status, headers, body }: CheckDenied, isGrpc: boolean): LocalReply {
+function ownAnswer({ status, headers, body }: Omit<CheckDenied, "kind">, details: string, isGrpc: boolean): LocalReply {
   const fields = headers.filter(([name]) => mayBeTold(name.toLowerCase(), isGrpc));
-  const reply = { status, headers: fields, flag: FLAG, details: DENIED };
+  const reply = { status, headers: fields, flag: FLAG, details };
   return isGrpc ? { ...reply, body: body.toString("utf8", 0, MAX_GRPC_MESSAGE) } : { ...reply, body: "", bytes: body };
 }
 

@@ -5,6 +5,8 @@ import type { AllowedChanges } from "./ext-authz-outcome.ts";
 
 type Fields = AllowedChanges["set"];
 
+const NONE: Fields = [];
+
 /** Fields of one hop beside those that frame, and the names that HTTP/1 and HTTP/2 give the host. */
 const NOT_FOR_OTHERS: ReadonlySet<string> = new Set(["host", "te", "trailer"]);
 
@@ -27,9 +29,17 @@ export function changeRequest(head: RequestHead, { set, append, remove, path }: 
 }
 
 /** Changes its response. */
-export function changeResponse({ headers }: ResponseHead, { addToResponse, setInResponse }: AllowedChanges): void {
+export function changeResponse({ headers }: ResponseHead, changes: AllowedChanges): void {
+  const { addToResponse, setInResponse, replaceInResponse = NONE, completeResponse = NONE } = changes;
   replaceAll(headers, setInResponse);
+  replaceAll(headers, replaceInResponse.filter(([name]) => headers.has(name.toLowerCase())));
+  appendAll(headers, completeResponse.filter(([name]) => !headers.has(name.toLowerCase())));
   appendAll(headers, addToResponse);
+}
+
+/** Whether a response is changed at all. */
+export function changesResponse({ addToResponse, setInResponse, replaceInResponse = NONE, completeResponse = NONE }: AllowedChanges): boolean {
+  return addToResponse.length + setInResponse.length + replaceInResponse.length + completeResponse.length > 0;
 }
 
 /** Whoever sent a request wrote its fields, too: of a name that the authorizer writes, none of theirs stays. */

@@ -88,6 +88,8 @@ function allowed({ requestHeaders, removedHeaders, responseHeaders, setParameter
     remove: removedHeaders,
     setInResponse: fields(responseHeaders.filter(({ how }) => how === "set")),
     addToResponse: fields(responseHeaders.filter(({ how }) => how === "append")),
+    replaceInResponse: fields(responseHeaders.filter(({ how }) => how === "set-if-present")),
+    completeResponse: fields(responseHeaders.filter(({ how }) => how === "add-if-absent")),
     path: target === head.path ? null : target,
   };
   return { kind: "allowed", changes };
@@ -95,12 +97,12 @@ function allowed({ requestHeaders, removedHeaders, responseHeaders, setParameter
 
 function refused({ kind, status, headers, body }: GrpcRefused): CheckOutcome {
   if (status !== null && !isFinalStatus(status)) return { kind: "failed", reason: `a refusal with status ${status}` };
-  if (kind === "error") return { kind: "failed", reason: "it answered that it could not decide" };
-  const told = status ?? DEFAULT_DENIAL;
-  const text = BODILESS.has(told) ? "" : body;
+  const text = status !== null && BODILESS.has(status) ? "" : body;
   const given = fields(headers);
   if (text !== "" && !given.some(([name]) => name === "content-type")) given.push(["content-type", "text/plain"]);
-  return { kind: "denied", status: told, headers: given, body: Buffer.from(text, "utf8") };
+  const answer = { headers: given, body: Buffer.from(text, "utf8") };
+  if (kind === "error") return { kind: "failed", reason: "it answered that it could not decide", answer: { ...answer, status } };
+  return { kind: "denied", ...answer, status: status ?? DEFAULT_DENIAL };
 }
 
 function isWanted(how: HeaderChange["how"], isThere: boolean): boolean {

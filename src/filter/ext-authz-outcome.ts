@@ -15,6 +15,10 @@ export interface AllowedChanges {
   readonly addToResponse: Fields;
   /** For the response, in place of the fields it has. */
   readonly setInResponse: Fields;
+  /** The same, only where it has a field of the name; absent: none. */
+  readonly replaceInResponse?: Fields;
+  /** For the response, only where it has no field of the name; absent: none. */
+  readonly completeResponse?: Fields;
   /** Path and query in place of the request's own, the path itself unchanged; null: as it is. */
   readonly path: string | null;
 }
@@ -39,6 +43,15 @@ export interface CheckFailed {
   readonly kind: "failed";
   /** For logs and operators, in words. */
   readonly reason: string;
+  /** What whoever could not decide wants to be answered, where that denies; absent: nothing in particular. */
+  readonly answer?: FailureAnswer;
+}
+
+/** `status`: null for the one that is configured for errors. */
+export interface FailureAnswer {
+  readonly status: number | null;
+  readonly headers: Fields;
+  readonly body: Buffer;
 }
 
 export type CheckOutcome = CheckAllowed | CheckDenied | CheckFailed;
