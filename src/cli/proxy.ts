@@ -4,6 +4,7 @@ import { type ProxyOptions, runProxy } from "../main.ts";
 import type { IdentitySettings } from "../control/identity-control.ts";
 import { parseWorkloadApiEndpoint } from "../control/workload-api-endpoint.ts";
 import { Cidr } from "../core/cidr.ts";
+import { visibleText } from "../core/visible-text.ts";
 import { isLogLevel } from "../telemetry/log.ts";
 import { MIN_TOKEN_LENGTH } from "../admin/write-guard.ts";
 import { describeFlags, type FlagValues, readFlags, UsageError } from "./command-flags.ts";
@@ -31,7 +32,7 @@ export async function proxy(args: readonly string[], environment: NodeJS.Process
     }
     return await runProxy(configuredOptions(flags, args, environment));
   } catch (error) {
-    process.stderr.write(`outrider proxy: ${(error as Error).message}\n`);
+    process.stderr.write(`outrider proxy: ${visibleText((error as Error).message)}\n`);
     return 2;
   }
 }
@@ -47,7 +48,7 @@ function configuredOptions(flags: FlagValues, args: readonly string[], environme
     return toOptions(readFlags(PROXY_FLAGS, args, merged) ?? flags, environment);
   } catch (error) {
     // Its own arguments were good: what the mesh says of them must not keep a pod from starting.
-    process.stderr.write(`outrider proxy: ProxyConfig is not obeyed: ${(error as Error).message}\n`);
+    process.stderr.write(`outrider proxy: ProxyConfig is not obeyed: ${visibleText((error as Error).message)}\n`);
     return own;
   }
 }

@@ -1,3 +1,5 @@
+import { visibleText } from "../core/visible-text.ts";
+
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** What a line says besides its message. Values that are undefined are left out. */
@@ -8,15 +10,12 @@ export type LogFormat = "json" | "text";
 /** Peers choose what is logged of them, but not how much. */
 const MAX_VALUE_LENGTH = 2048;
 const PLAIN_TEXT = /^[\w./:@~+,|-]+$/;
-// JSON.stringify escapes C0; DEL, C1 and the separators some terminals and viewers take for line ends remain.
-const UNSAFE = /[\u007f-\u009f\u2028\u2029]/;
-const UNSAFE_ALL = /[\u007f-\u009f\u2028\u2029]/g;
 
 /** A JSON string on one line without control characters, whatever `value` holds (hostile B31). */
 export function quote(value: string): string {
   const cut = value.length > MAX_VALUE_LENGTH ? `${value.slice(0, MAX_VALUE_LENGTH)}...` : value;
-  const quoted = JSON.stringify(cut);
-  return UNSAFE.test(quoted) ? quoted.replaceAll(UNSAFE_ALL, escapeCharacter) : quoted;
+  // JSON escapes C0 only, and `\uXXXX` is an escape of JSON too.
+  return visibleText(JSON.stringify(cut));
 }
 
 /** A value as JSON; numbers that JSON has no word for become null. */
@@ -49,8 +48,4 @@ function textLine(time: string, level: LogLevel, message: string, fields: LogFie
     line += ` ${PLAIN_TEXT.test(name) ? name : quote(name)}=${isPlain ? String(value) : quote(value)}`;
   }
   return line;
-}
-
-function escapeCharacter(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
