@@ -56,7 +56,7 @@ function loadSvid(svid: SvidMessage, federated: readonly TrustBundle[], { genera
   const roots = converted(FIELDS.roots, svid.bundle, certificatesPem);
   if ("problem" in roots) return roots.problem;
   const loaded = loadMaterial({ certificateChain: certificateChain.pem, privateKey: privateKey.pem, roots: roots.pem, federated }, generation, nowMs, FIELDS);
-  if ("file" in loaded) return `${loaded.file} ${loaded.reason}`;
+  if ("file" in loaded) return `${loaded.file}: ${loaded.reason}`;
   return loaded.spiffeId === svid.spiffeId ? loaded : `${FIELDS.certificateChain} is for ${loaded.spiffeId}`;
 }
 
