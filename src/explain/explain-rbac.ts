@@ -9,10 +9,13 @@ export function accountOfVerdict(authorizer: Authorizer, facts: AuthorizationFac
   return explained(accountOfCheck(authorizer, facts));
 }
 
-/** Who is asked about it, and why; null when nobody is. */
-export function accountOfProvider(authorizer: Authorizer, facts: AuthorizationFacts): FilterAccount | null {
+/** Who is asked about it, and why; null when nobody is. `canBeAsked`: there is such a provider, whose answer nobody can tell. */
+export function accountOfProvider(authorizer: Authorizer, facts: AuthorizationFacts, canBeAsked: (provider: string) => boolean): FilterAccount | null {
   const account = accountOfCustom(authorizer, facts);
-  return account === null ? null : explained(account);
+  if (account === null) return null;
+  const provider = authorizer.custom(facts)?.provider ?? "";
+  const what = canBeAsked(provider) ? "it decides, and has not been asked" : "it cannot be asked";
+  return explained({ ...account, reason: `${account.reason}; ${what}` });
 }
 
 function explained({ provenance, reason, nearMiss }: AuthorizationAccount): FilterAccount {

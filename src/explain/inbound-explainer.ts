@@ -10,6 +10,7 @@ import { loadJose } from "../filter/jose.ts";
 import { JwtAuthn } from "../filter/jwt-authn.ts";
 import { Authorizer } from "../filter/rbac.ts";
 import { AuthorizationFacts } from "../filter/rbac-facts.ts";
+import type { ExternalAuthorizer, ExternalAuthorizers } from "../filter/rbac-custom-filter.ts";
 import { factsOf } from "../filter/rbac-filter.ts";
 import { parseSpiffeId, workloadSpiffeId } from "../identity/spiffe-id.ts";
 import type { ConnectionFacts, TlsFacts } from "../message/connection-facts.ts";
@@ -41,6 +42,7 @@ export class InboundExplainer {
   /** Null: no rule for tokens selects the workload. */
   readonly #authn: JwtAuthn | null;
   readonly #http: HttpDecisions;
+  readonly #providers: ExternalAuthorizers;
   readonly #dryRun: DryRun;
 
   /** `clock`: a token is valid at some times only. */
@@ -52,6 +54,10 @@ export class InboundExplainer {
     this.#authn = jwtRules === undefined ? null : new JwtAuthn(jwtRules, new Map(), { clock, keysMissing: () => undefined });
     this.#http = new HttpDecisions("inbound", snapshot, dryRun);
     this.#dryRun = dryRun;
+    const { externalAuthorizers = [] } = snapshot.inbound;
+    // What they would say nobody can tell.
+    const unasked: ExternalAuthorizer = { check: () => new Promise(() => {}) };
+    this.#providers = { find: (name) => (externalAuthorizers.some((authorizer) => authorizer.name === name) ? unasked : null), notAsked() {} };
   }
 
   /** Verifies the token that a request carries, which takes longer than an explanation waits. */
@@ -108,11 +114,11 @@ export class InboundExplainer {
     const jwt = { authn: () => token, countToken: () => undefined };
     const accounts: FilterAccounts = new Map([
       ["jwt-authn", () => token.account()],
-      ["ext-authz", (asked) => accountOfProvider(this.#authorizer, factsOf(asked))],
+      ["ext-authz", (asked) => accountOfProvider(this.#authorizer, factsOf(asked), (name) => this.#providers.find(name) !== null)],
       ["rate-limit", accountOfRateLimits], ["sni", accountOfServerName],
       ["rbac", (asked) => accountOfVerdict(this.#authorizer, factsOf(asked))],
     ]);
-    const filters = inboundFilters({ jwt, allowsForeignHosts: () => this.#snapshot.inbound.allowsForeignHosts ?? false, gates: DRY_GATES, authorizer: () => this.#authorizer, journal: null });
+    const filters = inboundFilters({ jwt, providers: this.#providers, allowsForeignHosts: () => this.#snapshot.inbound.allowsForeignHosts ?? false, gates: DRY_GATES, authorizer: () => this.#authorizer, journal: null });
     const decision = this.#http.decide({ facts: scene.facts, routing: port.routing, filters, accounts, read: () => read() as ReadRequest });
     const tried = decision.route === null ? [] : [{ route: decision.route, failed: null }];
     return httpOf(scene, decision, { virtualHost: null, tried }, this.#dryRun);
@@ -121,7 +127,7 @@ export class InboundExplainer {
   #opaque(scene: Scene, port: InboundPort): Explanation {
     const facts = new AuthorizationFacts(scene.facts, null);
     const verdict = this.#authorizer.checkConnection(facts);
-    const asked = accountOfProvider(this.#authorizer, facts);
+    const asked = accountOfProvider(this.#authorizer, facts, () => false);
     const account = asked ?? accountOfVerdict(this.#authorizer, facts);
     const filter = { name: asked === null ? "rbac" : "ext-authz", verdict: verdict.isAllowed ? "pass" : "deny", ...account } as const;
     const explanation = opaqueOf(scene, port.destination.clusters, this.#dryRun, null, [filter]);

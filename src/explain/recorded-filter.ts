@@ -12,6 +12,7 @@ export type FilterAccounts = ReadonlyMap<string, (request: FilterRequest) => Fil
 /** Statuses by which a gate forbids, rather than answers. */
 const FORBIDDING = new Set([401, 403]);
 const UNWRITTEN = writtenAt(null);
+const NOT_ASKED: FilterAccount = { ...UNWRITTEN, reason: "it has to ask somebody, and has not", nearMiss: null };
 
 /** Keeps a record of what a gate decided, and why. */
 export class RecordedFilter implements Filter {
@@ -32,7 +33,7 @@ export class RecordedFilter implements Filter {
     if (verdict instanceof Promise) {
       // Whoever has to be asked is not asked for an explanation; nobody waits for what may still come of it.
       verdict.catch(() => {});
-      this.#records.push({ name: this.name, verdict: "skipped", ...UNWRITTEN, reason: "it has to ask somebody, and has not", nearMiss: null });
+      this.#records.push({ name: this.name, verdict: "skipped", ...(this.#accounts.get(this.name)?.(request) ?? NOT_ASKED) });
       return undefined;
     }
     const outcome = verdict === undefined ? "pass" : FORBIDDING.has(verdict.status) ? "deny" : "reply";

@@ -78,13 +78,13 @@ describe("outrider check", () => {
     expect(text).toContain("v9");
   });
 
-  it("tells of a CUSTOM policy once, whether or not a workload is known that it is for", async () => {
+  it("tells of a CUSTOM policy without its provider once, whether or not a workload is known that it is for", async () => {
     const policy = (selector: string): string => "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: ask, namespace: shop}\n"
       + `spec: {action: CUSTOM, provider: {name: opa}, rules: [{}]${selector}}\n`;
     writeFileSync(join(folder, "a.yaml"), policy(""));
-    expect((await run(folder)).text).toMatch(/^[^\n]*: error: [^\n]*: spec\.action: SECURITY: [^\n]*are denied[^\n]*\n$/);
+    expect((await run(folder)).text).toMatch(/^[^\n]*: error: [^\n]*: spec\.provider\.name: SECURITY: there is no provider "opa"[^\n]*are denied[^\n]*\n$/);
     writeFileSync(join(folder, "a.yaml"), policy(", selector: {matchLabels: {app: web}}"));
-    expect((await run(folder)).text).toMatch(/^[^\n]*: warning: [^\n]*: spec\.action: unsupported: SECURITY: [^\n]*is denied[^\n]*\n$/);
+    expect((await run(folder)).text).toMatch(/^[^\n]*: error: [^\n]*: spec\.provider\.name: SECURITY: [^\n]*are denied[^\n]*\n$/);
   });
 
   it("is 2 when it cannot run", async () => {

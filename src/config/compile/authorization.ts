@@ -55,8 +55,8 @@ class Sorted {
 }
 
 /**
- * The policies in force for a workload (spec/05 5.5). What cannot be obeyed as written denies: a policy that validation or
- * this compiler does not understand denies everything, and a CUSTOM one what it would have asked about.
+ * The policies in force for a workload (spec/05 5.5). A policy that validation or this compiler does not understand denies
+ * everything; whom CUSTOM ones have asked is for `compileExternalAuthorizers` to find out.
  */
 export function compileAuthorization(
   resources: readonly AnyResource[],
@@ -87,7 +87,6 @@ function sortIn(sorted: Sorted, policy: Policy, mesh: MeshSettings, problems: Pr
     // Whatever its action was: an ALLOW policy beside it could still let somebody in.
     if (!decidesNothing) sorted.deny.push({ ...compiled, rules: [{ ...EVERYTHING, line: policy.line }] });
   } else if (action === "CUSTOM") {
-    problems.error(policy, ["spec", "action"], "SECURITY: CUSTOM is not supported: the external authorizer is not asked; requests that match its rules are denied, as with a provider that cannot be reached");
     sorted.custom.push({ ...compiled, provider: provider?.name ?? "" });
   } else if (action === "AUDIT") {
     if (!isDryRun) sorted.audit.push(compiled);

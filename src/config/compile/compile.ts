@@ -22,6 +22,7 @@ import { outboundClusters } from "./outbound-cluster.ts";
 import type { ClusterParts } from "./outbound-cluster.ts";
 import type { FileDigest } from "./originated-tls.ts";
 import { compileOutbound } from "./outbound.ts";
+import { compileExternalAuthorizers, type ExternalAuthorizer } from "./external-authorizers.ts";
 import { ownPlace } from "./own-place.ts";
 import { ownPorts } from "./own-service.ts";
 import { PeerAuthentications } from "./peer-authentication.ts";
@@ -94,6 +95,7 @@ export function compile(input: CompileInput): CompileOutput {
   const inbound = withForeignHosts(
     compileInbound({ registry, pods, identity, workload, sidecar: scope.sidecar, policies, rules, mesh, problems, authorization }),
     registry.services, identity, problems);
+  const external = compileExternalAuthorizers({ resources, custom: authorization.custom ?? [], mesh, registry, visible: scope.services, problems });
   const jwtRules = compileRequestAuthentication(resources, identity, mesh, problems);
   const limits = new EnvoyFilterLimits(resources, identity, mesh, (number) => ownPorts(registry, identity, pods, problems).filter((own) => own.number === number).map(({ port }) => port.number), problems);
   reportReferences(resources, registry, problems);
@@ -106,8 +108,12 @@ export function compile(input: CompileInput): CompileOutput {
     version: input.version,
     workload: place.locality === "" ? workload : { ...workload, locality: place.locality },
     outbound: limits.outbound(outbound),
-    inbound: limits.inbound(jwtRules.length === 0 ? inbound.inbound : { ...inbound.inbound, jwtRules }),
-    clusters: allClusters(scope, { mesh, rules, policies, problems, place, dnsFamily: dnsFamily(identity.addresses), files: { digest: input.fileDigest ?? null, certificateDirectory: input.certificateDirectory } }, inbound.clusters),
+    inbound: limits.inbound({
+      ...inbound.inbound,
+      ...(external === null ? {} : { externalAuthorizers: [external.spec] }),
+      ...(jwtRules.length === 0 ? {} : { jwtRules }),
+    }),
+    clusters: allClusters(scope, external, { mesh, rules, policies, problems, place, dnsFamily: dnsFamily(identity.addresses), files: { digest: input.fileDigest ?? null, certificateDirectory: input.certificateDirectory } }, inbound.clusters),
     pathNormalization: mesh.pathNormalization,
     trustDomains: mesh.trustDomains,
     ...compileTrustSources(mesh),
@@ -134,12 +140,16 @@ function workloadSpec(identity: WorkloadIdentity, mesh: MeshSettings): WorkloadS
   };
 }
 
-function allClusters(scope: SidecarScope, parts: ClusterParts, inbound: readonly ClusterSpec[]): ClusterSpec[] {
+function allClusters(scope: SidecarScope, external: ExternalAuthorizer | null, parts: ClusterParts, inbound: readonly ClusterSpec[]): ClusterSpec[] {
   const clusters = [
     ...staticClusters(parts.mesh),
     ...scope.services.flatMap((service) => outboundClusters(service, parts)),
     ...inbound,
   ];
+  // It is asked whether or not the application may call it.
+  if (external !== null && !scope.services.includes(external.service)) {
+    clusters.push(...outboundClusters(external.service, parts).filter(({ name }) => name === external.spec.cluster));
+  }
   return clusters.toSorted((a, b) => compareText(a.name, b.name));
 }
 

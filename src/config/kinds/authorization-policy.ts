@@ -49,7 +49,6 @@ const isEnvoyMetadata = (value: unknown): boolean => typeof value === "string" &
 
 /** Accepted, and not obeyed. */
 export const AUTHORIZATION_POLICY_UNSUPPORTED: readonly UnsupportedField[] = [
-  { path: "action", when: (value) => value === "CUSTOM", consequence: "SECURITY: the external authorizer is not asked; what the rules of this policy match is denied" },
   { path: "targetRef", consequence: "SECURITY: the policy is for a gateway or waypoint; a sidecar does not enforce it" },
   { path: "targetRefs", consequence: "SECURITY: the policy is for a gateway or waypoint; a sidecar does not enforce it" },
   { path: "rules[].when[].key", when: isEnvoyMetadata, consequence: "there is no such metadata; the condition does not hold" },

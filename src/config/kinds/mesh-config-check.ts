@@ -3,6 +3,7 @@ import { checkCaCertificates } from "./ca-certificate-check.ts";
 import { checkConnectionPool, checkOutlierDetection } from "./destination-rule-check.ts";
 import { checkExportTo } from "./export-to.ts";
 import { providerKinds } from "./extension-provider.ts";
+import { checkExternalAuthorizer } from "./external-authorizer-check.ts";
 import { hostNameFault } from "./host-name.ts";
 import { checkLocality, checkZoneAware } from "./locality-check.ts";
 import type { MeshConfigSpec, MeshRetryPolicy } from "./mesh-config.ts";
@@ -44,10 +45,7 @@ function checkProviders(spec: MeshConfigSpec, report: Report): void {
     const kinds = providerKinds(provider);
     if (kinds.length === 0) report.error(path, "must say what it provides, such as zipkin, opentelemetry or envoyExtAuthzHttp");
     if (kinds.length > 1) report.error([...path, kinds[1] as string], `must not stand beside ${kinds[0]}`);
-    for (const kind of ["envoyExtAuthzHttp", "envoyExtAuthzGrpc"] as const) {
-      const status = provider[kind]?.statusOnError;
-      if (status !== undefined && !/^[2-5]\d\d$/.test(status)) report.error([...path, kind, "statusOnError"], `must be an HTTP status such as "403", not ${JSON.stringify(status)}`);
-    }
+    checkExternalAuthorizer(provider, path, report);
   });
 }
 

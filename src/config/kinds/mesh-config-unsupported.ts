@@ -11,9 +11,9 @@ const NO_LOG_SERVICE = "the access log goes to no service";
 const PROMETHEUS = "prometheus";
 const CONTROL_PLANE = "there is no control plane here that would obey it";
 
-/** All ways to be a provider but `prometheus`, whose metrics are there to be scraped, and a log file. */
-const UNUSED_PROVIDERS: Readonly<Record<Exclude<keyof ExtensionProvider, "name" | "prometheus" | "envoyFileAccessLog">, string>> = {
-  envoyExtAuthzHttp: NOT_ASKED, envoyExtAuthzGrpc: NOT_ASKED,
+/** All ways to be a provider but `prometheus`, whose metrics are there to be scraped, a log file, and those that are asked. */
+const UNUSED_PROVIDERS: Readonly<Record<Exclude<keyof ExtensionProvider, "name" | "prometheus" | "envoyFileAccessLog" | "envoyExtAuthzHttp">, string>> = {
+  envoyExtAuthzGrpc: NOT_ASKED,
   zipkin: NO_SPANS, lightstep: NO_SPANS, datadog: NO_SPANS, opencensus: NO_SPANS, skywalking: NO_SPANS, opentelemetry: NO_SPANS,
   stackdriver: "neither spans, metrics nor access logs are sent there",
   envoyHttpAls: NO_LOG_SERVICE, envoyTcpAls: NO_LOG_SERVICE, envoyOtelAls: NO_LOG_SERVICE,

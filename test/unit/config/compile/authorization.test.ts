@@ -44,10 +44,10 @@ describe("actions and empty forms", () => {
     expect(authorization(policy("{ action: DENY, rules: [{}] }"))).toMatchObject({ deny: [{ rules: CLOSED }], allow: [] });
   });
 
-  test("CUSTOM denies what it would have asked about, loudly", () => {
+  test("CUSTOM without a provider denies what it would have asked about, loudly", () => {
     const { snapshot, problems } = compiled(policy("{ action: CUSTOM, provider: { name: opa }, rules: [{ to: [{ operation: { paths: [/admin] } }] }] }"));
     expect(snapshot.inbound.authorization).toMatchObject({ custom: [{ provider: "opa", rules: [{ to: [{ paths: { values: [exact("/admin")] } }] }] }], deny: [], allow: [] });
-    expect(problems).toEqual([expect.stringMatching(/^error: AuthorizationPolicy default\/p: spec.action: SECURITY: CUSTOM is not supported.*denied/)]);
+    expect(problems).toEqual([expect.stringMatching(/^error: AuthorizationPolicy default\/p: spec.provider.name: SECURITY: there is no provider "opa".*denied/)]);
   });
 
   test("AUDIT and dry-run decide nothing", () => {

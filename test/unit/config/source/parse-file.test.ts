@@ -144,7 +144,7 @@ describe("fields nobody obeys", () => {
 
   it.each([
     ["RequestAuthentication", "security.istio.io/v1", "{targetRefs: [{kind: Gateway, name: a}]}", "SECURITY"],
-    ["AuthorizationPolicy", "security.istio.io/v1", "{action: CUSTOM, provider: {name: a}, rules: [{}]}", "SECURITY"],
+    ["AuthorizationPolicy", "security.istio.io/v1", "{targetRefs: [{kind: Gateway, name: a}], rules: [{}]}", "SECURITY"],
     ["EnvoyFilter", "networking.istio.io/v1alpha3", "{configPatches: [{applyTo: CLUSTER, match: {context: GATEWAY}}]}", "gateways"],
     ["Gateway", "networking.istio.io/v1", "{servers: []}", "sidecar"],
     ["Telemetry", "telemetry.istio.io/v1", "{tracing: [{}]}", "spans"],
