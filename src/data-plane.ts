@@ -50,6 +50,8 @@ export interface DataPlaneOptions {
   readonly accessLog: LogSink;
   readonly series: SeriesWriter;
   readonly listen: ListenOptions;
+  /** Connections are closed when the peer's certificate ends; absent: they go on. */
+  readonly closeExpired?: boolean;
   /** The token buckets of all data threads together; absent: this one is alone. */
   readonly rateLimits?: Pick<RateLimitParts, "timeOffsetMs" | "memory">;
   /** What all data threads together have under way of a cluster; absent: this one is alone. */

@@ -28,6 +28,8 @@ export interface DataThreadStart {
   /** Which of the threads it is, from 0: where it counts what is limited over all of them. */
   readonly row: number;
   readonly listen: ListenOptions;
+  /** Connections are closed when the peer's certificate ends; absent: they go on. */
+  readonly closeExpired?: boolean;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
 }
@@ -221,6 +223,7 @@ class DataThread {
       accessLog: this.#logLines,
       series: this.#series,
       listen: this.#start.listen,
+      closeExpired: this.#start.closeExpired ?? false,
       outlier: (event) => this.#send({ type: "outlier", event }),
       keysMissing: (source) => this.#send({ type: "keys-missing", source }),
       rateLimits: { timeOffsetMs: sharedTimeOffsetMs(), memory: (key) => this.#rateLimits.get(key) ?? null },

@@ -3,7 +3,7 @@ import { Clusters } from "./cluster/clusters.ts";
 import { HOP_ALPN } from "./cluster/http-offer.ts";
 import { HboneConnections } from "./connection/hbone-connections.ts";
 import { HandshakeLimiter } from "./connection/handshake-limiter.ts";
-import { InboundAdmission } from "./connection/inbound-admission.ts";
+import { EXPIRED, InboundAdmission } from "./connection/inbound-admission.ts";
 import { InboundConnections, type InboundNext } from "./connection/inbound-connections.ts";
 import { describeDenial, type InboundRefusal } from "./connection/inbound-refusal.ts";
 import { TcpProxy } from "./connection/tcp-proxy.ts";
@@ -16,6 +16,7 @@ import { FilterChain } from "./filter/filter-chain.ts";
 import { liveGates } from "./filter/gate-parts.ts";
 import { WorkloadPolicies } from "./filter/rbac-policies.ts";
 import { RequestAuthentication } from "./filter/request-authentication.ts";
+import { PeerExpiry } from "./identity/peer-expiry.ts";
 import { HttpConnectionManager } from "./http/http-connection-manager.ts";
 import { Listener } from "./listener/listener.ts";
 import { ListenerSet } from "./listener/listener-set.ts";
@@ -31,6 +32,8 @@ import { Http2Client } from "./upstream/http2-client.ts";
 const HTTP_ALPN: readonly string[] = [HOP_ALPN, "h2", "http/1.1"];
 const TCP_ALPN: readonly string[] = ["istio", "h2", "http/1.1"];
 const HBONE_ALPN: readonly string[] = ["h2"];
+/** How long before its certificate ends a peer is asked to leave. */
+const EXPIRY_LEAD_MS = 5_000;
 
 /**
  * What happens to a connection that arrives for the application, in the order it happens: from the wire, through the
@@ -71,11 +74,15 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
     refused: (refusal) => parts.refused("inbound", refusal),
   };
   const connections = new InboundConnections(next, parts);
-  const admission = new InboundAdmission((trustDomain) => parts.identity.acceptsTrustDomain(trustDomain, parts.trustDomains()));
+  const expiry = parts.closeExpired === true ? new PeerExpiry([-EXPIRY_LEAD_MS, 0], parts, () => endExpired()) : null;
+  const admission = new InboundAdmission((trustDomain) => parts.identity.acceptsTrustDomain(trustDomain, parts.trustDomains()), expiry);
 
   // What ambient peers send comes in tunnels, and out of them as if in plaintext to the port it is for.
   const hbone = new HboneConnections({
-    terminateTls: (socket, hello, done) => terminateTls(socket, { ...parts, handshakes, hello, trustDomains: parts.trustDomains(), alpnPreference: HBONE_ALPN }, done),
+    terminateTls: (socket, hello, done) => terminateTls(socket, { ...parts, handshakes, hello, trustDomains: parts.trustDomains(), alpnPreference: HBONE_ALPN }, (refused, secured, facts) => {
+      expiry?.note(facts?.peer?.expiresAtMs ?? 0);
+      done(refused, secured, facts);
+    }),
     serve: (socket, facts) => tunnelled.serve(socket, facts),
     refused: (refusal) => parts.refused("inbound", refusal),
   }, parts);
@@ -114,7 +121,17 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
     const dismissed = (facts: ConnectionFacts): string | null => nowDismissed(facts, admission, parts);
     http.recheck(dismissed);
     hbone.recheck(dismissed);
-    tcp.recheck((facts) => dismissed(facts) ?? nowDenied(facts, policies, parts));
+    recheckTcp();
+  };
+  // What a call has not come to yet is forgotten with the next, so each asks all there is to ask.
+  const recheckTcp = (): void => tcp.recheck((facts) => nowDismissed(facts, admission, parts) ?? nowDenied(facts, policies, parts));
+
+  // A peer that is asked in time loses nothing: it has another connection by the end of its certificate.
+  const endExpired = (): void => {
+    const endsSoon = ({ tls }: ConnectionFacts): boolean => expiry !== null && tls?.peer !== null && tls?.peer !== undefined && expiry.hasPassed(tls.peer.expiresAtMs, -EXPIRY_LEAD_MS);
+    http.drainSome(endsSoon);
+    hbone.drainSome(endsSoon);
+    recheckAll();
   };
 
   return {
@@ -128,7 +145,7 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
       connections.apply(snapshot.inbound);
       tunnelled.apply(withoutMtls(snapshot.inbound));
       if (admission.apply(snapshot.inbound, snapshot.trustDomains)) recheckAll();
-      else if (isPolicyNew) tcp.recheck((facts) => nowDenied(facts, policies, parts));
+      else if (isPolicyNew) recheckTcp();
       hbone.apply({ addresses: snapshot.workload.addresses, ownPorts: () => [captured.port, forHbone?.port ?? 0, listen.outboundPort] });
       return bound.apply(snapshot.inbound.ports.flatMap(({ port, bind }) => (bind === null ? [] : [{ name: `${bind.address}_${port}`, bind }])));
     },
@@ -168,7 +185,7 @@ function withoutMtls(spec: InboundSpec): InboundSpec {
 function nowDismissed(facts: ConnectionFacts, admission: InboundAdmission, parts: Parts): string | null {
   const dismissal = admission.dismissal(facts);
   if (dismissal === null) return null;
-  const message = `${dismissal.message}; it was open when that came into force`;
+  const message = dismissal.reason === EXPIRED ? dismissal.message : `${dismissal.message}; it was open when that came into force`;
   parts.refused("inbound", { remote: facts.remote, local: facts.local, reason: dismissal.reason, message, wasOpen: true });
   return dismissal.reason;
 }

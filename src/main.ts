@@ -54,6 +54,8 @@ export interface ProxyOptions {
   readonly keysAllowedFrom: readonly string[];
   /** Where captured DNS queries are answered; null: nowhere. */
   readonly dnsPort: number | null;
+  /** Connections are closed when the peer's certificate ends. */
+  readonly closeExpired: boolean;
   readonly drainSeconds: number;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
@@ -197,6 +199,7 @@ class ControlThread {
         address: options.bindAddress, outboundPort: options.capturePorts.outbound, inboundPort: options.capturePorts.inbound,
         hbonePort: options.capturePorts.hbone, reusePort: options.concurrency > 1, maxConnections: MAX_CONNECTIONS,
       },
+      closeExpired: options.closeExpired,
       logLevel: options.logLevel,
       logFormat: options.logFormat,
     };

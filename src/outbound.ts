@@ -10,7 +10,8 @@ import { ListenerSet } from "./listener/listener-set.ts";
 import { type CheckedDirection, isInboundCluster, type Parts } from "./parts.ts";
 import { Router } from "./router/router.ts";
 import { ownPeerMetadata } from "./telemetry/peer-metadata.ts";
-import { Connector } from "./upstream/connector.ts";
+import { Connector, type UpstreamFacts } from "./upstream/connector.ts";
+import { ExpiringConnections } from "./upstream/expiring-connections.ts";
 import { Http1Client } from "./upstream/http1-client.ts";
 import { Http2Client } from "./upstream/http2-client.ts";
 
@@ -42,9 +43,19 @@ export function outbound(parts: Parts): CheckedDirection {
   const http = new HttpConnectionManager("outbound", filters, router, { ...parts, observers: parts.streamObservers });
   const tcp = new TcpProxy("outbound", (name) => clusters.get(name), { ...parts, observers: parts.tcpObservers });
 
+  // Only where it was asked for: connections whose peer's certificate has ended are not used again, and then cut.
+  const expiring = parts.closeExpired !== true ? null : new ExpiringConnections(parts, {
+    expired() {
+      clusters.closeStale();
+      tcp.recheck((_facts, upstream) => (upstream !== null && expiring?.hasExpired(upstream) === true ? closedExpired(upstream, parts) : null));
+    },
+    cut: (facts) => void closedExpired(facts, parts),
+  });
+
   const clusters = new Clusters({
     ...parts,
-    dial: (target, done) => connector.connect(target, done),
+    dial: (target, done) => connector.connect(target, expiring?.watching(done) ?? done),
+    ...(expiring === null ? {} : { hasExpired: (facts) => expiring.hasExpired(facts) }),
     openClient: (socket, facts, owner) => new Http1Client(socket, facts, owner, parts),
     openMultiplexed: (socket, facts, owner, options) => new Http2Client(socket, facts, owner, { ...parts, ...options }),
     tlsGeneration: () => parts.identity.generation,
@@ -78,4 +89,11 @@ export function outbound(parts: Parts): CheckedDirection {
     clusterState: () => clusters.state(),
     cluster: (name) => clusters.get(name),
   };
+}
+
+/** Tells of a connection that is closed since its peer's certificate has ended; gives the response code details of it. */
+function closedExpired({ remote, local, peerSpiffeId, peerExpiresAtMs = 0 }: UpstreamFacts, parts: Parts): string {
+  const message = `the certificate that ${peerSpiffeId ?? "the peer"} showed expired at ${new Date(peerExpiresAtMs).toISOString()}`;
+  parts.refused("outbound", { remote, local, reason: "tls_peer_expired", message, wasOpen: true });
+  return "tls_peer_expired";
 }

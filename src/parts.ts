@@ -51,6 +51,8 @@ export interface Parts {
   readonly trustDomains: () => readonly string[];
   readonly originalDestination: OriginalDestination;
   readonly listen: ListenOptions;
+  /** Connections are closed when the peer's certificate ends; absent: they go on, as Istio's do. */
+  readonly closeExpired?: boolean;
   /** Told of every stream and opaque connection at its end. */
   readonly streamObservers: readonly StreamObserver[];
   readonly tcpObservers: readonly TcpObserver[];

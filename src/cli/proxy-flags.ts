@@ -25,6 +25,7 @@ export const PROXY_FLAGS: readonly Flag[] = [
   text("jwks-allow", "OUTRIDER_JWKS_ALLOW", "", "CIDR,...", "addresses that keys of token issuers may be fetched from though they are of this host, its link or its cloud's metadata; empty is none"),
   text("hbone-port", "OUTRIDER_HBONE_PORT", "", "PORT", "HBONE tunnels of ambient peers, who dial 15008; empty is off"),
   text("locality", "OUTRIDER_LOCALITY", "", "REGION/ZONE/SUBZONE", "where the workload runs; empty: as its Pod and Node in the configuration, or its labels, say"),
+  { name: "close-expired", kind: "switch", environment: "OUTRIDER_CLOSE_EXPIRED", fallback: "false", value: "", help: "close connections when the certificate expires that their peer came with" },
   text("drain", "OUTRIDER_DRAIN", "5", "SECONDS", "longest time to finish what is under way after SIGTERM"),
   text("log-level", "OUTRIDER_LOG_LEVEL", "info", "LEVEL", "debug, info, warn or error"),
   text("log-format", "OUTRIDER_LOG_FORMAT", "json", "FORMAT", "json or text"),

@@ -78,6 +78,7 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
     adminAccess: { token: readToken(flags.text("admin-token-file")), socketPath: flags.text("admin-socket") || null, allowsQuit: flags.isOn("allow-quit") },
     keysAllowedFrom: addressBlocks("jwks-allow", flags.text("jwks-allow")),
     dnsPort: optionalPort("dns-port"),
+    closeExpired: flags.isOn("close-expired"),
     drainSeconds: flags.number("drain", 0, 3600),
     logLevel,
     logFormat,

@@ -1,6 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
+import type { UpstreamFacts } from "../upstream/connector.ts";
 import type { ClusterMetrics } from "./cluster-metrics.ts";
 import type { DnsNames } from "./dns-names.ts";
 import type { Dial, OpenClient, OpenMultiplexed } from "./dial.ts";
@@ -26,6 +27,8 @@ export interface ClusterParts {
    * not used again.
    */
   readonly tlsGeneration: () => number;
+  /** Whether the peer's certificate has ended, where such a connection is not to be used again; absent: it may be. */
+  readonly hasExpired?: (facts: UpstreamFacts) => boolean;
   /** The counts of the cluster called so; asked once per cluster. */
   readonly metrics: (cluster: string) => ClusterMetrics;
   readonly outliers: OutlierObserver;

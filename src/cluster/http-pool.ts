@@ -181,9 +181,11 @@ export class HttpPool implements LeasePool, Http1Host, SharedHost, DialHost {
     return this.endpoint.idleLimit;
   }
 
-  /** True for a connection of the mesh that was made under another generation of identity and trust. */
+  /** True for a connection of the mesh that was made under another generation of identity and trust, or to a peer that expired. */
   isStale(facts: UpstreamFacts): boolean {
-    return this.isMeshPeer && facts.generation !== this.#owner.parts.tlsGeneration();
+    if (!this.isMeshPeer) return false;
+    const { tlsGeneration, hasExpired } = this.#owner.parts;
+    return facts.generation !== tlsGeneration() || (hasExpired !== undefined && hasExpired(facts));
   }
 
   nextWaiting(isFresh: boolean): RequestLease | null {

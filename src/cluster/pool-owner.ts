@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { ClusterSpec } from "../config/snapshot.ts";
+import type { UpstreamFacts } from "../upstream/connector.ts";
 import type { ClusterMetrics } from "./cluster-metrics.ts";
 import type { OpenClient, OpenMultiplexed } from "./dial.ts";
 import type { Dialler } from "./dialler.ts";
@@ -24,6 +25,7 @@ export interface PoolOwner {
     readonly openMultiplexed?: OpenMultiplexed;
     readonly sharing?: SharingLimits;
     readonly tlsGeneration: () => number;
+    readonly hasExpired?: (facts: UpstreamFacts) => boolean;
   };
   /** An answer, towards outlier detection. */
   report(endpoint: Endpoint, status: number): void;

@@ -105,6 +105,11 @@ export class HboneConnections {
     for (const connection of this.#open) connection.server.drain();
   }
 
+  /** Asks the peers that are meant to open no more tunnels. */
+  drainSome(isMeant: (facts: ConnectionFacts) => boolean): void {
+    for (const { server } of this.#open) if (isMeant(server.connection)) server.drain();
+  }
+
   /**
    * Asks about every open connection whether it may go on. One that may not gets no further tunnel and closes with the
    * last; what is in its tunnels is asked about by those who carry it.

@@ -1,8 +1,11 @@
 import type { InboundSpec, MtlsMode } from "../config/snapshot.ts";
-import type { ConnectionFacts } from "../message/connection-facts.ts";
+import type { PeerExpiry } from "../identity/peer-expiry.ts";
+import type { ConnectionFacts, PeerCertificate } from "../message/connection-facts.ts";
 import { describeRefusal, type InboundRefusal } from "./inbound-refusal.ts";
 
 const SCHEME = "spiffe://";
+/** Of a peer whose certificate ended while its connection was open. */
+export const EXPIRED = "tls_peer_expired";
 
 /** Of an open connection, by what it would be refused if it came now. */
 export type Dismissal = Pick<InboundRefusal, "reason" | "message">;
@@ -14,12 +17,15 @@ export type Dismissal = Pick<InboundRefusal, "reason" | "message">;
  */
 export class InboundAdmission {
   readonly #acceptsTrustDomain: (trustDomain: string) => boolean;
+  readonly #expiry: PeerExpiry | null;
   #modes = new Map<number, MtlsMode>();
   #passthrough: MtlsMode = "STRICT";
   #demands = "";
 
-  constructor(acceptsTrustDomain: (trustDomain: string) => boolean) {
+  /** `expiry`: set where connections are closed when the peer's certificate ends; told of each that goes on. */
+  constructor(acceptsTrustDomain: (trustDomain: string) => boolean, expiry: PeerExpiry | null = null) {
     this.#acceptsTrustDomain = acceptsTrustDomain;
+    this.#expiry = expiry;
   }
 
   /** Obeys a snapshot; true when it asks something else of connections than the last, so that those open are to be asked again. */
@@ -37,12 +43,18 @@ export class InboundAdmission {
     const peer = facts.tls?.peer ?? null;
     if (peer !== null) {
       const trustDomain = trustDomainOf(peer.spiffeId);
-      if (this.#acceptsTrustDomain(trustDomain)) return null;
+      if (this.#acceptsTrustDomain(trustDomain)) return this.#expiry === null ? null : expired(peer, this.#expiry);
       return { reason: "tls_peer_wrong_trust_domain", message: `${peer.spiffeId} is of trust domain ${trustDomain}, which is not accepted any more` };
     }
     const mode = this.#modes.get(facts.local.port) ?? this.#passthrough;
     return mode === "STRICT" ? { reason: "plaintext_on_strict_port", message: describeRefusal("plaintext_on_strict_port", facts) } : null;
   }
+}
+
+function expired({ spiffeId, expiresAtMs }: PeerCertificate, expiry: PeerExpiry): Dismissal | null {
+  if (expiry.hasPassed(expiresAtMs)) return { reason: EXPIRED, message: `the certificate that ${spiffeId} came with expired at ${new Date(expiresAtMs).toISOString()}` };
+  expiry.note(expiresAtMs);
+  return null;
 }
 
 /** Of an ID that was verified, hence well-formed. */

@@ -10,6 +10,7 @@ import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { TcpInfo, TcpObserver } from "../message/stream-info.ts";
+import type { UpstreamFacts } from "../upstream/connector.ts";
 import { connectOpaque } from "./connect-opaque.ts";
 import type { EarlyDial } from "./early-dial.ts";
 import { Splice, type SpliceSide } from "./splice.ts";
@@ -91,6 +92,11 @@ export class TcpConnection implements TcpReceiver {
 
   get facts(): ConnectionFacts {
     return this.#info.connection;
+  }
+
+  /** What is known of the upstream; null before there is one. */
+  get upstream(): UpstreamFacts | null {
+    return this.#lease?.facts ?? null;
   }
 
   get isOver(): boolean {

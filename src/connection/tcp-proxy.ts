@@ -10,6 +10,7 @@ import type { WeightedClusterSpec } from "../config/snapshot.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
 import { type Direction, type ServiceRef, TcpInfo, type TcpObserver } from "../message/stream-info.ts";
 import { chooseCluster } from "../router/route-match.ts";
+import type { UpstreamFacts } from "../upstream/connector.ts";
 import { connectOpaque } from "./connect-opaque.ts";
 import { EarlyDial, type EarlyDialOptions } from "./early-dial.ts";
 import { TcpConnection } from "./tcp-connection.ts";
@@ -60,9 +61,9 @@ export class TcpProxy {
    * Asks about every open connection whether it may go on, and closes those that may not: `denied` gives the reason, or
    * null. Some hundred at once, the rest in the next moments; a further call begins anew.
    */
-  recheck(denied: (facts: ConnectionFacts) => string | null): void {
+  recheck(denied: (facts: ConnectionFacts, upstream: UpstreamFacts | null) => string | null): void {
     this.#recheck.begin(this.#active, (connection) => {
-      const reason = connection.isOver ? null : denied(connection.facts);
+      const reason = connection.isOver ? null : denied(connection.facts, connection.upstream);
       if (reason !== null) connection.close(reason);
     });
   }

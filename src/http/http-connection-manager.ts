@@ -106,6 +106,11 @@ export class HttpConnectionManager implements StreamOwner {
     for (const server of this.#connections) server.drain();
   }
 
+  /** Asks for the end of the connections that are meant: they close with the response under way, or with the next. */
+  drainSome(isMeant: (facts: ConnectionFacts) => boolean): void {
+    for (const server of this.#connections) if (isMeant(server.connection)) server.drain();
+  }
+
   /**
    * Asks about every open connection whether it may go on: `denied` gives the reason why not, or null. One that may not
    * gets no further request: it closes at once, or with the response under way if that ends soon.
