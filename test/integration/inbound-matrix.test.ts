@@ -2,42 +2,76 @@ import type { Socket } from "node:net";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { ManualTime } from "./manual-time.ts";
 import { ISTIO_HTTP, ISTIO_TCP, meshClient } from "./mesh-client.ts";
 import { security, service, yamlOf } from "./mesh-resources.ts";
-import { ProxyUnderTest, rawServer } from "./proxy-under-test.ts";
+import { eventually, ProxyUnderTest, rawServer } from "./proxy-under-test.ts";
 
 /* The inbound filter-chain matrix of spec/02 2.7, every cell with a real client. */
 
-const GET = "GET / HTTP/1.1\r\nHost: reviews\r\nConnection: close\r\n\r\n";
-const BYTES = "\x00\x01\x02 opaque\n";
+const get = (version: string): string => `GET / HTTP/${version}\r\nHost: reviews\r\nConnection: close\r\n\r\n`;
+/** The preface of HTTP/2 and an empty SETTINGS frame. */
+const HTTP2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
 
-type Client = "istio http" | "istio tcp" | "other TLS" | "plaintext HTTP" | "plaintext bytes";
+/** What a client offers by ALPN (null: no TLS) and then says. */
+interface Client {
+  readonly alpn: readonly string[] | null;
+  readonly says: string;
+}
+const CLIENTS: Readonly<Record<string, Client>> = {
+  "istio HTTP/1.0": { alpn: ["istio-http/1.0", "istio", "http/1.0"], says: get("1.0") },
+  "istio HTTP/1.1": { alpn: ISTIO_HTTP, says: get("1.1") },
+  "istio HTTP/2": { alpn: ["istio-h2", "istio", "h2"], says: HTTP2 },
+  "istio HTTP/2 by its hint alone": { alpn: ["istio-h2", "istio"], says: HTTP2 },
+  "istio TCP": { alpn: ISTIO_TCP, says: get("1.1") },
+  "istio and no more": { alpn: ["istio"], says: get("1.1") },
+  "other TLS": { alpn: ["h2", "http/1.1"], says: HTTP2 },
+  "TLS without ALPN": { alpn: [], says: get("1.1") },
+  "plaintext HTTP/1.1": { alpn: null, says: get("1.1") },
+  "plaintext HTTP/1.0": { alpn: null, says: get("1.0") },
+  "plaintext HTTP/2": { alpn: null, says: HTTP2 },
+  "plaintext bytes": { alpn: null, says: "\x00\x01\x02 opaque\n" },
+};
+
 /**
  * What became of a connection: terminated here as mesh TLS, or plaintext; served as HTTP or unread. `application TLS`:
  * the handshake went through to the application. `refused`: nobody saw a byte of it. `bad request`: answered 400.
  */
-type Outcome = "mesh http" | "mesh tcp" | "http" | "tcp" | "application TLS" | "bad request" | "refused";
-type Row = readonly [mode: string, portName: string, outcomes: readonly [Outcome, Outcome, Outcome, Outcome, Outcome]];
+const OUTCOMES = { MH: "mesh http", MT: "mesh tcp", H: "http", T: "tcp", A: "application TLS", B: "bad request", R: "refused" } as const;
+type Outcome = (typeof OUTCOMES)[keyof typeof OUTCOMES];
+const PERMISSIVE_AUTO = "MH MH MH MH  MT MT  A  A  H  H  H  T";
+const STRICT_AUTO = "    MH MH MH MH  MT MT  MT MT R  R  R  R";
+const DISABLE_AUTO = "   A  A  A  A   A  A   A  A  H  H  H  T";
 
-const CLIENTS: readonly Client[] = ["istio http", "istio tcp", "other TLS", "plaintext HTTP", "plaintext bytes"];
-const MATRIX: readonly Row[] = [
-  ["PERMISSIVE", "http", ["mesh http", "mesh http", "refused", "http", "bad request"]],
-  ["PERMISSIVE", "tcp", ["mesh tcp", "mesh tcp", "application TLS", "tcp", "tcp"]],
-  ["PERMISSIVE", "", ["mesh http", "mesh tcp", "application TLS", "http", "tcp"]],
-  ["STRICT", "http", ["mesh http", "mesh http", "mesh http", "refused", "refused"]],
-  ["STRICT", "tcp", ["mesh tcp", "mesh tcp", "mesh tcp", "refused", "refused"]],
-  ["STRICT", "", ["mesh http", "mesh tcp", "mesh tcp", "refused", "refused"]],
-  ["DISABLE", "http", ["bad request", "bad request", "bad request", "http", "bad request"]],
-  ["DISABLE", "tcp", ["application TLS", "application TLS", "application TLS", "tcp", "tcp"]],
-  ["DISABLE", "", ["application TLS", "application TLS", "application TLS", "http", "tcp"]],
+/** Of a mode and a class of port, the outcome for each client. */
+const MATRIX: readonly (readonly [mode: string, portClass: string, outcomes: string])[] = [
+  ["PERMISSIVE", "http", " MH MH MH MH  MH MH  R  R  H  H  H  B"],
+  ["PERMISSIVE", "tcp", "  MT MT MT MT  MT MT  A  A  T  T  T  T"],
+  ["PERMISSIVE", "auto", PERMISSIVE_AUTO],
+  ["PERMISSIVE", "pass-through", PERMISSIVE_AUTO],
+  ["STRICT", "http", "     MH MH MH MH  MH MH  MH MH R  R  R  R"],
+  ["STRICT", "tcp", "      MT MT MT MT  MT MT  MT MT R  R  R  R"],
+  ["STRICT", "auto", STRICT_AUTO],
+  ["STRICT", "pass-through", STRICT_AUTO],
+  ["DISABLE", "http", "    B  B  B  B   B  B   B  B  H  H  H  B"],
+  ["DISABLE", "tcp", "     A  A  A  A   A  A   A  A  T  T  T  T"],
+  ["DISABLE", "auto", DISABLE_AUTO],
+  ["DISABLE", "pass-through", DISABLE_AUTO],
 ];
+
+const WORKLOAD = { podName: "reviews-1", labels: { app: "reviews" }, serviceAccount: "reviews" };
+
+function yamlFor(mode: string, portClass: string, port: number): string {
+  const names: Readonly<Record<string, string>> = { http: "http", tcp: "tcp", auto: "" };
+  const portName = names[portClass];
+  const declared = portName === undefined ? [] : service({ name: "reviews", portName, port: 7000, targetPort: port, endpoints: [{ port, isMesh: true }] });
+  return yamlOf(declared, security("PeerAuthentication", "default", { mtls: { mode } }));
+}
 
 describe("the inbound chains", () => {
   let application: Awaited<ReturnType<typeof rawServer>>;
   let proxy: ProxyUnderTest;
   let sawTls = false;
-  /** The TCP client sends what is no HTTP, where that is what must come through. */
-  let isOpaque = false;
 
   beforeAll(async () => {
     application = await rawServer((socket) => {
@@ -49,7 +83,7 @@ describe("the inbound chains", () => {
         socket.end(text.startsWith("GET ") ? `HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ${served.length}\r\n\r\n${served}` : "tcp");
       });
     });
-    proxy = await ProxyUnderTest.start({ yaml: yamlFor("STRICT", "http"), workload: { podName: "reviews-1", labels: { app: "reviews" }, serviceAccount: "reviews" } });
+    proxy = await ProxyUnderTest.start({ yaml: yamlFor("STRICT", "http", application.port), workload: WORKLOAD });
   });
 
   afterAll(() => {
@@ -57,26 +91,22 @@ describe("the inbound chains", () => {
     application.close();
   });
 
-  const yamlFor = (mode: string, portName: string): string => yamlOf(
-    service({ name: "reviews", portName, port: 7000, targetPort: application.port, endpoints: [{ port: application.port, isMesh: true }] }),
-    security("PeerAuthentication", "default", { mtls: { mode } }),
-  );
-
-  /** Everything a client gets, and whether its TLS handshake succeeded. */
-  function talk(client: Client): Promise<{ text: string; isSecure: boolean }> {
+  /** Everything a client gets, and whether its TLS handshake succeeded. A server of HTTP/2 shows itself by its first frame. */
+  function talk({ alpn, says }: Client): Promise<{ text: string; isSecure: boolean }> {
     return new Promise((resolve) => {
       const raw = proxy.connectInbound(application.port);
-      const offers: Partial<Record<Client, readonly string[]>> = { "istio http": ISTIO_HTTP, "istio tcp": ISTIO_TCP, "other TLS": ["http/1.1"] };
-      const alpn = offers[client];
       let isSecure = false;
       let text = "";
-      const socket: Socket = alpn === undefined ? raw : meshClient(raw, { alpn });
+      const socket: Socket = alpn === null ? raw : meshClient(raw, { alpn });
       for (const each of new Set([raw, socket])) each.on("error", () => each.destroy());
       socket.on("secureConnect", () => (isSecure = true));
-      socket.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
+      socket.on("data", (chunk: Buffer) => {
+        text += chunk.toString("latin1");
+        if (isSettings(text)) socket.destroy();
+      });
       socket.on("end", () => socket.end());
       socket.on("close", () => resolve({ text, isSecure }));
-      socket.write(client === "plaintext bytes" || (client === "istio tcp" && isOpaque) ? BYTES : GET, "latin1");
+      socket.write(says, "latin1");
     });
   }
 
@@ -84,24 +114,90 @@ describe("the inbound chains", () => {
     sawTls = false;
     const { text, isSecure } = await talk(client);
     if (sawTls) return "application TLS";
-    if (text === "") return !isSecure && client !== "plaintext HTTP" && client !== "plaintext bytes" && wasAnswered400() ? "bad request" : "refused";
+    if (text === "") return client.alpn !== null && !isSecure && wasAnswered400() ? "bad request" : "refused";
     if (text.startsWith("HTTP/1.1 400")) return "bad request";
-    const served = text.endsWith("http") ? "http" : "tcp";
+    const served = isSettings(text) || text.endsWith("http") ? "http" : "tcp";
     return isSecure ? `mesh ${served}` : served;
   }
 
+  const isSettings = (text: string): boolean => text.charCodeAt(0) === 0 && text[3] === "\x04";
   /** A TLS client cannot read a plaintext 400; the log can. */
   const wasAnswered400 = (): boolean => proxy.accessLog.at(-1)?.["response_code"] === 400;
+  const count = async (name: string): Promise<number> => Number((await proxy.metrics()).split("\n").find((line) => line.startsWith(name))?.split(" ").at(-1) ?? 0);
+  const unmatched = (): Promise<number> => count('envoy_listener_no_filter_chain_match{direction="inbound"}');
+  const refused = (reason: string): Promise<number> => count(`outrider_connections_refused_total{direction="inbound",reason="${reason}"}`);
 
-  describe.each(MATRIX)("%s, port named %j", (mode, portName, outcomes) => {
-    beforeAll(() => proxy.apply(yamlFor(mode, portName)));
+  describe.each(MATRIX)("%s, port %s", (mode, portClass, row) => {
+    beforeAll(() => proxy.apply(yamlFor(mode, portClass, application.port)));
+    const outcomes = row.trim().split(/ +/) as (keyof typeof OUTCOMES)[];
 
-    it.each(CLIENTS.map((client, index) => [client, outcomes[index] as Outcome] as const))("%s: %s", async (client, outcome) => {
-      isOpaque = outcome === "mesh tcp";
+    it.each(Object.keys(CLIENTS).map((name, index) => [name, OUTCOMES[outcomes[index] as keyof typeof OUTCOMES]] as const))("%s: %s", async (name, outcome) => {
       proxy.accessLog.length = 0;
-      const before = proxy.logLines.length;
-      expect(await outcomeOf(client)).toBe(outcome);
-      if (outcome === "refused") expect(proxy.logLines.slice(before).join("\n")).toMatch(mode === "STRICT" ? /plaintext_on_strict_port/ : /tls_without_mesh_alpn/);
+      const reason = mode === "STRICT" ? "plaintext_on_strict_port" : "tls_without_mesh_alpn";
+      const unmatchedBefore = await unmatched();
+      const refusedBefore = await refused(reason);
+      expect(await outcomeOf(CLIENTS[name] as Client)).toBe(outcome);
+      if (outcome !== "refused") {
+        expect(await unmatched()).toBe(unmatchedBefore);
+        return;
+      }
+      expect(proxy.accessLog.at(-1)).toMatchObject({ direction: "inbound", response_code: 0, response_flags: "NR", response_code_details: "filter_chain_not_found", upstream_cluster: null });
+      await eventually(async () => (await unmatched()) === unmatchedBefore + 1 && (await refused(reason)) === refusedBefore + 1, "it was counted");
     });
+  });
+});
+
+/*
+ * An application that speaks first, to a plaintext client that waits for it. Where Istio's inspectors would wait with it,
+ * the application is dialled meanwhile (docs/protocol-detection.md); never where only mutual TLS, or HTTP, is served.
+ */
+describe("an application that speaks first", () => {
+  const GREETED = { "at once": 0, "after a moment": 300, never: 11_000 } as const;
+  const ROWS: readonly (readonly [mode: string, portClass: string, when: keyof typeof GREETED])[] = [
+    ["PERMISSIVE", "http", "never"], ["PERMISSIVE", "tcp", "after a moment"], ["PERMISSIVE", "auto", "after a moment"], ["PERMISSIVE", "pass-through", "after a moment"],
+    ["STRICT", "http", "never"], ["STRICT", "tcp", "never"], ["STRICT", "auto", "never"], ["STRICT", "pass-through", "never"],
+    ["DISABLE", "http", "never"], ["DISABLE", "tcp", "at once"], ["DISABLE", "auto", "at once"], ["DISABLE", "pass-through", "at once"],
+  ];
+
+  it.each(ROWS)("%s, port %s: is heard %s", async (mode, portClass, when) => {
+    const time = new ManualTime();
+    let dialled = 0;
+    const application = await rawServer((socket) => {
+      dialled++;
+      socket.write("220 ready\r\n");
+    });
+    const proxy = await ProxyUnderTest.start({ yaml: yamlFor(mode, portClass, application.port), workload: WORKLOAD, clock: time, timers: time.timers });
+    const quiet = time.timers.count;
+    const client = proxy.connectInbound(application.port);
+    let heard = "";
+    let isOver = false;
+    client.on("error", () => undefined);
+    client.on("data", (chunk: Buffer) => (heard += chunk.toString("latin1")));
+    client.on("close", () => (isOver = true));
+    client.on("end", () => client.end());
+    if (when === "never") {
+      await eventually(() => time.timers.count > quiet, "the client is waited for");
+      time.pass(GREETED.never);
+      if (mode === "STRICT") {
+        await eventually(() => isOver, "it was refused");
+        expect(proxy.logLines.join("\n")).toContain("plaintext_on_strict_port");
+      } else {
+        // Served as HTTP, which is the client's to begin.
+        client.write("\r\n\x00\r\n");
+        await eventually(() => heard.startsWith("HTTP/1.1 400"), "the bytes were read as HTTP");
+      }
+      expect(dialled).toBe(0);
+    } else {
+      await eventually(() => dialled === 1, "the application was dialled");
+      if (when === "after a moment") {
+        await eventually(() => time.timers.count > quiet + 1, "its greeting is held back");
+        expect(heard).toBe("");
+        time.pass(GREETED[when]);
+      }
+      await eventually(() => heard === "220 ready\r\n", "the greeting");
+    }
+    client.destroy();
+    proxy.stop();
+    application.close();
   });
 });
