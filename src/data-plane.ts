@@ -123,11 +123,14 @@ export class DataPlane {
       // Overtaken: what came meanwhile stays in force.
       if (this.#newest !== snapshot) return [];
     }
+    const hasOtherTrust = this.#snapshot.trustDomains.join() !== snapshot.trustDomains.join();
     this.#snapshot = snapshot;
+    if (hasOtherTrust) this.#identity.trustDomainsChanged();
     this.#requestMetrics.apply(snapshot.workload);
     this.#tcpMetrics.apply(snapshot.workload);
     this.#accessLog.isEnabled = snapshot.accessLog;
     const problems = await Promise.all(this.#directions.map((direction) => direction.apply(snapshot)));
+    if (hasOtherTrust) for (const direction of this.#directions) direction.identityChanged();
     return problems.flat();
   }
 

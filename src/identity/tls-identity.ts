@@ -52,6 +52,7 @@ export interface PeerExpectation {
 export class TlsIdentity {
   readonly #clock: Clock;
   #current: Current | null = null;
+  #generation = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -76,6 +77,12 @@ export class TlsIdentity {
       sessionIdContext: `generation-${material.generation}`,
     } as const;
     this.#current = { material, trust, server: createSecureContext(options), client: createSecureContext(options) };
+    this.#generation++;
+  }
+
+  /** Other trust domains are accepted than before: what was verified until now is verified anew before it is used for anything new. */
+  trustDomainsChanged(): void {
+    if (this.#current !== null) this.#generation++;
   }
 
   /** False until the first material came: nothing can be served or dialled over TLS before. */
@@ -83,9 +90,12 @@ export class TlsIdentity {
     return this.#current !== null;
   }
 
-  /** Generation of the certificate and the roots in force, 0 before there are any. Part of every pool key. */
+  /**
+   * Generation of the certificate, the roots and the trust domains in force on this thread, 0 before there are any. A pooled connection
+   * of another one takes no more requests.
+   */
   get generation(): number {
-    return this.#current?.material.generation ?? 0;
+    return this.#generation;
   }
 
   /** Our own SPIFFE ID, empty before there is one. */

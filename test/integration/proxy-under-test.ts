@@ -10,6 +10,7 @@ import { type Random, systemRandom } from "../../src/core/random.ts";
 import { TimerWheel } from "../../src/core/timer-wheel.ts";
 import { type CapturePorts, DataPlane } from "../../src/data-plane.ts";
 import { DevelopmentCa } from "../../src/identity/development-ca.ts";
+import type { TrustBundle } from "../../src/identity/identity-material.ts";
 import { loadMaterial } from "../../src/identity/load-material.ts";
 import type { SocketAddress } from "../../src/message/connection-facts.ts";
 import { exposition } from "../../src/telemetry/exposition.ts";
@@ -116,12 +117,12 @@ export class ProxyUnderTest {
     return this.#plane.apply(this.compile(yaml));
   }
 
-  /** A new certificate comes into force; `roots` are those of the own trust domain that are believed from now on. */
-  useIdentity(spiffeId: string, ca = testCa, roots = ca.rootPem): void {
+  /** A new certificate comes into force; `roots` are those of the own trust domain, `federated` of others, that are believed from now on. */
+  useIdentity(spiffeId: string, ca = testCa, roots = ca.rootPem, federated: readonly TrustBundle[] = []): void {
     const issued = ca.issue(spiffeId);
     this.#generation++;
     const material = loadMaterial(
-      { certificateChain: issued.certificateChainPem, privateKey: issued.privateKeyPem, roots, federated: [] },
+      { certificateChain: issued.certificateChainPem, privateKey: issued.privateKeyPem, roots, federated },
       this.#generation, systemClock.wallMs());
     if ("file" in material) throw new Error(`${material.file}: ${material.reason}`);
     this.#plane.applyIdentity(material);
