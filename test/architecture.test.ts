@@ -1,10 +1,11 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
 
 import { describe, expect, it } from "vitest";
 
 import { bannedCalls } from "./architecture/banned-calls.ts";
 import { importFaults } from "./architecture/floors.ts";
+import { hostileIds, testNames } from "./architecture/hostile-rows.ts";
 import { importsOf } from "./architecture/imports.ts";
 import { lengthFaults, lockfileFaults, machinePaths, readmeFaults, topLevelFaults } from "./architecture/layout.ts";
 import { readSource } from "./architecture/source-text.ts";
@@ -61,6 +62,27 @@ describe("architecture", () => {
     const files = [...folders.flatMap((folder) => filesBelow(`${folder}/`)), ...existing("README.md", "Dockerfile", "package.json")];
     const texts = files.filter((file) => /(?:\.(?:ts|md|json|ya?ml|sh|html|css)|^[^.]*|\.ci\/[^/]*)$/.test(file));
     expect(texts.flatMap((file) => machinePaths(file, read(file)))).toEqual([]);
+  });
+});
+
+/** The list lies beside the checkout, where there is one; it is never copied in. */
+describe("hostile input", () => {
+  const list = new URL("../shared/hostile.md", root);
+
+  it.skipIf(!existsSync(list))("every row of section B and every bug of others has a test named after it (skipped without ../shared/hostile.md)", () => {
+    const names = filesBelow("test/").filter((file) => file.endsWith(".ts") && !file.startsWith("test/architecture")).map((file) => testNames(read(file))).join("\n");
+    const ids = hostileIds(readFileSync(list, "utf8"));
+    expect(ids.length).toBeGreaterThan(130);
+    expect(ids.filter(({ pattern }) => !pattern.test(names)).map(({ name }) => name)).toEqual([]);
+  });
+
+  it("ids are found however a row writes them, and names in texts alone", () => {
+    const found = hostileIds("| B07 | x |\n| B08 x |\n| CVE-2019-9511…9513, 2020-11080 (SETTINGS), 2021-32778 | CVE-2022-32213–15, 35256 | ISTIO-2021-001, 2 xyz |");
+    expect(found.map(({ name }) => name)).toEqual([
+      "B07", "CVE-2019-9511", "CVE-20xx-9512", "CVE-20xx-9513", "CVE-2020-11080", "CVE-2021-32778", "CVE-2022-32213", "CVE-20xx-32214", "CVE-20xx-32215", "CVE-20xx-35256", "ISTIO-2021-001",
+    ]);
+    expect(testNames('it("B01 x", f); // B02\n/* B03 */ it.each([["B04"]])(`B05`)').match(/B\d\d/g)).toEqual(["B01", "B04", "B05"]);
+    expect(found.find(({ name }) => name === "CVE-20xx-9512")?.pattern.test("CVE-2019-95120")).toBe(false);
   });
 });
 

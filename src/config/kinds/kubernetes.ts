@@ -72,15 +72,26 @@ export type EndpointsSpec = v.InferOutput<typeof endpoints>;
 export const node = lenientObject({});
 export type NodeSpec = v.InferOutput<typeof node>;
 
+/** As whom programs run; what a container says counts before what its pod says. */
+const runsAs = { runAsUser: v.optional(v.number()), runAsGroup: v.optional(v.number()) };
+const containerSecurity = v.optional(lenientObject({
+  ...runsAs,
+  privileged: v.optional(v.boolean(), false),
+  capabilities: v.optional(lenientObject({ add: list(text) }), {}),
+}), {});
+
 export const pod = lenientObject({
   spec: v.optional(lenientObject({
+    securityContext: v.optional(lenientObject(runsAs), {}),
     serviceAccountName: v.optional(text, "default"),
     nodeName: v.optional(text),
     hostNetwork: v.optional(v.boolean(), false),
     containers: list(lenientObject({
       name: v.optional(text, ""),
       ports: list(lenientObject({ name: v.optional(text), containerPort: port, protocol })),
+      securityContext: containerSecurity,
     })),
+    initContainers: list(lenientObject({ name: v.optional(text, ""), restartPolicy: v.optional(text), securityContext: containerSecurity })),
   }), {}),
   status: v.optional(lenientObject({
     phase: v.optional(text),

@@ -1,18 +1,19 @@
-import { selects } from "../compile/export-to.ts";
-import { classOf } from "../compile/port-protocol.ts";
-import type { Service, ServicePort } from "../compile/service.ts";
-import type { AuthorizationRule } from "../kinds/authorization-policy.ts";
 import type { ResourceOf } from "../kinds/kind-specs.ts";
 import type { Finding } from "./finding.ts";
 import { placeOf } from "./lint-model.ts";
 import type { LintModel } from "./lint-model.ts";
+import { httpFields, isAll, mayConcern, OpaquePorts } from "./opaque-port.ts";
+import type { OpaquePort } from "./opaque-port.ts";
 
 type Policy = ResourceOf<"AuthorizationPolicy">;
 
 /** What AuthorizationPolicies deny, beyond what their words say. */
 export function authorizationPolicies(model: LintModel): Finding[] {
-  const services = servicesByNamespace(model);
-  return model.all("AuthorizationPolicy").filter(isForSidecar).flatMap((policy) => [...nothingAllowed(policy), ...exactDenials(policy), ...broadDenials(model, policy, services)]);
+  const ports = new OpaquePorts(model);
+  const policies = model.all("AuthorizationPolicy").filter(isForSidecar).map((policy) => ({ policy, opaque: ports.of(policy) }));
+  const open = new Set(policies.flatMap(({ policy, opaque }) => (policy.spec.action === "ALLOW" ? opaque.filter(({ port }) => allowsOnTcp(policy, port)).map(({ port }) => port) : [])));
+  return policies.flatMap(({ policy, opaque }) =>
+    [...nothingAllowed(policy), ...exactDenials(policy), ...broadDenials(policy, opaque), ...unmetOnTcp(policy, opaque.filter(({ port }) => !open.has(port)))]);
 }
 
 /** Policies with a target reference are for gateways and waypoints. */
@@ -59,13 +60,8 @@ function coversBelow(written: string, path: string): boolean {
  * On a connection that is not HTTP the HTTP conditions of a DENY rule are dropped and the rest denies (spec/05 5.5). Said
  * where a Service shows that the selected workloads have such a port and the rule does not keep to other ports.
  */
-function broadDenials(model: LintModel, policy: Policy, services: ReadonlyMap<string, readonly Service[]>): Finding[] {
-  if (policy.spec.action !== "DENY") return [];
-  const { namespace } = policy.metadata;
-  const candidates = namespace === model.mesh.rootNamespace ? [...services.values()].flat() : services.get(namespace) ?? [];
-  const opaque = candidates.filter((service) => isSelected(policy, service)).flatMap((service) =>
-    service.ports.filter((port) => ["tcp", "tls"].includes(classOf(port.protocol))).map((port) => ({ service, port })));
-  if (opaque.length === 0) return [];
+function broadDenials(policy: Policy, opaque: readonly OpaquePort[]): Finding[] {
+  if (policy.spec.action !== "DENY" || opaque.length === 0) return [];
   return policy.spec.rules.flatMap((rule, index): Finding[] => {
     const fields = httpFields(rule);
     const hit = opaque.find(({ port }) => mayConcern(rule, port));
@@ -79,44 +75,27 @@ function broadDenials(model: LintModel, policy: Policy, services: ReadonlyMap<st
   });
 }
 
-/** The labels a Service selects by are labels its workloads have: the policy selects them if they include its own. */
-function isSelected(policy: Policy, service: Service): boolean {
-  const labels = policy.spec.selector?.matchLabels;
-  if (labels === undefined || Object.keys(labels).length === 0) return service.selector !== null;
-  if (service.selector !== null && selects(labels, service.selector)) return true;
-  return service.ports.some((port) => port.endpoints.some((endpoint) => selects(labels, endpoint.labels)));
+/**
+ * A rule of an ALLOW policy that asks anything of HTTP matches no connection that is not (spec/05 5.5), and where there is
+ * an ALLOW policy, what no rule matches is denied. Said where a port of the selected workloads is left with no rule.
+ *
+ * @param closed ports of which no ALLOW policy has a rule that a connection may match.
+ */
+function unmetOnTcp(policy: Policy, closed: readonly OpaquePort[]): Finding[] {
+  if (policy.spec.action !== "ALLOW") return [];
+  return policy.spec.rules.flatMap((rule, index): Finding[] => {
+    const hit = closed.find(({ port }) => mayConcern(rule, port));
+    if (hit === undefined) return [];
+    const { port, service } = hit;
+    return [{
+      lint: "allow-unmet-on-tcp", resource: policy, path: ["spec", "rules", index],
+      message: `allows no connection to TCP port ${port.number} of ${service.host} (${placeOf(service.resource, ["spec", "ports"])}), where all are denied, since no ALLOW rule can match: `
+        + `${httpFields(rule).join(" and ")} cannot be told of a connection that is not HTTP; add a rule for the port without these, or to.operation.ports here with the HTTP ports that are meant`,
+    }];
+  }).slice(0, 1);
 }
 
-/** Whether a rule can match a connection to the workload's port behind a service port, whatever else it asks. */
-function mayConcern(rule: AuthorizationRule, port: ServicePort): boolean {
-  const number = typeof port.targetPort === "number" ? String(port.targetPort) : String(port.endpoints[0]?.port ?? port.number);
-  const fits = (ports: readonly string[] | undefined, notPorts: readonly string[] | undefined): boolean =>
-    (ports === undefined || ports.includes(number)) && !(notPorts ?? []).includes(number);
-  const byCondition = (rule.when ?? []).every((when) => when.key !== "destination.port" || fits(when.values, when.notValues));
-  return byCondition && (rule.to === undefined || rule.to.some(({ operation }) => fits(operation.ports, operation.notPorts)));
-}
-
-const HTTP_OPERATION = ["hosts", "notHosts", "methods", "notMethods", "paths", "notPaths"] as const;
-const HTTP_SOURCE = ["requestPrincipals", "notRequestPrincipals"] as const;
-
-/** The conditions of a rule that only a request can be asked about. */
-function httpFields(rule: AuthorizationRule): string[] {
-  const found = new Set<string>();
-  for (const { operation } of rule.to ?? []) for (const field of HTTP_OPERATION) if (operation[field] !== undefined) found.add(field);
-  for (const { source } of rule.from ?? []) for (const field of HTTP_SOURCE) if (source[field] !== undefined) found.add(field);
-  for (const { key } of rule.when ?? []) if (key.startsWith("request.")) found.add(key);
-  return [...found];
-}
-
-/** Whether nothing is left of a rule without its HTTP conditions. */
-function isAll(rule: AuthorizationRule): boolean {
-  const only = (value: object, http: readonly string[]): boolean => Object.entries(value).every(([field, entry]) => entry === undefined || http.includes(field));
-  return (rule.to ?? []).every(({ operation }) => only(operation, HTTP_OPERATION))
-    && (rule.from ?? []).every(({ source }) => only(source, HTTP_SOURCE))
-    && (rule.when ?? []).every(({ key }) => key.startsWith("request."));
-}
-
-function servicesByNamespace(model: LintModel): Map<string, Service[]> {
-  const services = model.services.hosts.flatMap((host) => model.services.at(host)).filter((service) => service.isKubernetes);
-  return Map.groupBy(services, (service) => service.namespace);
+/** Whether a connection that is not HTTP can match a rule of the policy. */
+function allowsOnTcp(policy: Policy, port: OpaquePort["port"]): boolean {
+  return policy.spec.rules.some((rule) => mayConcern(rule, port) && httpFields(rule).length === 0);
 }

@@ -10,11 +10,11 @@ export const LINTS = [
   "retry-repeats-post", "timeout-cuts-retries", "fault-never-fires", "broken-rate-limit",
   "bound-to-gateways-only", "hidden-by-sidecar", "rules-without-port", "subnets-never-dialled",
   "undeclared-protocol", "server-first-port",
-  "host-claimed-twice",
+  "host-claimed-twice", "claims-foreign-host",
   "port-level-reset", "never-ejects", "failover-without-outlier-detection", "unused-subset-policy",
   "plaintext-to-strict", "plaintext-in-mesh",
-  "deny-broadens-on-tcp", "deny-exact-path", "allow-nothing", "token-not-required",
-  "exclude-without-include",
+  "deny-broadens-on-tcp", "allow-unmet-on-tcp", "deny-exact-path", "allow-nothing", "token-not-required", "keys-in-plain-text",
+  "exclude-without-include", "around-capture",
 ] as const;
 
 export type LintName = (typeof LINTS)[number];

@@ -1,6 +1,7 @@
 import type { AnyResource } from "../kinds/kind-specs.ts";
 import { problemAt } from "../problem.ts";
 import type { Problem } from "../problem.ts";
+import { aroundCapture } from "./around-capture.ts";
 import { authorizationPolicies } from "./authorization.ts";
 import { boundToGatewaysOnly } from "./bound-to-gateways.ts";
 import { brokenRateLimits } from "./broken-rate-limit.ts";
@@ -8,7 +9,9 @@ import { claimedHosts } from "./claimed-host.ts";
 import { excludedPorts } from "./excluded-ports.ts";
 import { faultsThatNeverFire } from "./fault-never-fires.ts";
 import type { Finding } from "./finding.ts";
+import { foreignHosts } from "./foreign-host.ts";
 import { hiddenBySidecar } from "./hidden-by-sidecar.ts";
+import { keysInPlainText } from "./keys-in-plain-text.ts";
 import { LintModel } from "./lint-model.ts";
 import { plaintextToTheMesh } from "./mesh-tls.ts";
 import { portProtocols } from "./port-protocol.ts";
@@ -24,9 +27,9 @@ import { unusedSubsetPolicies } from "./unused-subset-policy.ts";
 
 const FAMILIES: readonly ((model: LintModel) => readonly Finding[])[] = [
   shadowedRoutes, prefixesWithoutSlash, surprisingWeights, doubtfulRetries, faultsThatNeverFire, brokenRateLimits,
-  boundToGatewaysOnly, hiddenBySidecar, rulesWithoutPort, subnetsNeverDialled, portProtocols, claimedHosts,
+  boundToGatewaysOnly, hiddenBySidecar, rulesWithoutPort, subnetsNeverDialled, portProtocols, claimedHosts, foreignHosts,
   trafficPolicies, unusedSubsetPolicies, plaintextToTheMesh,
-  authorizationPolicies, tokensNotRequired, excludedPorts,
+  authorizationPolicies, tokensNotRequired, keysInPlainText, excludedPorts, aroundCapture,
 ];
 
 /**

@@ -36,7 +36,30 @@ describe("deny-broadens-on-tcp", () => {
     ["other workloads", db + policy("selector: { matchLabels: { app: web } }, action: DENY, rules: [{ to: [{ operation: { methods: [GET] } }] }]")],
     ["ports that are HTTP", serviceWith("web", "{ name: http, port: 80 }") + policy("action: DENY, rules: [{ to: [{ operation: { methods: [GET] } }] }]")],
   ])("not: %s", (_what, yaml) => {
-    expect(lintYaml(yaml)).toEqual([]);
+    expect(lintYaml(yaml, "deny-broadens-on-tcp")).toEqual([]);
+  });
+});
+
+describe("allow-unmet-on-tcp", () => {
+  const db = serviceWith("db", "{ name: tcp-db, port: 5432 }");
+  const MINE = "allow-unmet-on-tcp";
+
+  it("is told of the first rule that asks something of HTTP where none else lets a connection in", () => {
+    expect(lintYaml(db + policy("rules: [{ to: [{ operation: { methods: [GET] } }] }, { from: [{ source: { requestPrincipals: ['*'] } }] }]"))).toEqual([
+      "allow-unmet-on-tcp: spec.rules[0]: allows no connection to TCP port 5432 of db.default.svc.cluster.local (test.yaml:6), where all are denied, since no ALLOW rule can match: "
+        + "methods cannot be told of a connection that is not HTTP; add a rule for the port without these, or to.operation.ports here with the HTTP ports that are meant",
+    ]);
+  });
+
+  it.each([
+    ["another rule for connections", db + policy("rules: [{ to: [{ operation: { methods: [GET] } }] }, { to: [{ operation: { ports: ['5432'] } }] }]")],
+    ["another policy for them", db + policy("rules: [{ to: [{ operation: { methods: [GET] } }] }]") + policy("rules: [{ from: [{ source: { namespaces: [web] } }] }]", "q")],
+    ["ports of its own", db + policy("rules: [{ to: [{ operation: { ports: ['80'], methods: [GET] } }] }]")],
+    ["nothing of HTTP", db + policy("rules: [{ from: [{ source: { namespaces: [dev] } }] }]")],
+    ["other workloads", db + policy("selector: { matchLabels: { app: web } }, rules: [{ to: [{ operation: { methods: [GET] } }] }]")],
+    ["ports that are HTTP", serviceWith("web", "{ name: http, port: 80 }") + policy("rules: [{ to: [{ operation: { methods: [GET] } }] }]")],
+  ])("not: %s", (_what, yaml) => {
+    expect(lintYaml(yaml, MINE)).toEqual([]);
   });
 });
 

@@ -71,7 +71,7 @@ kind: Sidecar
 metadata: { name: s, namespace: default }
 spec: { egress: [{ hosts: [${hosts}] }] }
 `;
-  const rule = virtualService(`[{ ${TO_REVIEWS} }]`).replace("hosts: [reviews]", "hosts: [api.example.com]");
+  const rule = virtualService(`[{ ${TO_REVIEWS} }]`, "exportTo: ['.']").replace("hosts: [reviews]", "hosts: [api.example.com]");
   const external = entry("ports: [{ number: 80, name: http }]", "egress", "api.example.com");
 
   it("is told of a rule for a host of another namespace", () => {
