@@ -1,5 +1,6 @@
 import type { ExternalAuthorizerSpec } from "../config/snapshot-security.ts";
 import type { LocalReply } from "../message/local-reply.ts";
+import type { Logger } from "../telemetry/log.ts";
 import { changeRequest, changeResponse, changesResponse, isOthersToChange } from "./ext-authz-changes.ts";
 import type { ExternalAuthorizationMetrics } from "./ext-authz-metrics.ts";
 import type { AllowedChanges, AuthorizerTransport, CheckDenied, CheckOutcome, ShownBody } from "./ext-authz-outcome.ts";
@@ -24,11 +25,13 @@ export class OutsideAuthorizer implements ExternalAuthorizer {
   readonly spec: ExternalAuthorizerSpec;
   readonly #transport: AuthorizerTransport;
   readonly #metrics: ExternalAuthorizationMetrics;
+  readonly #log: Logger;
 
-  constructor(spec: ExternalAuthorizerSpec, transport: AuthorizerTransport, metrics: ExternalAuthorizationMetrics) {
+  constructor(spec: ExternalAuthorizerSpec, transport: AuthorizerTransport, metrics: ExternalAuthorizationMetrics, log: Logger) {
     this.spec = spec;
     this.#transport = transport;
     this.#metrics = metrics;
+    this.#log = log;
   }
 
   check(request: FilterRequest, note: RefusalNote): Verdict {
@@ -74,14 +77,19 @@ export class OutsideAuthorizer implements ExternalAuthorizer {
       this.#metrics.counted("denied");
       return note.refused(ownAnswer(outcome, DENIED, request.info.isGrpc), `provider ${JSON.stringify(this.spec.name)} denied it with ${outcome.status}`);
     }
-    this.#metrics.counted("error");
-    if (this.spec.failsOpen) {
-      this.#metrics.counted("failure_mode_allowed");
-      return undefined;
-    }
+    if (this.#mayPassUnasked(outcome.reason)) return undefined;
     const { status = null, headers = [], body = NOTHING } = outcome.answer ?? {};
     const reply = ownAnswer({ status: status ?? this.spec.statusOnError, headers, body }, FAILED, request.info.isGrpc);
     return note.refused(reply, `provider ${JSON.stringify(this.spec.name)} could not be asked: ${outcome.reason}`);
+  }
+
+  /** Counts a failure and tells of it; true where what was to be asked about passes for all that. */
+  #mayPassUnasked(reason: string): boolean {
+    const { name: provider, cluster, failsOpen: allowed } = this.spec;
+    this.#metrics.counted("error");
+    if (allowed) this.#metrics.counted("failure_mode_allowed");
+    this.#log.limited("warn", "external authorizer not asked", { provider, cluster, reason, allowed });
+    return allowed;
   }
 
   #apply(changes: AllowedChanges, request: FilterRequest): void {

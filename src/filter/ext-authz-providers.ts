@@ -1,4 +1,5 @@
 import type { ExternalAuthorizerSpec } from "../config/snapshot-security.ts";
+import type { Logger } from "../telemetry/log.ts";
 import { OutsideAuthorizer } from "./ext-authz-authorizer.ts";
 import { GrpcAuthorizerTransport } from "./ext-authz-grpc.ts";
 import { HttpAuthorizerTransport, type TransportParts } from "./ext-authz-http.ts";
@@ -7,6 +8,7 @@ import type { AuthorizerTransport } from "./ext-authz-outcome.ts";
 import type { ExternalAuthorizers } from "./rbac-custom-filter.ts";
 
 export interface ProviderParts extends TransportParts {
+  readonly log: Logger;
   readonly metrics: (provider: string, cluster: string) => ExternalAuthorizationMetrics;
 }
 
@@ -35,7 +37,8 @@ export class ExternalProviders implements ExternalAuthorizers {
     this.#specs = specs;
     const byName = new Map<string, OutsideAuthorizer>();
     for (const spec of specs) {
-      byName.set(spec.name, new OutsideAuthorizer(spec, this.#transportOf(spec), this.#parts.metrics(spec.name, spec.cluster)));
+      const known = this.#byName.get(spec.name);
+      byName.set(spec.name, known?.spec === spec ? known : new OutsideAuthorizer(spec, this.#transportOf(spec), this.#parts.metrics(spec.name, spec.cluster), this.#parts.log));
     }
     this.#byName = byName;
   }

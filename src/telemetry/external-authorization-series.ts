@@ -5,7 +5,6 @@ const HELP: Readonly<Record<string, string>> = {
   ok: "Requests that an external authorizer allowed",
   denied: "Requests that an external authorizer refused",
   error: "Requests about which an external authorizer could not be asked",
-  timeout: "Requests about which an external authorizer did not answer in time",
   failure_mode_allowed: "Requests let through because their external authorizer, which fails open, could not be asked",
   disabled: "Requests that no CUSTOM rule matched",
 };
@@ -22,7 +21,7 @@ export class ExternalAuthorizationSeries {
     this.#labels = { cluster_name: cluster, provider };
   }
 
-  counted(outcome: "ok" | "denied" | "error" | "timeout" | "failure_mode_allowed" | "disabled"): void {
+  counted(outcome: "ok" | "denied" | "error" | "failure_mode_allowed" | "disabled"): void {
     let counter = this.#counters.get(outcome);
     if (counter === undefined) {
       counter = this.#writer.counter(`envoy_cluster_ext_authz_${outcome}`, this.#labels, HELP[outcome]);
