@@ -1,3 +1,4 @@
+import { splitPem } from "../identity/pem.ts";
 import type { Validity } from "./certificate-validity.ts";
 import { percentLeft, type CertificateWatch } from "./certificate-watch.ts";
 import { lifeLeft } from "./life-left.ts";
@@ -13,13 +14,18 @@ export function certificatePage(watch: CertificateWatch, nowMs: number): Readonl
     clock: now,
     certificates: [{
       spiffeId, generation, ...times(material, nowMs), ...(leaf === undefined ? {} : { percentLeft: percentLeft(leaf, nowMs) }),
-      ...(issuer === undefined ? {} : { issuer: { name: issuer.name, ...times(issuer, nowMs) } }), chain: certificateChainPem,
+      ...(issuer === undefined ? {} : { issuer: { name: issuer.name, ...times(issuer, nowMs) } }), chain: certificatesOf(certificateChainPem),
     }],
     bundles: bundles.map((bundle) => ({
-      ...bundle,
+      ...bundle, pem: certificatesOf(bundle.pem),
       roots: roots.filter(({ trustDomain }) => trustDomain === bundle.trustDomain).map((root) => ({ subject: root.subject, sha256: root.sha256, ...times(root, nowMs) })),
     })),
   };
+}
+
+/** A file of certificates may hold their key as well; that is not for this page. */
+function certificatesOf(pem: string): string {
+  return splitPem(pem, "CERTIFICATE").join("");
 }
 
 function times(validity: Validity, nowMs: number): Readonly<Record<string, string | number>> {

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { connectionPool } from "./connection-pool.ts";
 import { duration, durationOrZero } from "./duration.ts";
-import { filledList, filledText, flag, integer, int32, labels, list, object, oneOf, percentage, portNumber, text, uint32 } from "./field.ts";
+import { filePath, filledList, filledText, flag, int32, integer, labels, list, object, oneOf, percentage, portNumber, text, uint32 } from "./field.ts";
 import { serviceHost } from "./host-name.ts";
 import type { UnsupportedField } from "./unsupported-fields.ts";
 
@@ -64,14 +64,14 @@ export const outlierDetection = object({
 
 export const clientTls = object({
   mode: v.optional(oneOf("DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"), "DISABLE"),
-  clientCertificate: v.optional(text),
-  privateKey: v.optional(text),
-  caCertificates: v.optional(text),
+  clientCertificate: v.optional(filePath),
+  privateKey: v.optional(filePath),
+  caCertificates: v.optional(filePath),
   credentialName: v.optional(text),
   subjectAltNames: list(text),
   sni: v.optional(text),
   insecureSkipVerify: v.optional(flag),
-  caCrl: v.optional(text),
+  caCrl: v.optional(filePath),
 });
 
 const blocks = {

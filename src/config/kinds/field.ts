@@ -53,6 +53,8 @@ export function mapOf<const T extends v.GenericSchema>(value: T) {
 
 export const text = v.string(expected("a string"));
 export const filledText = v.pipe(text, v.nonEmpty("must not be empty"));
+/** A file by its path. Who writes what is in it instead must not find a key of theirs in every message about the file. */
+export const filePath = v.pipe(text, v.check((path) => !/\p{Cc}|-----BEGIN/u.test(path), "must be the path of a file, not what is in it"));
 export const flag = v.boolean(expected("true or false"));
 
 /** A whole number within bounds, both included. */

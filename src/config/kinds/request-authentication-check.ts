@@ -13,6 +13,7 @@ export function checkRequestAuthentication(spec: RequestAuthenticationSpec, repo
     if (!rule.issuer && rule.jwksUri === undefined && rule.jwks === undefined) report.error([...path, "issuer"], "is required without jwksUri or jwks");
     if (rule.jwksUri !== undefined && rule.jwks !== undefined) report.error([...path, "jwks"], "must not stand beside jwksUri");
     if (rule.jwksUri !== undefined && !(/^https?:/.test(rule.jwksUri) && URL.canParse(rule.jwksUri))) report.error([...path, "jwksUri"], "must be a URL of http or https");
+    else if (rule.jwksUri !== undefined && hasCredentials(rule.jwksUri)) report.error([...path, "jwksUri"], "must not hold a user or a password, which every page and message about these keys would tell");
     if (rule.jwks !== undefined && !isKeySet(rule.jwks)) report.error([...path, "jwks"], "must be a JSON Web Key Set");
     rule.fromHeaders.forEach(({ name }, at) => {
       if (!isHeaderName(name)) report.error([...path, "fromHeaders", at, "name"], `${JSON.stringify(name)} is not a header name`);
@@ -21,6 +22,11 @@ export function checkRequestAuthentication(spec: RequestAuthenticationSpec, repo
       if (!/^[-_A-Za-z0-9]+$/.test(header)) report.error([...path, "outputClaimToHeaders", at, "header"], `${JSON.stringify(header)} is not a header name`);
     });
   });
+}
+
+function hasCredentials(uri: string): boolean {
+  const { username, password } = new URL(uri);
+  return username !== "" || password !== "";
 }
 
 function isKeySet(text: string): boolean {
