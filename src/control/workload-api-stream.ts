@@ -88,6 +88,7 @@ class Call {
   #end(code: number, reason: string): void {
     if (this.#isOver) return;
     this.cancel();
-    this.#events.onEnd({ code, reason: reason.slice(0, MAX_REASON_LENGTH) });
+    // `14 UNAVAILABLE: ... Resolution note: `: the name says it, and the note is empty for an address.
+    this.#events.onEnd({ code, reason: reason.replace(/^\d+ /, "").replace(/\.? Resolution note: *$/, "").slice(0, MAX_REASON_LENGTH) });
   }
 }
