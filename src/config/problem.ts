@@ -16,6 +16,8 @@ export interface Problem {
   readonly message: string;
   /** Another object has what this field asks for; the field, or the object where `field` is null, has no effect. */
   readonly shadowedBy?: ShadowingObject;
+  /** The object is valid and never has any effect. */
+  readonly isWithoutEffect?: true;
   /** The name by which `outrider check --disable` knows it; absent for what cannot be switched off. */
   readonly lint?: string;
 }

@@ -30,7 +30,7 @@ export class PeerAuthentications {
       const { namespace } = resource.metadata;
       if (hasSelector(resource)) {
         if (namespace === rootNamespace) {
-          problems.warning(resource, ["spec", "selector"], "ignored: with a selector it has no effect in the root namespace");
+          problems.ignored(resource, ["spec", "selector"], "ignored, and nothing is closed or opened by it: in the root namespace only a policy without selector counts; write it into the namespace of the workloads it selects", "policy-without-effect");
           continue;
         }
         const rivals = this.#workloads.get(namespace);
@@ -40,9 +40,6 @@ export class PeerAuthentications {
         const winner = this.#namespaces.get(namespace);
         if (winner === undefined) this.#namespaces.set(namespace, resource);
         else problems.shadowed(resource, [], `ignored: PeerAuthentication ${winner.metadata.name} is older and has the same scope`, winner);
-        if (resource.spec.portLevelMtls !== undefined) {
-          problems.warning(resource, ["spec", "portLevelMtls"], "ignored: port-level modes need a selector");
-        }
       }
     }
     this.#mesh = this.#namespaces.get(rootNamespace) ?? null;
@@ -85,7 +82,7 @@ export class PeerAuthentications {
     if (winner === null) return;
     for (const resource of this.#workloads.get(namespace) ?? []) {
       if (resource === winner || !selects(resource.spec.selector?.matchLabels, labels)) continue;
-      problems.shadowed(resource, ["spec", "selector"], `ignored for this workload: PeerAuthentication ${winner.metadata.name} is older and selects it too; the two are not merged`, winner);
+      problems.shadowed(resource, [], `ignored for this workload: PeerAuthentication ${winner.metadata.name} is older and selects it too; the two are not merged`, winner);
     }
   }
 

@@ -23,6 +23,11 @@ export class ProblemList {
     this.#add({ ...problemAt("warning", resource, path, message), shadowedBy: { resource: resourceName(by), file: by.file, line: by.line } }, path);
   }
 
+  /** A warning that the resource has no effect at all, though no other has what it asks for. */
+  ignored(resource: Resource, path: Path, message: string, lint?: string): void {
+    this.#add({ ...named(problemAt("warning", resource, path, message), lint), isWithoutEffect: true }, path);
+  }
+
   #add(problem: Problem, path: Path): void {
     this.#problems.set(`${problem.file}\n${problem.line}\n${problem.resource}\n${formatPath(path)}\n${problem.message}`, problem);
   }

@@ -4,7 +4,7 @@ import type { Path, Resource } from "../resource.ts";
 export const LINTS = [
   "unsupported-field", "unread-annotation",
   // The compiler says these, to the proxy too: they are of what cannot work.
-  "unknown-host", "unknown-port", "unknown-subset", "empty-subset", "ambiguous-port", "tls-match-without-tls-port", "selects-nothing", "shadowed-object",
+  "unknown-host", "unknown-port", "unknown-subset", "empty-subset", "ambiguous-port", "tls-match-without-tls-port", "selects-nothing", "shadowed-object", "policy-without-effect",
   "unreachable-port", "service-entry-overlap", "sidecar-imports-nothing",
   "shadowed-route", "prefix-without-slash", "surprising-weight",
   "retry-repeats-post", "timeout-cuts-retries", "fault-never-fires", "broken-rate-limit",
@@ -12,7 +12,7 @@ export const LINTS = [
   "undeclared-protocol", "server-first-port",
   "host-claimed-twice", "claims-foreign-host",
   "port-level-reset", "never-ejects", "failover-without-outlier-detection", "unused-subset-policy",
-  "plaintext-to-strict", "plaintext-in-mesh",
+  "plaintext-to-strict", "plaintext-in-mesh", "mode-for-service-port",
   "deny-broadens-on-tcp", "allow-unmet-on-tcp", "deny-exact-path", "allow-nothing", "token-not-required", "keys-in-plain-text",
   "exclude-without-include", "around-capture",
 ] as const;

@@ -14,6 +14,7 @@ import { hiddenBySidecar } from "./hidden-by-sidecar.ts";
 import { keysInPlainText } from "./keys-in-plain-text.ts";
 import { LintModel } from "./lint-model.ts";
 import { plaintextToTheMesh } from "./mesh-tls.ts";
+import { modesForServicePorts } from "./port-level-mode.ts";
 import { portProtocols } from "./port-protocol.ts";
 import { prefixesWithoutSlash } from "./prefix-without-slash.ts";
 import { doubtfulRetries } from "./retries.ts";
@@ -28,7 +29,7 @@ import { unusedSubsetPolicies } from "./unused-subset-policy.ts";
 const FAMILIES: readonly ((model: LintModel) => readonly Finding[])[] = [
   shadowedRoutes, prefixesWithoutSlash, surprisingWeights, doubtfulRetries, faultsThatNeverFire, brokenRateLimits,
   boundToGatewaysOnly, hiddenBySidecar, rulesWithoutPort, subnetsNeverDialled, portProtocols, claimedHosts, foreignHosts,
-  trafficPolicies, unusedSubsetPolicies, plaintextToTheMesh,
+  trafficPolicies, unusedSubsetPolicies, plaintextToTheMesh, modesForServicePorts,
   authorizationPolicies, tokensNotRequired, keysInPlainText, excludedPorts, aroundCapture,
 ];
 

@@ -8,12 +8,13 @@ import type { HeldObject } from "./hold-back.ts";
  * What became of an object:
  * - `applied`: in force as it is written.
  * - `shadowed-by`: valid and without effect, because another object comes first.
+ * - `ignored`: valid and without effect for what `why` says.
  * - `partially-applied`: in force but for what `why` says, or waiting for objects that it names.
  * - `unsupported`: valid, of a kind that Outrider does not obey.
  * - `stale`: an earlier version is in force, for what is written now cannot be, or was deleted while still needed.
  * - `rejected`: not in force at all.
  */
-export type ObjectState = "applied" | "shadowed-by" | "partially-applied" | "unsupported" | "stale" | "rejected";
+export type ObjectState = "applied" | "shadowed-by" | "ignored" | "partially-applied" | "unsupported" | "stale" | "rejected";
 
 /** One object on the status page. */
 export interface ObjectReport {
@@ -73,6 +74,7 @@ function stateOf(status: ObjectStatus, problems: readonly Problem[], isWaiting: 
   if (isWaiting) return "partially-applied";
   if (problems.some((problem) => isUnsupported(problem) && problem.field === null)) return "unsupported";
   if (isShadowed) return "shadowed-by";
+  if (problems.some(({ isWithoutEffect }) => isWithoutEffect === true)) return "ignored";
   const isPartial = problems.some((problem) => problem.severity === "error" || isUnsupported(problem) || problem.shadowedBy !== undefined);
   return isPartial ? "partially-applied" : "applied";
 }

@@ -43,6 +43,15 @@ describe("what became of each object", () => {
     expect(reports.find(({ name }) => name === "broken")?.why.join()).toContain("error: ");
   });
 
+  it("tells of a PeerAuthentication that counts for nobody, and of one that a younger rival of the same workloads is behind", () => {
+    const selected = (name: string, namespace: string, mode: string): string =>
+      `\n---\n{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: ${name}, namespace: ${namespace}}, spec: {selector: {matchLabels: {app: productpage}}, mtls: {mode: ${mode}}}}`;
+    const reports = new Steps().take(selected("mesh", "istio-system", "STRICT") + selected("a", "default", "STRICT") + selected("b", "default", "DISABLE"));
+    expect(Object.fromEntries(reports.map(({ name, state }) => [name, state]))).toEqual({ mesh: "ignored", a: "applied", b: "shadowed-by" });
+    expect(reports.find(({ name }) => name === "mesh")?.why).toEqual([expect.stringMatching(/^warning: spec\.selector: ignored, and nothing is closed or opened by it/)]);
+    expect(reports.find(({ name }) => name === "b")?.by?.resource).toBe("PeerAuthentication default/a");
+  });
+
   it("tells of an object that waits, and of one that is needed longer than it is there", () => {
     const steps = new Steps();
     const rule = (subset: string): string => object("DestinationRule", "rule", `{host: reviews, subsets: [{name: ${subset}, labels: {v: a}}]}`);
