@@ -1,15 +1,17 @@
 import type { Cluster } from "./cluster/cluster.ts";
 import { Clusters } from "./cluster/clusters.ts";
 import { HOP_ALPN } from "./cluster/http-offer.ts";
+import { deniedNow } from "./connection/denied-now.ts";
 import { HboneConnections } from "./connection/hbone-connections.ts";
 import { HandshakeLimiter } from "./connection/handshake-limiter.ts";
 import { EXPIRED, InboundAdmission } from "./connection/inbound-admission.ts";
 import { InboundConnections, type InboundNext } from "./connection/inbound-connections.ts";
-import { describeDenial, type InboundRefusal } from "./connection/inbound-refusal.ts";
+import type { InboundRefusal } from "./connection/inbound-refusal.ts";
 import { TcpProxy } from "./connection/tcp-proxy.ts";
 import { terminateTls } from "./connection/tls-server.ts";
 import { TunnelSocket } from "./connection/tunnel-socket.ts";
 import type { InboundSpec } from "./config/snapshot.ts";
+import { ConnectionAuthorization } from "./filter/connection-authorization.ts";
 import { inboundFilters } from "./filter/direction-filters.ts";
 import { ExternalProviders } from "./filter/ext-authz-providers.ts";
 import { FilterChain } from "./filter/filter-chain.ts";
@@ -67,8 +69,9 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
     }, done),
     dismissal: (facts) => admission.dismissal(facts),
     http: (socket, firstBytes, facts, routing) => http.serve(socket, firstBytes, facts, routing),
-    authorizeTcp: (facts) => policies.judge(facts),
-    authorized: (facts, verdict) => policies.note(facts, verdict)?.recordId ?? null,
+    authorizeTcp: (facts) => authorization.judge(facts),
+    askTcp: (facts, judged) => authorization.ask(facts, judged),
+    authorized: (facts, verdict, said) => policies.note(facts, verdict, said)?.recordId ?? null,
     opaque: (request) => tcp.forward(request),
     dialEarly: (request, options) => tcp.dialEarly(request, options),
     refused: (refusal) => parts.refused("inbound", refusal),
@@ -92,6 +95,7 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
   let allowsForeignHosts = false;
   const policies = new WorkloadPolicies(parts.authorization);
   const providers = new ExternalProviders({ ...parts, cluster: elsewhere, metrics: parts.externalAuthorization });
+  const authorization = new ConnectionAuthorization(policies, providers);
   const tokens = new RequestAuthentication({ clock: parts.clock, keysMissing: parts.keysMissing });
   const filters = new FilterChain(inboundFilters({
     jwt: { authn: () => tokens.authn, countToken: parts.countToken },
@@ -123,8 +127,9 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
     hbone.recheck(dismissed);
     recheckTcp();
   };
+  const live = { authorization, authorized: next.authorized, refused: (refusal: InboundRefusal): void => parts.refused("inbound", refusal) };
   // What a call has not come to yet is forgotten with the next, so each asks all there is to ask.
-  const recheckTcp = (): void => tcp.recheck((facts) => nowDismissed(facts, admission, parts) ?? nowDenied(facts, policies, parts));
+  const recheckTcp = (): void => tcp.recheck((facts, _upstream, close) => nowDismissed(facts, admission, parts) ?? deniedNow(facts, close, live));
 
   // A peer that is asked in time loses nothing: it has another connection by the end of its certificate.
   const endExpired = (): void => {
@@ -188,15 +193,6 @@ function nowDismissed(facts: ConnectionFacts, admission: InboundAdmission, parts
   const message = dismissal.reason === EXPIRED ? dismissal.message : `${dismissal.message}; it was open when that came into force`;
   parts.refused("inbound", { remote: facts.remote, local: facts.local, reason: dismissal.reason, message, wasOpen: true });
   return dismissal.reason;
-}
-
-/** Response code details of a connection that the policies in force now forbid; null for one that may go on. */
-function nowDenied(facts: ConnectionFacts, policies: WorkloadPolicies, parts: Parts): string | null {
-  const verdict = policies.judge(facts);
-  if (verdict.isAllowed) return null;
-  const message = describeDenial(verdict, facts, policies.note(facts, verdict)?.recordId ?? null);
-  parts.refused("inbound", { remote: facts.remote, local: facts.local, reason: "rbac_access_denied", message: `${message}; it was open when that came into force`, wasOpen: true });
-  return `rbac_access_denied_matched_policy[${verdict.id}]`;
 }
 
 /** ztunnel's status for what policy forbids. */

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { InboundSpec } from "../config/snapshot.ts";
+import type { ConnectionJudged, ConnectionRefusal } from "../filter/connection-authorization.ts";
 import type { AuthorizationVerdict } from "../filter/rbac-verdict.ts";
 import type { StreamRouting } from "../http/http-stream.ts";
 import type { ConnectionFacts, SocketAddress, TlsFacts } from "../message/connection-facts.ts";
@@ -7,6 +8,7 @@ import { inspectClientHello, type ClientHello } from "./client-hello.ts";
 import { CLIENT_FIRST_DELAY_MS, DETECT_TIMEOUT_MS, type DetectionOutcome, type DetectionParts, speaksFirst } from "./detection.ts";
 import type { EarlyDial, EarlyDialOptions } from "./early-dial.ts";
 import { FirstBytes } from "./first-bytes.ts";
+import { HeldConnection } from "./held-connection.ts";
 import { chooseInboundChain, dialsEarly, type InboundChain, type Observed, servesUnseen } from "./inbound-chain.ts";
 import { type InboundPort, InboundPorts } from "./inbound-port.ts";
 import type { Dismissal } from "./inbound-admission.ts";
@@ -27,10 +29,12 @@ export interface InboundNext {
   readonly http: (socket: Socket, firstBytes: Buffer | null, facts: ConnectionFacts, routing: StreamRouting) => void;
   /** Why a peer that has proved who it is may not go on all the same: what it was let in by has changed meanwhile. */
   readonly dismissal: (facts: ConnectionFacts) => Dismissal | null;
-  /** Judges an opaque connection. */
+  /** Judges an opaque connection, asking nobody. */
   readonly authorizeTcp: (facts: ConnectionFacts) => AuthorizationVerdict;
+  /** Asks whoever is to decide about it; null: nobody is. `judged` is told once, possibly within the call, and not after `cancel`. */
+  readonly askTcp: (facts: ConnectionFacts, judged: ConnectionJudged) => { cancel(): void } | null;
   /** Told once of the verdict that holds; gives the id of its record if it is a denial, else null. */
-  readonly authorized: (facts: ConnectionFacts, verdict: AuthorizationVerdict) => string | null;
+  readonly authorized: (facts: ConnectionFacts, verdict: AuthorizationVerdict, said: string | null) => string | null;
   readonly opaque: (request: TcpRequest) => void;
   readonly dialEarly: (request: TcpRequest, options: EarlyDialOptions) => EarlyDial;
   /** The socket is destroyed after the call. */
@@ -208,13 +212,43 @@ export class InboundConnections {
       else this.#next.http(socket, bytes, facts, port.routing);
       return;
     }
-    const verdict = this.#next.authorizeTcp(facts);
-    const recordId = this.#next.authorized(facts, verdict);
-    if (!verdict.isAllowed) {
-      this.#refuse(arrival, "rbac_access_denied", describeDenial(verdict, facts, recordId));
+    if (!this.#asks(arrival, bytes)) this.#judged(arrival, bytes, this.#next.authorizeTcp(facts), null);
+  }
+
+  /** Holds an opaque connection while somebody outside is asked about it. False: nobody is. */
+  #asks(arrival: Arrival, bytes: Buffer | null): boolean {
+    const { socket, facts } = arrival;
+    let held: HeldConnection | null = null;
+    let isJudged = false;
+    const wait = this.#next.askTcp(facts, (verdict, refusal) => {
+      isJudged = true;
+      try {
+        this.#judged(arrival, held === null ? bytes : held.release(), verdict, refusal);
+      } catch (cause) {
+        socket.destroy();
+        this.#parts.defect("inbound_authorization", cause);
+      }
+    });
+    if (wait === null) return false;
+    if (!isJudged) held = new HeldConnection(socket, bytes, () => {
+      wait.cancel();
+      arrival.early?.cancel();
+      socket.destroy();
+    });
+    return true;
+  }
+
+  #judged(arrival: Arrival, bytes: Buffer | null, verdict: AuthorizationVerdict, refusal: ConnectionRefusal | null): void {
+    const { socket, facts, port, early } = arrival;
+    // While somebody was asked, the connection was nobody's to dismiss.
+    const dismissal = facts.tls === null ? null : this.#next.dismissal(facts);
+    if (dismissal !== null) {
+      this.#refuse(arrival, dismissal.reason, dismissal.message);
       return;
     }
-    this.#next.opaque({ socket, firstBytes: bytes, facts, ...port.destination, early });
+    const recordId = this.#next.authorized(facts, verdict, refusal?.said ?? null);
+    if (verdict.isAllowed) this.#next.opaque({ socket, firstBytes: bytes, facts, ...port.destination, early });
+    else this.#refuse(arrival, refusal?.details ?? "rbac_access_denied", describeDenial(verdict, facts, recordId, refusal?.said));
   }
 
   /** Nothing was agreed on by ALPN: as in Envoy, the first bytes tell which version of HTTP is spoken inside of TLS. */

@@ -21,9 +21,10 @@ export function describeRefusal(reason: "plaintext_on_strict_port" | "tls_withou
     : `TLS without an Istio ALPN name to port ${port}, which is declared HTTP: under PERMISSIVE only mesh TLS or plaintext HTTP is served there`;
 }
 
-/** Who may not connect where, by which rule; `recordId` is where an operator finds more. */
-export function describeDenial(verdict: AuthorizationVerdict, facts: ConnectionFacts, recordId: string | null): string {
+/** Who may not connect where, by which rule; `recordId` is where an operator finds more, `said` why an external authorizer refused. */
+export function describeDenial(verdict: AuthorizationVerdict, facts: ConnectionFacts, recordId: string | null, said?: string): string {
   const peer = facts.tls?.peer?.spiffeId ?? "a peer without identity";
-  const by = verdict.provenance === null ? "no ALLOW rule matches" : `${verdict.provenance.resource}, ${verdict.provenance.file}:${verdict.provenance.line}`;
-  return `${peer} may not connect to port ${facts.local.port}: ${by} (${verdict.id})${recordId === null ? "" : `; id=${recordId}`}`;
+  const place = verdict.provenance === null ? "no ALLOW rule matches" : `${verdict.provenance.resource}, ${verdict.provenance.file}:${verdict.provenance.line}`;
+  const by = said === undefined ? `${place} (${verdict.id})` : `${said}; it was asked because of ${place}`;
+  return `${peer} may not connect to port ${facts.local.port}: ${by}${recordId === null ? "" : `; id=${recordId}`}`;
 }

@@ -59,11 +59,11 @@ export class TcpProxy {
 
   /**
    * Asks about every open connection whether it may go on, and closes those that may not: `denied` gives the reason, or
-   * null. Some hundred at once, the rest in the next moments; a further call begins anew.
+   * null, or calls `close` with it later. Some hundred at once, the rest in the next moments; a further call begins anew.
    */
-  recheck(denied: (facts: ConnectionFacts, upstream: UpstreamFacts | null) => string | null): void {
+  recheck(denied: (facts: ConnectionFacts, upstream: UpstreamFacts | null, close: (reason: string) => void) => string | null): void {
     this.#recheck.begin(this.#active, (connection) => {
-      const reason = connection.isOver ? null : denied(connection.facts, connection.upstream);
+      const reason = connection.isOver ? null : denied(connection.facts, connection.upstream, (later) => connection.close(later));
       if (reason !== null) connection.close(reason);
     });
   }

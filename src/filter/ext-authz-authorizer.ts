@@ -1,9 +1,11 @@
 import type { ExternalAuthorizerSpec } from "../config/snapshot-security.ts";
+import type { ConnectionFacts } from "../message/connection-facts.ts";
 import type { LocalReply } from "../message/local-reply.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { changeRequest, changeResponse, changesResponse, isOthersToChange } from "./ext-authz-changes.ts";
 import type { ExternalAuthorizationMetrics } from "./ext-authz-metrics.ts";
 import type { AllowedChanges, AuthorizerTransport, CheckDenied, CheckOutcome, ShownBody } from "./ext-authz-outcome.ts";
+import type { ConnectionRefusal } from "./connection-authorization.ts";
 import type { FilterRequest, Verdict } from "./filter-chain.ts";
 import type { ExternalAuthorizer, RefusalNote } from "./rbac-custom-filter.ts";
 
@@ -40,6 +42,31 @@ export class OutsideAuthorizer implements ExternalAuthorizer {
     if (body === null || !request.hasBody || request.head.upgrade !== null) return this.#ask(request, null, note);
     if (!body.allowsPartial && request.head.contentLength > body.maxBytes) return TOO_LARGE;
     return this.#askWithBody(request, body.maxBytes, note);
+  }
+
+  /**
+   * Asks about an opaque connection; null: over HTTP nothing can be said of one, so that nobody is asked (`spec/05` 5.5).
+   * `concluded` is told once, possibly within the call, and never after `cancel`; null: it may go on.
+   */
+  checkConnection(connection: ConnectionFacts, concluded: (refusal: ConnectionRefusal | null) => void): { cancel(): void } | null {
+    if (this.spec.transport === "http") return null;
+    return this.#transport.ask({ connection, head: null, info: null, body: null }, (outcome) => concluded(this.#refusalOf(outcome)));
+  }
+
+  #refusalOf(outcome: CheckOutcome): ConnectionRefusal | null {
+    if (outcome.kind === "allowed") {
+      this.#metrics.counted("ok");
+      return null;
+    }
+    if (outcome.kind === "denied") {
+      this.#metrics.counted("denied");
+      return { details: DENIED, said: `provider ${JSON.stringify(this.spec.name)} denied it` };
+    }
+    return this.#mayPassUnasked(outcome.reason) ? null : { details: FAILED, said: this.#couldNotBeAsked(outcome.reason) };
+  }
+
+  #couldNotBeAsked(reason: string): string {
+    return `provider ${JSON.stringify(this.spec.name)} could not be asked: ${reason}`;
   }
 
   /** No CUSTOM rule matched a request. */
@@ -80,7 +107,7 @@ export class OutsideAuthorizer implements ExternalAuthorizer {
     if (this.#mayPassUnasked(outcome.reason)) return undefined;
     const { status = null, headers = [], body = NOTHING } = outcome.answer ?? {};
     const reply = ownAnswer({ status: status ?? this.spec.statusOnError, headers, body }, FAILED, request.info.isGrpc);
-    return note.refused(reply, `provider ${JSON.stringify(this.spec.name)} could not be asked: ${outcome.reason}`);
+    return note.refused(reply, this.#couldNotBeAsked(outcome.reason));
   }
 
   /** Counts a failure and tells of it; true where what was to be asked about passes for all that. */

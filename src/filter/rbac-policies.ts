@@ -37,8 +37,11 @@ export class WorkloadPolicies {
     return this.#authorizer.checkConnection(new AuthorizationFacts(connection, null));
   }
 
-  /** Notes what was decided about an opaque connection, once for each decision; null when there is nothing to say of it. */
-  note(connection: ConnectionFacts, verdict: AuthorizationVerdict): AuthorizationNote | null {
-    return this.#authorizer.isOpen ? null : this.journal.decided(this.#authorizer, new AuthorizationFacts(connection, null), verdict);
+  /**
+   * Notes what was decided about an opaque connection, once for each decision; null when there is nothing to say of it.
+   * `said`: what an external authorizer said that refused it.
+   */
+  note(connection: ConnectionFacts, verdict: AuthorizationVerdict, said: string | null = null): AuthorizationNote | null {
+    return this.#authorizer.isOpen ? null : this.journal.decided(this.#authorizer, new AuthorizationFacts(connection, null), verdict, said);
   }
 }

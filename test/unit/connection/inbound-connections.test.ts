@@ -69,6 +69,7 @@ beforeEach(async () => {
       http: (_socket, bytes, facts) => resolve(`http ${JSON.stringify(bytes?.toString("latin1") ?? null)} ${facts.tls === null ? "plain" : "secure"}`),
       dismissal: () => null,
       authorizeTcp: () => ALLOWED,
+      askTcp: () => null,
       authorized: (_facts, { isAllowed }) => (isAllowed ? null : "id-1"),
       opaque: ({ firstBytes, clusters }) => resolve(`opaque ${firstBytes?.length ?? 0} ${clusters[0]?.name}`),
       dialEarly: (request, options) => {
@@ -82,7 +83,7 @@ beforeEach(async () => {
     };
   });
   connections = new InboundConnections({
-    terminateTls: (...of) => next.terminateTls(...of), dismissal: (facts) => next.dismissal(facts), http: (...of) => next.http(...of), authorizeTcp: (facts) => next.authorizeTcp(facts), authorized: (...of) => next.authorized(...of),
+    terminateTls: (...of) => next.terminateTls(...of), dismissal: (facts) => next.dismissal(facts), http: (...of) => next.http(...of), authorizeTcp: (facts) => next.authorizeTcp(facts), askTcp: (...of) => next.askTcp(...of), authorized: (...of) => next.authorized(...of),
     opaque: (request) => next.opaque(request), dialEarly: (...of) => next.dialEarly(...of), refused: (...of) => next.refused(...of),
   }, { timers: time.timers, countDetected: (direction, what) => detected.push(`${direction} ${what}`), defect: (_where, cause) => defects.push(cause) });
   connections.apply(SPEC);

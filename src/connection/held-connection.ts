@@ -1,0 +1,50 @@
+import type { Socket } from "node:net";
+
+/** As much as waits for a verdict; more stays with the sender. */
+const MAX_BYTES = 65_536;
+
+/**
+ * A connection about which somebody is asked: what it sends is kept, so that it is noticed when its peer goes away, and
+ * nothing is said to it.
+ */
+export class HeldConnection {
+  readonly #socket: Socket;
+  readonly #gone: () => void;
+  #chunks: Buffer[];
+  #bytes: number;
+
+  /** The socket is paused. `gone` is told once if it closes before `release`. */
+  constructor(socket: Socket, firstBytes: Buffer | null, gone: () => void) {
+    this.#socket = socket;
+    this.#gone = gone;
+    this.#chunks = firstBytes === null ? [] : [firstBytes];
+    this.#bytes = firstBytes?.length ?? 0;
+    socket.on("data", this.#onData);
+    socket.on("close", this.#onClosed);
+    if (this.#bytes < MAX_BYTES) socket.resume();
+  }
+
+  /** Lets go of the socket, paused, and gives all that was read; empty for nothing. */
+  release(): Buffer {
+    this.#letGo();
+    return this.#chunks.length === 1 ? this.#chunks[0] as Buffer : Buffer.concat(this.#chunks);
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    if (this.#bytes >= MAX_BYTES) this.#socket.pause();
+  };
+
+  readonly #onClosed = (): void => {
+    this.#letGo();
+    this.#chunks = [];
+    this.#gone();
+  };
+
+  #letGo(): void {
+    this.#socket.pause();
+    this.#socket.off("data", this.#onData);
+    this.#socket.off("close", this.#onClosed);
+  }
+}
