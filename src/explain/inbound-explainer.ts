@@ -89,7 +89,8 @@ export class InboundExplainer {
     const { from } = request;
     if (from === null) return resetOf(scene, request.protocol, "tls_peer_no_certificate", "the caller presents no certificate of the mesh: `from` names nobody");
     const id = parseSpiffeId(from);
-    const { trustDomains } = this.#snapshot;
+    const { trustDomains: ours, trustSources = [] } = this.#snapshot;
+    const trustDomains = [...new Set([...ours, ...trustSources.flatMap((source) => source.trustDomains)])];
     if (typeof id === "string" || !trustDomains.includes(id.trustDomain)) {
       return resetOf(scene, request.protocol, "tls_peer_wrong_trust_domain", `the caller proved to be ${from}, whose trust domain is none of ${trustDomains.join(", ")}`);
     }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { security, service, type Resource } from "../../integration/mesh-resources.ts";
+import { meshConfig, security, service, type Resource } from "../../integration/mesh-resources.ts";
 import { meshOf } from "./explainer-of.ts";
 
 const reviews = (portName = "http") => service({ name: "reviews", portName, endpoints: [{ port: 9080, address: "10.0.0.1" }] });
@@ -54,6 +54,13 @@ describe("the inbound chains", () => {
     expect(refused({ from: id("productpage", "evil.test") })).toEqual(["reset", "tls_peer_wrong_trust_domain", "mtls", "deny",
       "the caller proved to be spiffe://evil.test/ns/default/sa/productpage, whose trust domain is none of cluster.local"]);
     expect(meshOf([reviews()]).explain({ direction: "inbound", url: "http://reviews:9080/", tls: true }).details).toBe("tls_without_mesh_alpn");
+  });
+
+  it("accept the trust domains whose roots the mesh's configuration has", () => {
+    const federated = meshOf([reviews(), mtls("STRICT"), meshConfig({ caCertificates: [{ spiffeBundleUrl: "https://partner.example/bundle", trustDomains: ["partner.example"] }] })]);
+    const from = (trustDomain: string) => federated.explain({ direction: "inbound", url: "http://reviews:9080/", from: id("productpage", trustDomain) });
+    expect(from("partner.example")).toMatchObject({ verdict: "route", mtls: { peer: id("productpage", "partner.example") } });
+    expect(from("other.example").filters[0]?.reason).toBe("the caller proved to be spiffe://other.example/ns/default/sa/productpage, whose trust domain is none of cluster.local, partner.example");
   });
 });
 
