@@ -9,7 +9,7 @@ import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { type Random, systemRandom } from "../../src/core/random.ts";
 import { TimerWheel } from "../../src/core/timer-wheel.ts";
 import { type CapturePorts, DataPlane } from "../../src/data-plane.ts";
-import { DevelopmentCa } from "../../src/identity/development-ca.ts";
+import { DevelopmentCa, type IssuedCertificate } from "../../src/identity/development-ca.ts";
 import type { TrustBundle } from "../../src/identity/identity-material.ts";
 import { loadMaterial } from "../../src/identity/load-material.ts";
 import type { SocketAddress } from "../../src/message/connection-facts.ts";
@@ -33,6 +33,8 @@ export interface ProxyUnderTestOptions {
   readonly random?: Random;
   /** How endpoints that are names are looked up; default: as the host does. */
   readonly names?: { readonly lookup: AddressLookup; readonly minTtlMs: number };
+  /** Connections are closed when the peer's certificate ends; default: they go on. */
+  readonly closeExpired?: boolean;
 }
 
 /**
@@ -69,6 +71,7 @@ export class ProxyUnderTest {
       accessLog: { write: (line) => this.accessLog.push(JSON.parse(line) as Record<string, unknown>) },
       series: new SeriesWriter((batch) => this.#reader.accept("data-0", batch)),
       ...(options.names === undefined ? {} : { names: options.names }),
+      closeExpired: options.closeExpired ?? false,
       listen: { address: "127.0.0.1", outboundPort: 0, inboundPort: 0, hbonePort: 0, reusePort: false, maxConnections: 1000 },
     }, this.compile(options.yaml));
   }
@@ -119,7 +122,11 @@ export class ProxyUnderTest {
 
   /** A new certificate comes into force; `roots` are those of the own trust domain, `federated` of others, that are believed from now on. */
   useIdentity(spiffeId: string, ca = testCa, roots = ca.rootPem, federated: readonly TrustBundle[] = []): void {
-    const issued = ca.issue(spiffeId);
+    this.useIssued(ca.issue(spiffeId), roots, federated);
+  }
+
+  /** As `useIdentity`, with a certificate as the test wants it. */
+  useIssued(issued: IssuedCertificate, roots = issued.rootPem, federated: readonly TrustBundle[] = []): void {
     this.#generation++;
     const material = loadMaterial(
       { certificateChain: issued.certificateChainPem, privateKey: issued.privateKeyPem, roots, federated },
