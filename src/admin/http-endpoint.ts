@@ -1,7 +1,7 @@
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { ListenOptions } from "node:net";
-import { isLoopbackHost, isLoopbackOrigin } from "./loopback-host.ts";
+import { isLoopbackOrigin, namesLoopbackHost } from "./loopback-host.ts";
 import type { RequestGuard } from "./request-guard.ts";
 
 /** A whole response. */
@@ -173,7 +173,7 @@ export class HttpEndpoint {
  * Host is not ours, hostile B30) nor by a form that posts here (then Origin is not ours).
  */
 function isForeign(request: IncomingMessage): boolean {
-  if (!isLoopbackHost(request.headers.host)) return true;
+  if (!namesLoopbackHost(request)) return true;
   const { origin } = request.headers;
   if (origin !== undefined && !isLoopbackOrigin(origin)) return true;
   return request.headers["sec-fetch-site"] === "cross-site";

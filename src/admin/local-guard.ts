@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { isLoopbackHost } from "./loopback-host.ts";
+import { namesLoopbackHost } from "./loopback-host.ts";
 import type { RequestGuard } from "./request-guard.ts";
 
 /** As the socket gives them; the last is 127.0.0.1 on a socket of both families. */
@@ -26,9 +26,10 @@ export class LocalGuard implements RequestGuard {
     this.#flag = flag;
   }
 
-  refusal({ socket, headers }: IncomingMessage): string | null {
+  refusal(request: IncomingMessage): string | null {
+    const { socket, headers } = request;
     if (!LOCAL_ADDRESSES.has(socket.remoteAddress) || !LOCAL_ADDRESSES.has(socket.localAddress)) return "only for requests from 127.0.0.1 or ::1 to the same";
-    if (!isLoopbackHost(headers.host)) return "only for requests to a loopback host";
+    if (!namesLoopbackHost(request)) return "only for requests to a loopback host";
     if (headers.origin !== undefined || (headers["sec-fetch-site"] ?? "none") !== "none") return "not for pages of the web";
     const trace = FORWARDED_BY.find((name) => headers[name] !== undefined);
     if (trace !== undefined) return `not for requests that were forwarded, as ${trace} says this one was`;

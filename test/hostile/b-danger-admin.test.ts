@@ -1,0 +1,140 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+
+import { type AdminPorts, AdminServers } from "../../src/admin/admin-servers.ts";
+import { exchange, statusOf } from "../integration/proxy-under-test.ts";
+import { adminSources } from "../unit/admin/sources.ts";
+
+/* B30, CVE-2024-40632, CVE-2026-31838: what any container of the pod may send to the admin port, byte for byte. */
+
+const TOKEN = "correct-horse-battery-staple";
+const AUTHORIZED = `Authorization: Bearer ${TOKEN}`;
+
+let servers: AdminServers;
+let ports: AdminPorts;
+let folder: string;
+let changes: string[] = [];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "outrider-admin-"));
+  const sources = adminSources({ setLogLevel: (level) => changes.push(level), quit: () => changes.push("quit"), drain: () => changes.push("drain") });
+  servers = new AdminServers(sources, { token: TOKEN, socketPath: join(folder, "socket"), allowsQuit: true });
+  ports = await servers.listen({ admin: 0, status: 0, ready: 0, metrics: 0 });
+});
+beforeEach(() => {
+  changes = [];
+});
+afterAll(async () => {
+  await servers.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const ask = (bytes: string, socket: Socket = connect(ports.admin, "127.0.0.1")): Promise<string> => exchange(socket, bytes);
+const lines = (...all: readonly string[]): string => `${[...all, "Connection: close"].join("\r\n")}\r\n\r\n`;
+const post = (...more: readonly string[]): string => lines("POST /logging?level=debug HTTP/1.1", ...more);
+
+describe("who is answered", () => {
+  it.each([
+    ["CVE-2024-40632: a name that was rebound", ["Host: evil.example"]],
+    ["a name below ours", ["Host: x.localhost"]],
+    ["a name that ends like an address", ["Host: 127.0.0.1.evil.example"]],
+    ["an address by another spelling", ["Host: 0x7f.1"]],
+    ["another address of loopback", ["Host: 127.0.0.2"]],
+    ["a user before the name", ["Host: localhost@evil.example"]],
+    ["two names", ["Host: localhost", "Host: evil.example"]],
+    ["one name twice", ["Host: localhost", "Host: localhost"]],
+    ["an empty name", ["Host: "]],
+    ["a web page elsewhere", ["Host: localhost", "Origin: https://evil.example"]],
+    ["a page that looks local", ["Host: localhost", "Origin: http://localhost.evil.example"]],
+    ["a page without an origin", ["Host: localhost", "Origin: null"]],
+    ["a picture of a page elsewhere", ["Host: localhost", "Sec-Fetch-Site: cross-site"]],
+  ])("not %s", async (_who, fields) => {
+    expect([statusOf(await ask(lines("GET /config_dump HTTP/1.1", ...fields))), statusOf(await ask(post(...fields, AUTHORIZED)))]).toEqual([403, 403]);
+    expect(changes).toEqual([]);
+  });
+
+  it("not a request without a name: of HTTP/1.1 it is none, of HTTP/1.0 it is foreign", async () => {
+    expect(statusOf(await ask(lines("GET /config_dump HTTP/1.1")))).not.toBe(200);
+    expect(statusOf(await ask(lines("GET /config_dump HTTP/1.0")))).toBe(403);
+  });
+
+  it("a program of this host is", async () => {
+    expect(statusOf(await ask(lines("GET /config_dump HTTP/1.1", "Host: localhost:15000")))).toBe(200);
+  });
+});
+
+describe("who changes something", () => {
+  it("whoever knows the token, or may open the socket", async () => {
+    expect(statusOf(await ask(post("Host: localhost", AUTHORIZED)))).toBe(200);
+    expect(statusOf(await ask(post("Host: localhost"), connect(join(folder, "socket"))))).toBe(200);
+    expect(changes).toEqual(["debug", "debug"]);
+  });
+
+  it.each([
+    ["nothing", []], ["the token in a cookie", [`Cookie: token=${TOKEN}`]], ["the token twice", [`Authorization: Bearer ${TOKEN} ${TOKEN}`]], ["the token of another case", [AUTHORIZED.toUpperCase()]],
+    ["the token behind another", ["Authorization: Bearer x", AUTHORIZED]], ["the token's beginning", [AUTHORIZED.slice(0, -1)]], ["the token and more", [`${AUTHORIZED}x`]], ["a long one", [`Authorization: Bearer ${"x".repeat(8000)}`]],
+  ])("nobody by %s", async (_what, fields) => {
+    expect(statusOf(await ask(post("Host: localhost", ...fields)))).toBe(403);
+    expect(changes).toEqual([]);
+  });
+
+  it("nobody by the other ports, with the token or without", async () => {
+    for (const port of [ports.status, ports.ready, ports.metrics]) expect(statusOf(await ask(post("Host: localhost", AUTHORIZED), connect(port, "127.0.0.1")))).toBe(404);
+    expect(changes).toEqual([]);
+  });
+
+  it("nobody by GET", async () => {
+    expect(await ask(lines("GET /logging?level=debug HTTP/1.1", "Host: localhost", AUTHORIZED))).toMatch(/level: info\n$/);
+    expect(changes).toEqual([]);
+  });
+});
+
+describe("what is answered", () => {
+  it.each(["OPTIONS", "TRACE", "PUT", "DELETE", "PATCH", "PROPFIND"])("%s is no method of a page, and is told nothing", async (method) => {
+    const answer = await ask(lines(`${method} /config_dump HTTP/1.1`, "Host: localhost", "X-Secret: echo", AUTHORIZED));
+    expect(statusOf(answer)).toBe(405);
+    expect(answer).toMatch(/\r\nallow: GET\r\n/);
+    expect(answer).not.toMatch(/echo|access-control/i);
+  });
+
+  it("HEAD is GET without a body, and changes nothing", async () => {
+    const answer = await ask(lines("HEAD /logging?level=debug HTTP/1.1", "Host: localhost", AUTHORIZED));
+    expect([statusOf(answer), answer.slice(answer.indexOf("\r\n\r\n") + 4), changes]).toEqual([200, "", []]);
+  });
+
+  it("a path in any other form is none", async () => {
+    for (const path of ["http://localhost/config_dump", "//config_dump", "/config_dump/", "/./config_dump", "/%63onfig_dump", "/config_dump/../certs", "/config_dump%00", "/CONFIG_DUMP", "/\\config_dump", "*", "/explain/../certs"]) {
+      const status = statusOf(await ask(lines(`GET ${path} HTTP/1.1`, "Host: localhost")));
+      expect([path, status]).toEqual([path, status === 400 ? 400 : 404]);
+    }
+  });
+
+  it("nothing of the request comes back", async () => {
+    for (const path of ["/<script>alert(1)</script>", "/explain/<script>", "/stats?filter=<script>", "/clusters?format=<script>"]) {
+      const answer = await ask(lines(`GET ${path} HTTP/1.1`, "Host: localhost"));
+      expect(answer).not.toContain("<script");
+      expect(answer).toMatch(/\r\nx-content-type-options: nosniff\r\n/);
+    }
+  });
+
+  it.each([
+    ["an upgrade", lines("GET /config_dump HTTP/1.1", "Host: localhost", "Upgrade: h2c")],
+    ["a body nobody asked for", `${post("Host: evil", "Content-Length: 5")}hello`],
+    ["a body in two lengths", post("Host: localhost", AUTHORIZED, "Content-Length: 0", "Transfer-Encoding: chunked")],
+    ["CONNECT", lines("CONNECT 127.0.0.1:80 HTTP/1.1", "Host: localhost")],
+    ["HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+    ["a line end in a field", lines("GET /config_dump HTTP/1.1", "Host: localhost\nOrigin: http://evil.example")],
+    ["NUL", lines("GET /config_dump HTTP/1.1", "Host: localhost\0.evil.example")],
+    ["a head of 100 KB", lines("GET /config_dump HTTP/1.1", "Host: localhost", `X-A: ${"x".repeat(100_000)}`)],
+    ["no HTTP", "\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"],
+  ])("%s does no harm", async (_what, bytes) => {
+    const socket = connect(ports.admin, "127.0.0.1");
+    socket.setTimeout(500, () => socket.destroy());
+    await exchange(socket, bytes);
+    expect(changes).toEqual([]);
+    expect(statusOf(await ask(lines("GET /ready HTTP/1.1", "Host: localhost")))).toBe(200);
+  });
+});
