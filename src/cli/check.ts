@@ -1,4 +1,3 @@
-import { statSync } from "node:fs";
 import { compile } from "../config/compile/compile.ts";
 import type { WorkloadIdentity } from "../config/compile/workload-identity.ts";
 import type { AnyResource } from "../config/kinds/kind-specs.ts";
@@ -9,7 +8,6 @@ import { lint } from "../config/lint/lint.ts";
 import { formatProblem } from "../config/problem.ts";
 import type { Problem } from "../config/problem.ts";
 import { FolderSource } from "../config/source/folder-source.ts";
-import { describeSystemError } from "../config/source/folder-walk.ts";
 import { ConfigurationStore } from "../config/store/configuration-store.ts";
 import { rejectedPolicies } from "../config/store/rejected-policies.ts";
 import { systemClock } from "../core/clock.ts";
@@ -17,6 +15,7 @@ import { TimerWheel } from "../core/timer-wheel.ts";
 import { describeFlags, readFlags, UsageError } from "./command-flags.ts";
 import type { Flag, FlagValues } from "./command-flags.ts";
 import { PipeOutput } from "./pipe-output.ts";
+import { requirePath } from "./readable-path.ts";
 
 const FLAGS: readonly Flag[] = [
   { name: "output", short: "o", kind: "text", environment: null, fallback: "text", value: "FORMAT", help: "text, a line per problem; or json, a list of them" },
@@ -52,7 +51,7 @@ export async function check(
     if (format !== "text" && format !== "json") throw new UsageError(`--output: ${JSON.stringify(format)} is neither text nor json`);
     if (flags.positionals.length === 0) throw new UsageError("names no folder or file to check");
     const disabled = disabledLints(flags);
-    for (const path of flags.positionals) requireReachable(path);
+    for (const path of flags.positionals) requirePath(path, "");
     const problems = checkPaths(flags.positionals).map(withName).filter((problem) => problem.lint === undefined || !disabled.has(problem.lint));
     write(format === "json" ? `${JSON.stringify(problems, null, 2)}\n` : problems.map(lineOf).join(""));
     if (format === "text") tell(`outrider check: ${countOf(problems)}\n`);
@@ -69,15 +68,6 @@ function writeOut(text: string): void {
 
 function writeError(text: string): void {
   process.stderr.write(text);
-}
-
-/** @throws UsageError for a path that is not there: nothing wrong with it would be no good news. */
-function requireReachable(path: string): void {
-  try {
-    statSync(path);
-  } catch (error) {
-    throw new UsageError(`${path} ${describeSystemError(error)}`);
-  }
 }
 
 /** @throws UsageError for a name that no lint has: a misspelt one would switch nothing off. */

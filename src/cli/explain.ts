@@ -1,4 +1,4 @@
-import { createReadStream, statSync } from "node:fs";
+import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import type { WorkloadIdentity } from "../config/compile/workload-identity.ts";
@@ -12,6 +12,7 @@ import { describeFlags, type FlagValues, readFlags, UsageError } from "./command
 import { directionOf, EXPLAIN_FLAGS, requestOf } from "./explain-flags.ts";
 import { replay } from "./replay.ts";
 import { PipeOutput } from "./pipe-output.ts";
+import { describeFailure, requirePath } from "./readable-path.ts";
 import { workloadFromFlags } from "./workload-flags.ts";
 
 const HELP = `Usage: outrider explain --direction inbound|outbound [options] [METHOD] URL
@@ -58,7 +59,7 @@ export async function explain(args: readonly string[], environment: NodeJS.Proce
     return await run(flags, environment, streams);
   } catch (error) {
     // A command line or a request that cannot be obeyed is told in a sentence; so is a file that cannot be read.
-    streams.err(`outrider explain: ${(error as Error).message}\n`);
+    streams.err(`outrider explain: ${describeFailure(error)}\n`);
     return 2;
   }
 }
@@ -72,7 +73,7 @@ async function run(flags: FlagValues, environment: NodeJS.ProcessEnv, streams: E
     return format === "json" ? `${JSON.stringify(explanation)}\n` : describeExplanation(explanation, request);
   };
   const workload = workloadFromFlags(flags, environment);
-  if (flags.isGiven("replay")) return replay(flags, (paths) => load(paths, workload, streams), streams);
+  if (flags.isGiven("replay")) return replay(flags, (paths, flag) => load(paths, flag, workload, streams), streams);
   if (flags.isGiven("against")) throw new UsageError("--against goes with --replay");
   const requests = flags.text("requests");
   if (requests === "") {
@@ -82,7 +83,7 @@ async function run(flags: FlagValues, environment: NodeJS.ProcessEnv, streams: E
   }
   if (flags.positionals.length > 0) throw new UsageError("takes either a request or --requests, not both");
   const fallback = directionOf(flags);
-  if (requests !== "-") statSync(requests);
+  if (requests !== "-") requirePath(requests, "--requests", "file");
   const explainer = explainerOf(flags.list("config"), workload, streams);
   return explainLines(requests, fallback, format, (request) => show(explainer, request), streams);
 }
@@ -119,13 +120,13 @@ async function explainLines(
 }
 
 function explainerOf(paths: readonly string[], workload: WorkloadIdentity, streams: ExplainStreams): Explainer {
-  const { snapshot, names } = load(paths, workload, streams);
+  const { snapshot, names } = load(paths, "--config", workload, streams);
   return new Explainer(snapshot, names);
 }
 
 /** Tells errors of the configuration as `check` does; what is not in error is obeyed, as a proxy would. */
-function load(paths: readonly string[], workload: WorkloadIdentity, { err }: ExplainStreams): LoadedSnapshot {
-  for (const path of paths) statSync(path);
+function load(paths: readonly string[], flag: string, workload: WorkloadIdentity, { err }: ExplainStreams): LoadedSnapshot {
+  for (const path of paths) requirePath(path, flag);
   const loaded = loadSnapshot(paths, workload);
   const errors = loaded.problems.filter(({ severity }) => severity === "error");
   for (const problem of errors) err(`${formatProblem(problem)}\n`);

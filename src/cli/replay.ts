@@ -1,4 +1,4 @@
-import { createReadStream, statSync } from "node:fs";
+import { createReadStream } from "node:fs";
 import type { Readable } from "node:stream";
 import { Explainer } from "../explain/explainer.ts";
 import type { LoadedSnapshot } from "../explain/load-snapshot.ts";
@@ -8,6 +8,7 @@ import { replayJson, replayText } from "../explain/replay-report.ts";
 import { unloggedDenials } from "../explain/unlogged-denials.ts";
 import { UsageError } from "./command-flags.ts";
 import type { FlagValues } from "./command-flags.ts";
+import { requirePath } from "./readable-path.ts";
 
 const READ_BYTES = 1 << 18;
 /** What says how one request is decided says nothing of a log of them. */
@@ -21,19 +22,20 @@ export interface ReplayStreams {
 
 /**
  * `outrider explain --replay LOG --against PATH [--config PATH]`: resolves to the exit code, 0 when every request is
- * decided as before, 1 when some are not, and 2 when there was none to decide; rejects when the log cannot be read. `load` reads a configuration.
+ * decided as before, 1 when some are not, and 2 when there was none to decide; rejects when the log cannot be read. `load` reads the
+ * configuration that a flag names.
  *
  * @throws UsageError
  */
-export async function replay(flags: FlagValues, load: (paths: readonly string[]) => LoadedSnapshot, { stdin, out, err }: ReplayStreams): Promise<number> {
+export async function replay(flags: FlagValues, load: (paths: readonly string[], flag: string) => LoadedSnapshot, { stdin, out, err }: ReplayStreams): Promise<number> {
   const log = flags.text("replay");
   const against = flags.list("against");
   if (against.length === 0) throw new UsageError("--replay needs --against, the configuration to decide by");
   const surplus = flags.positionals.length > 0 ? "a request" : ONE_REQUEST.filter((name) => flags.isGiven(name)).map((name) => `--${name}`)[0];
   if (surplus !== undefined) throw new UsageError(`--replay takes its requests from the log, not also ${surplus}`);
-  if (log !== "-") statSync(log);
-  const before = flags.isGiven("config") ? deciderOf(load(flags.list("config"))) : null;
-  const after = deciderOf(load(against));
+  if (log !== "-") requirePath(log, "--replay", "file");
+  const before = flags.isGiven("config") ? deciderOf(load(flags.list("config"), "--config")) : null;
+  const after = deciderOf(load(against, "--against"));
   // Opened last: a stream that nobody reads yet would tell nobody of its error.
   const chunks: AsyncIterable<Uint8Array> = log === "-" ? stdin : createReadStream(log, { highWaterMark: READ_BYTES });
   const summary = await replayLog(chunks, after, before);

@@ -6,6 +6,7 @@ import { textReport } from "../meshtest/text-report.ts";
 import { describeFlags, readFlags, UsageError } from "./command-flags.ts";
 import type { Flag } from "./command-flags.ts";
 import { PipeOutput } from "./pipe-output.ts";
+import { describeFailure, requirePath } from "./readable-path.ts";
 
 const FLAGS: readonly Flag[] = [
   { name: "output", short: "o", kind: "text", environment: null, fallback: "text", value: "FORMAT", help: "text, a line per case and what differs; json; or junit, for CI systems" },
@@ -30,7 +31,8 @@ export async function test(args: readonly string[], environment: NodeJS.ProcessE
     const format = flags.text("output");
     if (format !== "text" && format !== "json" && format !== "junit") throw new UsageError(`--output: ${JSON.stringify(format)} is none of text, json, junit`);
     if (flags.positionals.length === 0) throw new UsageError("names no folder or file with tests");
-    const run = runTests(flags.positionals, systemClock);
+    for (const path of flags.positionals) requirePath(path, "");
+    const run = await runTests(flags.positionals, systemClock);
     if (run.files === 0 && run.problems.length === 0) throw new UsageError(`found no *.meshtest.yaml in ${flags.positionals.join(" ")}`);
     if (format === "json") write(jsonReport(run));
     else if (format === "junit") write(junitReport(run));
@@ -38,7 +40,7 @@ export async function test(args: readonly string[], environment: NodeJS.ProcessE
     if (run.problems.length > 0) return 2;
     return run.cases.some(({ differences }) => differences.length > 0) ? 1 : 0;
   } catch (error) {
-    process.stderr.write(`outrider test: ${(error as Error).message}\n`);
+    process.stderr.write(`outrider test: ${describeFailure(error)}\n`);
     return 2;
   }
 }

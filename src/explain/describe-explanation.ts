@@ -136,8 +136,8 @@ function describeRetries({ attempts, perTryTimeoutMs, retryOn, retriableStatuses
 }
 
 function filterLines({ filters, verdict }: Explanation): string[] {
-  return filters.filter((filter) => filter.verdict === "pass" || verdict === "route")
-    .map((filter) => `Passed ${filter.name}: ${filter.resource === null ? "" : `${filter.resource}${at(filter)}, `}${filter.reason ?? "nothing against it"}.`);
+  return filters.filter((filter) => filter.verdict === "pass" || filter.verdict === "skipped" || verdict === "route")
+    .map((filter) => `${filter.verdict === "skipped" ? "Skipped" : "Passed"} ${filter.name}: ${filter.resource === null ? "" : `${filter.resource}${at(filter)}, `}${filter.reason ?? "nothing against it"}.`);
 }
 
 function triedLines({ tried, virtualHost }: Explanation): string[] {

@@ -25,6 +25,8 @@ export class ExplainedToken implements JwtVerifier {
   readonly #authn: JwtAuthn | null;
   readonly #given: Claims | null;
   #result: JwtResult = null;
+  /** A token is there, and nobody here can tell what it is worth. */
+  #isUndecided = false;
 
   constructor(authn: JwtAuthn | null, given: Claims | null) {
     this.#authn = authn;
@@ -42,6 +44,7 @@ export class ExplainedToken implements JwtVerifier {
   authenticate(head: RequestHead): JwtResult | Promise<JwtResult> {
     const result = this.#given === null ? this.#authn?.authenticate(head) ?? null : this.#believe(this.#given);
     // The proxy has keys that it fetched; who explains has not, and asks nobody.
+    this.#isUndecided = result instanceof Promise || result === NO_KEYS;
     if (result instanceof Promise || result === NO_KEYS) return Promise.resolve(null);
     this.#result = result;
     return result;
@@ -50,6 +53,7 @@ export class ExplainedToken implements JwtVerifier {
   /** What the gate says of itself; null where no rule for tokens selects the workload. */
   account(): FilterAccount | null {
     if (this.#authn === null) return null;
+    if (this.#isUndecided) return this.#undecided();
     const result = this.#result;
     const [only] = this.rules;
     const place = this.rules.length === 1 && only !== undefined ? only.spec.provenance : null;
@@ -58,6 +62,16 @@ export class ExplainedToken implements JwtVerifier {
     const whose = result.token.principal ?? "nobody in particular";
     const rule = result.rule === ANY_RULE ? null : result.rule.provenance;
     return { ...writtenAt(rule), reason: this.#given === null ? `the token is ${whose}'s` : `the claims given are taken as verified: the token is ${whose}'s`, nearMiss: null };
+  }
+
+  #undecided(): FilterAccount {
+    const remote = this.rules.flatMap(({ spec }) => (spec.keys.kind === "remote" ? [{ source: spec.keys.source, provenance: spec.provenance }] : []));
+    const [only] = remote;
+    const sources = remote.map(({ source }) => (source.kind === "jwks" ? source.url : `discovery at ${source.url}`)).join(", ");
+    return {
+      ...writtenAt(remote.length === 1 && only !== undefined ? only.provenance : null), nearMiss: null,
+      reason: `the token was not verified: only a running proxy has the keys of ${sources}; what follows is for a request without a token, so say what the token stands for by its claims (jwt)`,
+    };
   }
 
   #believe(claims: Claims): JwtResult {

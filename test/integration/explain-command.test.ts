@@ -84,7 +84,7 @@ describe("outrider explain", () => {
     [["--direction", "outbound", "-o", "xml", "http://a/"], '--output: "xml" is neither text nor json'],
     [["--direction", "outbound", "GET", "http://a/", "more"], 'takes METHOD and URL, not also "more"'],
     [["--requests", "-", "http://a/"], "takes either a request or --requests, not both"],
-    [["--direction", "outbound", "--config", "/nowhere/at/all", "http://a/"], "no such file or directory"],
+    [["--direction", "outbound", "--config", "/nowhere/at/all", "http://a/"], "does not exist"],
   ])("%j is refused with exit code 2", async (args, message) => {
     const { code, out, err } = await run(args.includes("--config") ? args : [...config(), ...args]);
     expect([code, out]).toEqual([2, ""]);

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { checkPaths } from "../../src/cli/check.ts";
 import { test as runTest } from "../../src/cli/test.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { TestIssuer } from "../unit/filter/jwt-fixtures.ts";
 
 /* `outrider test`: its lines, its formats and its exit codes; and the examples, which are tests of themselves. */
 
@@ -107,6 +109,48 @@ describe("outrider test", () => {
     expect(text).toContain('<testcase name="&lt;time &amp; &quot;more&quot;&gt;"');
     expect(text).toContain("timeout: expected 2000ms, got 3000ms</failure>");
     expect(text).toContain('tests="1" failures="0" errors="1"');
+  });
+});
+
+describe("tokens", () => {
+  const issuer = new TestIssuer();
+  const rules = (keys: string): string => `apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: users, namespace: shop}
+spec: {jwtRules: [{issuer: "https://issuer.example", ${keys}}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: admins, namespace: shop}
+spec: {rules: [{when: [{key: "request.auth.claims[role]", values: [admin]}]}]}
+`;
+  const token = (claims: Record<string, unknown>): string => issuer.token({ iss: "https://issuer.example", exp: Math.floor(systemClock.wallMs() / 1000) + 600, ...claims });
+  const testCase = (headers: string, expected: string, jwt = ""): string => `- request: {direction: inbound, url: "http://reviews/", to: "10.0.0.1:80", headers: {${headers}}${jwt}}\n  expect: ${expected}\n`;
+
+  it("in headers are verified with keys that are inline, and their claims decide", async () => {
+    write("a.yaml", rules(`jwks: '${issuer.jwks}'`));
+    write("a.meshtest.yaml", `workload: {namespace: shop}\ncases:\n${[
+      testCase(`authorization: "Bearer ${token({ role: "admin" })}"`, "{verdict: route, filters: {jwt-authn: pass, rbac: pass}}"),
+      testCase(`authorization: "Bearer ${token({ role: "user" })}"`, "{deniedBy: AuthorizationPolicy shop/admins}"),
+      testCase(`authorization: "Bearer ${new TestIssuer().token({ exp: 4e9 })}"`, "{status: 401, deniedBy: {filter: jwt-authn, reason: Jwt verification fails}}"),
+      testCase(`authorization: "Bearer ${token({ role: "admin", exp: 1 })}"`, '{status: 401, details: "jwt_authn_access_denied{Jwt_is_expired}"}'),
+      testCase("", "{deniedBy: AuthorizationPolicy shop/admins}"),
+    ].join("")}`);
+    const { code, text } = await run(folder);
+    expect(text).toContain("5 cases in 1 file, all as expected");
+    expect(code).toBe(0);
+  });
+
+  it("whose keys a proxy fetches are not verified, which is said, and claims stand for them", async () => {
+    write("a.yaml", rules('jwksUri: "https://issuer.example/keys"'));
+    write("a.meshtest.yaml", `workload: {namespace: shop}\ncases:\n${[
+      testCase(`authorization: "Bearer ${token({ role: "admin" })}"`, "{filters: {jwt-authn: pass}}"),
+      testCase("", "{verdict: route}", ', jwt: {iss: "https://issuer.example", role: admin}'),
+    ].join("")}`);
+    const { code, text } = await run(folder);
+    expect(code).toBe(1);
+    expect(text).toContain("2 cases in 1 file, 1 differs");
+    expect(text).toContain("only a running proxy has the keys of https://issuer.example/keys");
   });
 });
 

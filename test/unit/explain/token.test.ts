@@ -50,7 +50,14 @@ describe("a token in the request", () => {
 
   test("whose keys the proxy would have fetched is left undecided", async () => {
     const answer = await ask([tokens({ issuer: ISSUER, jwksUri: "https://issuer.example/keys" })], bearing(issuer.token({ exp: soon() })));
-    expect(gate(answer)).toMatchObject({ verdict: "skipped" });
+    expect(gate(answer)).toMatchObject({
+      verdict: "skipped", resource: "RequestAuthentication default/jwt", rule: 0,
+      reason: "the token was not verified: only a running proxy has the keys of https://issuer.example/keys; what follows is for a request without a token, so say what the token stands for by its claims (jwt)",
+    });
+    // What a proxy refuses without any key is refused here too, and claims are of use all the same.
+    expect(await ask([tokens({ issuer: ISSUER, jwksUri: "https://issuer.example/keys" })], bearing(issuer.token({ exp: 1 })))).toMatchObject({ status: 401, details: "jwt_authn_access_denied{Jwt_is_expired}" });
+    expect(await ask([tokens({ issuer: ISSUER }), onlyAdmins], { jwt: { iss: ISSUER, roles: ["admin"] } })).toMatchObject({ verdict: "route" });
+    expect(gate(await ask([tokens({ issuer: ISSUER })], bearing(issuer.token({ exp: soon() }))))?.reason).toContain("discovery at https://issuer.example/.well-known/openid-configuration");
   });
 });
 
