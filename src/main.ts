@@ -246,9 +246,10 @@ class ControlThread {
       fetchBundle: bundleFetcher({ guard: new FetchGuard(this.#options.keysAllowedFrom), timers: this.#timers }),
       onInvalid: (reason) => this.#onCertificate(reason),
       onMaterial: (material) => {
+        // Policies first: who is believed from now on is judged by them.
+        this.#configuration.useTrustDomain(material.trustDomain, material.bundles.slice(1).map(({ trustDomain }) => trustDomain));
         this.#threads.applyIdentity(material);
         this.#health.applyIdentity(material);
-        this.#configuration.useTrustDomain(material.trustDomain);
         this.#startUp.certificates.drop();
       },
     });

@@ -132,10 +132,12 @@ export class ConfigurationControl {
     this.#saved.tellStale(update);
   }
 
-  /** The certificate in force names our trust domain, unless the environment does. */
-  useTrustDomain(trustDomain: string): void {
-    if (this.#options.workload.trustDomain !== null || this.#workload.trustDomain === trustDomain) return;
-    this.#workload = { ...this.#workload, trustDomain };
+  /** The certificate in force names our trust domain, unless the environment does; `federated` are others whose roots came with it. */
+  useTrustDomain(named: string, federated: readonly string[] = []): void {
+    const trustDomain = this.#options.workload.trustDomain ?? named;
+    const { federatedTrustDomains = [] } = this.#workload;
+    if (this.#workload.trustDomain === trustDomain && federatedTrustDomains.join() === federated.join()) return;
+    this.#workload = { ...this.#workload, trustDomain, federatedTrustDomains: federated };
     if (this.#update !== null) this.#compile(this.#update);
   }
 

@@ -88,6 +88,20 @@ describe("a running proxy", () => {
     expect(await callAs(idIn(OWN), testCa)).toBe(403);
   });
 
+  it("is what a policy's pattern of trust domains, or a service account that is denied, stands for", async () => {
+    const policy = security("AuthorizationPolicy", "shut", { action: "DENY", rules: [{ from: [{ source: { trustDomains: ["partner*"] } }] }] });
+    const accounts = security("AuthorizationPolicy", "accounts", { action: "DENY", rules: [{ from: [{ source: { serviceAccounts: ["other"] } }] }] });
+    proxy = RunningProxy.spawn({ files: filesFor(null, policy) });
+    mkdirSync(join(proxy.folder, "certs", "bundles"), { recursive: true });
+    writeFileSync(join(proxy.folder, "certs", "bundles", `${PARTNER}.pem`), partnerCa.rootPem);
+    await eventually(async () => (await callAs(idIn(PARTNER), partnerCa)) !== 0, "the partner is believed");
+    expect(await callAs(idIn(PARTNER), partnerCa)).toBe(403);
+    expect(await callAs(idIn(OWN), testCa)).toBe(200);
+    proxy.write("all.yaml", filesFor(null, accounts)["all.yaml"] as string);
+    await eventually(async () => (await callAs(idIn(PARTNER), partnerCa)) === 200, "the other policy is in force");
+    expect(await callAs(idIn(PARTNER, "other"), partnerCa)).toBe(403);
+  });
+
   it("believes roots without a trust domain for our own, also those of caCertificatesPem, and warns of certSigners", async () => {
     const signed = { pem: partnerCa.rootPem, trustDomains: [PARTNER], certSigners: ["example.com/signer"] };
     proxy = await RunningProxy.start({ files: filesFor({ defaultConfig: { caCertificatesPem: [otherOwnCa.rootPem] }, caCertificates: [signed] }) });

@@ -10,9 +10,11 @@ import type { PolicyScope } from "./policy-source.ts";
 import { compilePolicyHost, compilePolicyPath, compilePolicyString } from "./policy-string.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { compareText, oldestFirst, provenanceOf } from "./resource-order.ts";
+import { knownTrustDomains } from "./trust-sources.ts";
 import type { WorkloadIdentity } from "./workload-identity.ts";
 
 type Policy = ResourceOf<"AuthorizationPolicy">;
+type PolicyDomains = Pick<PolicyScope, "trustDomains" | "knownTrustDomains">;
 
 /** A policy that validation refused. Until it is mended, the workloads it selects are closed. */
 export interface RejectedPolicy {
@@ -69,20 +71,21 @@ export function compileAuthorization(
     .filter((policy) => policy.kind !== "PeerAuthentication" && applies(policy.namespace, policy.selector ?? undefined, workload, mesh))
     .toSorted((a, b) => compareText(`${a.namespace}/${a.name}`, `${b.namespace}/${b.name}`) || compareText(a.file, b.file) || a.line - b.line)
     .map(closed));
+  const domains = { trustDomains: mesh.trustDomains, knownTrustDomains: knownTrustDomains(workload, mesh) };
   for (const policy of oldestFirst(resources, "AuthorizationPolicy")) {
     const { spec, metadata } = policy;
     if (spec.targetRef !== undefined || spec.targetRefs.length > 0) continue;
     if (!applies(metadata.namespace, spec.selector?.matchLabels, workload, mesh)) continue;
-    sortIn(sorted, policy, mesh, problems);
+    sortIn(sorted, policy, domains, problems);
   }
   return sorted.spec();
 }
 
-function sortIn(sorted: Sorted, policy: Policy, mesh: MeshSettings, problems: ProblemList): void {
+function sortIn(sorted: Sorted, policy: Policy, domains: PolicyDomains, problems: ProblemList): void {
   const { action, provider } = policy.spec;
   const isDryRun = policy.metadata.annotations["istio.io/dry-run"]?.toLowerCase() === "true";
   const decidesNothing = isDryRun || action === "AUDIT";
-  const { compiled, isUnderstood } = compilePolicy(policy, mesh, problems, decidesNothing ? "the policy is left out" : "everything is denied to the workloads that this policy selects");
+  const { compiled, isUnderstood } = compilePolicy(policy, domains, problems, decidesNothing ? "the policy is left out" : "everything is denied to the workloads that this policy selects");
   if (!isUnderstood) {
     // Whatever its action was: an ALLOW policy beside it could still let somebody in.
     if (!decidesNothing) sorted.deny.push({ ...compiled, rules: [{ ...EVERYTHING, line: policy.line }] });
@@ -114,9 +117,9 @@ function closed(policy: RejectedPolicy): PolicySpec {
 }
 
 /** `fate`: what becomes of a policy with a condition that is not known. */
-function compilePolicy(policy: Policy, mesh: MeshSettings, problems: ProblemList, fate: string): { compiled: PolicySpec; isUnderstood: boolean } {
+function compilePolicy(policy: Policy, domains: PolicyDomains, problems: ProblemList, fate: string): { compiled: PolicySpec; isUnderstood: boolean } {
   const { namespace, name } = policy.metadata;
-  const scope: PolicyScope = { namespace, trustDomains: mesh.trustDomains };
+  const scope: PolicyScope = { ...domains, namespace, isGrant: policy.spec.action === "ALLOW" };
   const rules: PolicyRuleSpec[] = [];
   let isUnderstood = true;
   for (const [index, rule] of policy.spec.rules.entries()) {

@@ -3,7 +3,7 @@ import type { AuthorizationCondition } from "../kinds/authorization-policy.ts";
 import type { AnyOf, ConditionSpec } from "../snapshot-security.ts";
 import { toBlock } from "./ip-address.ts";
 import { compilePrincipals, compileServiceAccounts, compileTrustDomains } from "./policy-principal.ts";
-import { anyOf, orNever } from "./policy-source.ts";
+import { accountDomains, anyOf, orNever } from "./policy-source.ts";
 import type { PolicyScope } from "./policy-source.ts";
 import { compilePolicyNamespace, compilePolicyString } from "./policy-string.ts";
 
@@ -32,9 +32,9 @@ export function compileCondition(condition: AuthorizationCondition, scope: Polic
     case "source.principal":
       return onPrincipal(condition, (list) => compilePrincipals(list, scope.trustDomains));
     case "source.serviceAccount":
-      return onPrincipal(condition, (list) => compileServiceAccounts(list, scope.namespace, scope.trustDomains));
+      return onPrincipal(condition, (list, isNegated) => compileServiceAccounts(list, scope.namespace, accountDomains(scope, isNegated)));
     case "source.trustDomain":
-      return onPrincipal(condition, (list) => compileTrustDomains(list, scope.trustDomains));
+      return onPrincipal(condition, (list) => compileTrustDomains(list, scope.knownTrustDomains));
     default:
       return null;
   }
@@ -51,9 +51,9 @@ function onStrings(attribute: ConditionSpec["attribute"], match: AnyOf<StringMat
   return { attribute, match, blocks: NO_BLOCKS };
 }
 
-function onPrincipal({ values, notValues }: AuthorizationCondition, compile: (list: readonly string[]) => StringMatchSpec[]): ConditionSpec {
+function onPrincipal({ values, notValues }: AuthorizationCondition, compile: (list: readonly string[], isNegated: boolean) => StringMatchSpec[]): ConditionSpec {
   return onStrings({ kind: "source.principal" }, {
-    values: values === undefined ? [] : orNever(compile(values)),
-    notValues: compile(notValues ?? []),
+    values: values === undefined ? [] : orNever(compile(values, false)),
+    notValues: compile(notValues ?? [], true),
   });
 }

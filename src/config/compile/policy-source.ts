@@ -14,8 +14,20 @@ export function anyOf<T, U>(values: readonly T[] | undefined, notValues: readonl
 export interface PolicyScope {
   /** The policy's own. */
   readonly namespace: string;
-  /** Accepted ones, our own first. */
+  /** Those that are ours: our own first, then its aliases. */
   readonly trustDomains: readonly string[];
+  /** Those and the federated ones: all that a peer can be of. */
+  readonly knownTrustDomains: readonly string[];
+  /** The policy lets in whom its rules match: an ALLOW. */
+  readonly isGrant: boolean;
+}
+
+/**
+ * The trust domains in which a service account is meant, where a policy names it and not its domain. What lets somebody in means ours;
+ * what keeps somebody out means every one, since Istio does not look at the domain at all (spec/05 5.5).
+ */
+export function accountDomains({ trustDomains, knownTrustDomains, isGrant }: PolicyScope, isNegated: boolean): readonly string[] {
+  return isGrant === isNegated ? knownTrustDomains : trustDomains;
 }
 
 /** One `from[].source` (spec/05 5.5). Service accounts and trust domains become conditions on the principal. */
@@ -29,21 +41,23 @@ export function compileSource(source: AuthorizationSource, scope: PolicyScope): 
   };
 }
 
-function principalsOf(source: AuthorizationSource, { namespace, trustDomains }: PolicyScope): StringMatchSpec[] {
+function principalsOf(source: AuthorizationSource, scope: PolicyScope): StringMatchSpec[] {
+  const { namespace, trustDomains, knownTrustDomains } = scope;
   const principals = [
     ...compilePrincipals(source.principals ?? [], trustDomains),
-    ...compileServiceAccounts(source.serviceAccounts ?? [], namespace, trustDomains),
+    ...compileServiceAccounts(source.serviceAccounts ?? [], namespace, accountDomains(scope, false)),
   ];
   if (source.trustDomains === undefined) return principals;
-  if (principals.length > 0) return restrictToTrustDomains(principals, source.trustDomains, trustDomains);
-  return orNever(compileTrustDomains(source.trustDomains, trustDomains));
+  if (principals.length > 0) return restrictToTrustDomains(principals, source.trustDomains, knownTrustDomains);
+  return orNever(compileTrustDomains(source.trustDomains, knownTrustDomains));
 }
 
-function notPrincipalsOf(source: AuthorizationSource, { namespace, trustDomains }: PolicyScope): StringMatchSpec[] {
+function notPrincipalsOf(source: AuthorizationSource, scope: PolicyScope): StringMatchSpec[] {
+  const { namespace, trustDomains, knownTrustDomains } = scope;
   return [
     ...compilePrincipals(source.notPrincipals ?? [], trustDomains),
-    ...compileServiceAccounts(source.notServiceAccounts ?? [], namespace, trustDomains),
-    ...compileTrustDomains(source.notTrustDomains ?? [], trustDomains),
+    ...compileServiceAccounts(source.notServiceAccounts ?? [], namespace, accountDomains(scope, true)),
+    ...compileTrustDomains(source.notTrustDomains ?? [], knownTrustDomains),
   ];
 }
 

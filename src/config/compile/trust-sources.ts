@@ -2,6 +2,7 @@ import { bundleUrl } from "../kinds/ca-certificate-check.ts";
 import type { Snapshot } from "../snapshot.ts";
 import type { TrustSourceSpec } from "../snapshot-security.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
+import type { WorkloadIdentity } from "./workload-identity.ts";
 
 /**
  * The roots of trust that the mesh's configuration names: `meshConfig.caCertificates`, and `defaultConfig.caCertificatesPem`,
@@ -21,4 +22,10 @@ export function compileTrustSources({ meshConfig }: MeshSettings): Pick<Snapshot
   const own = (spec.defaultConfig?.caCertificatesPem ?? []).map((pem): TrustSourceSpec => ({ trustDomains: [], roots: { kind: "pem", pem } }));
   const trustSources = [...listed, ...own];
   return trustSources.length === 0 ? {} : { trustSources };
+}
+
+/** All trust domains that a peer can be of: ours, and those whose roots come with the certificates or stand in the mesh's configuration. */
+export function knownTrustDomains({ federatedTrustDomains = [] }: WorkloadIdentity, mesh: MeshSettings): readonly string[] {
+  const { trustSources = [] } = compileTrustSources(mesh);
+  return [...new Set([...mesh.trustDomains, ...federatedTrustDomains, ...trustSources.flatMap(({ trustDomains }) => trustDomains)])];
 }

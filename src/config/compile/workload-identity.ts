@@ -8,6 +8,8 @@ export interface WorkloadIdentity {
   readonly labels: Readonly<Record<string, string>>;
   /** That of the certificate; null: the mesh configuration's, or `cluster.local`. */
   readonly trustDomain: string | null;
+  /** Other trust domains whose roots came with the certificate; absent: none, or not known. */
+  readonly federatedTrustDomains?: readonly string[];
   /** `region/zone/subzone`; null, absent or empty: as the configuration says. */
   readonly locality?: string | null;
   /** The node it runs on; null or absent: as the configuration says. */

@@ -142,6 +142,21 @@ describe("ConfigurationControl", () => {
     expect(snapshots.at(-1)?.trustDomains[0]).toBe("fixed.example");
   });
 
+  it("compiles policies anew when other trust domains are federated, and not when the same are", () => {
+    write("a.yaml", JSON.stringify({
+      apiVersion: "security.istio.io/v1", kind: "AuthorizationPolicy", metadata: { name: "p", namespace: "default" },
+      spec: { action: "DENY", rules: [{ from: [{ source: { trustDomains: ["partner*"] } }] }] },
+    }));
+    control.start();
+    const denied = (): unknown => snapshots.at(-1)?.inbound.authorization.deny[0]?.rules[0]?.from[0]?.principals.values;
+    expect(denied()).toEqual([{ kind: "exact", value: "" }]);
+    control.useTrustDomain("cluster.local", ["partner.example"]);
+    expect(denied()).toEqual([{ kind: "prefix", value: "partner.example/" }]);
+    const before = snapshots.length;
+    control.useTrustDomain("cluster.local", ["partner.example"]);
+    expect(snapshots).toHaveLength(before);
+  });
+
   it("tells which generation is in force, when a data thread obeys it", () => {
     control.start();
     expect([control.status().generation, control.facts().appliedAtMs]).toEqual([0, null]);
