@@ -147,6 +147,7 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
       allowsForeignHosts = snapshot.inbound.allowsForeignHosts ?? false;
       http.apply({ pathNormalization: snapshot.pathNormalization, ownMetadata: ownPeerMetadata(snapshot.workload) });
       tokens.apply(snapshot.inbound.jwtRules);
+      parts.identity.serveFrom(snapshot.inbound.leastTlsVersion ?? "TLSv1.2");
       connections.apply(snapshot.inbound);
       tunnelled.apply(withoutMtls(snapshot.inbound));
       if (admission.apply(snapshot.inbound, snapshot.trustDomains)) recheckAll();

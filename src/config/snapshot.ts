@@ -377,6 +377,8 @@ export interface InboundSpec {
   readonly jwtRules?: readonly JwtRuleSpec[];
   /** Requests for another host than TLS was opened for are served. Absent: they are refused with 421. */
   readonly allowsForeignHosts?: boolean;
+  /** The least version in which mesh mTLS is served (`meshConfig.meshMTLS`); absent: TLS 1.2. */
+  readonly leastTlsVersion?: "TLSv1.3";
 }
 
 export type MtlsMode = "STRICT" | "PERMISSIVE" | "DISABLE";

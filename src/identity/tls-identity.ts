@@ -27,6 +27,8 @@ const GROUPS = "X25519:P-256:P-384";
  */
 const OPTIONS = constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION | constants.SSL_OP_CIPHER_SERVER_PREFERENCE;
 
+export type LeastTlsVersion = "TLSv1.2" | "TLSv1.3";
+
 /** What one generation of material was made into. */
 interface Current {
   readonly material: IdentityMaterial;
@@ -53,6 +55,7 @@ export class TlsIdentity {
   readonly #clock: Clock;
   #current: Current | null = null;
   #generation = 0;
+  #leastServed: LeastTlsVersion = "TLSv1.2";
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -65,19 +68,15 @@ export class TlsIdentity {
    */
   apply(material: IdentityMaterial): void {
     const trust = TrustStore.of(material.trustDomain, material.bundles);
-    const options = {
-      cert: material.certificateChainPem,
-      key: material.privateKeyPem,
-      ca: material.bundles.flatMap(({ pem }) => (pem === "" ? [] : [pem])),
-      minVersion: "TLSv1.2",
-      maxVersion: "TLSv1.3",
-      ciphers: CIPHERS,
-      ecdhCurve: GROUPS,
-      secureOptions: OPTIONS,
-      sessionIdContext: `generation-${material.generation}`,
-    } as const;
-    this.#current = { material, trust, server: createSecureContext(options), client: createSecureContext(options) };
+    this.#current = { material, trust, server: contextOf(material, this.#leastServed), client: contextOf(material, "TLSv1.2") };
     this.#generation++;
+  }
+
+  /** Peers are served in this version of TLS or a later one from now on (`meshConfig.meshMTLS`); connections there are live on. */
+  serveFrom(least: LeastTlsVersion): void {
+    if (least === this.#leastServed) return;
+    this.#leastServed = least;
+    if (this.#current !== null) this.#current = { ...this.#current, server: contextOf(this.#current.material, least) };
   }
 
   /** Other trust domains are accepted than before: what was verified until now is verified anew before it is used for anything new. */
@@ -136,6 +135,21 @@ export class TlsIdentity {
     const message = `peer ${peerName} proved to be ${verdict.spiffeId}, expected ${identities.slice(0, 3).join(" or ")}; this workload is ${material.spiffeId}`;
     return new PeerRefused("tls_peer_identity_mismatch", message);
   }
+}
+
+/** @throws {Error} when OpenSSL does not take the material. */
+function contextOf(material: IdentityMaterial, minVersion: LeastTlsVersion): SecureContext {
+  return createSecureContext({
+    cert: material.certificateChainPem,
+    key: material.privateKeyPem,
+    ca: material.bundles.flatMap(({ pem }) => (pem === "" ? [] : [pem])),
+    minVersion,
+    maxVersion: "TLSv1.3",
+    ciphers: CIPHERS,
+    ecdhCurve: GROUPS,
+    secureOptions: OPTIONS,
+    sessionIdContext: `generation-${material.generation}`,
+  });
 }
 
 /** The certificates the peer sent, leaf first, at most one more than are ever accepted. */

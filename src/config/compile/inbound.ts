@@ -57,6 +57,7 @@ export function compileInbound(parts: InboundParts): { inbound: InboundSpec; clu
       ports: ports.toSorted((a, b) => a.port - b.port).map((port) => withRateLimits(port, own, parts.problems)),
       passthrough: passthroughPort(0, parts.identity, parts.policies, parts.mesh),
       authorization: parts.authorization,
+      ...(parts.mesh.isTls13Required ? { leastTlsVersion: "TLSv1.3" } : {}),
     },
     clusters: compiled.map((entry) => entry.cluster),
   };

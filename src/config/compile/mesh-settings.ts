@@ -16,6 +16,8 @@ export interface MeshSettings {
   readonly outboundMode: "ALLOW_ANY" | "REGISTRY_ONLY";
   readonly inboundMode: "PASSTHROUGH" | "LOCALHOST";
   readonly hasAutoMtls: boolean;
+  /** Mesh mTLS is not served in TLS 1.2. */
+  readonly isTls13Required: boolean;
   readonly connectTimeoutMs: number;
   /** Of clusters whose connection pool has none; null where the mesh says nothing. */
   readonly tcpKeepalive: TcpKeepalive | null;
@@ -54,6 +56,7 @@ export function meshSettings(resources: readonly AnyResource[], ownTrustDomain: 
     outboundMode: spec?.outboundTrafficPolicy.mode ?? "ALLOW_ANY",
     inboundMode: spec?.inboundTrafficPolicy.mode ?? "PASSTHROUGH",
     hasAutoMtls: spec?.enableAutoMtls ?? true,
+    isTls13Required: spec?.meshMTLS?.minProtocolVersion === "TLSV1_3",
     connectTimeoutMs: spec?.connectTimeout ?? 10_000,
     tcpKeepalive: spec?.tcpKeepalive ?? null,
     dnsRefreshMs: spec?.dnsRefreshRate ?? 60_000,
