@@ -1,3 +1,5 @@
+import type { Socket } from "node:net";
+
 import { type HttpAnswer, type HttpQuestion, ask } from "./http-client.ts";
 import { HttpAuthorizer } from "./http-authorizer.ts";
 import { meshConfig, type Resource, security, service, yamlOf } from "./mesh-resources.ts";
@@ -15,6 +17,8 @@ export interface StageOptions {
   readonly more?: readonly Resource[];
   /** The authorizer has a sidecar, which takes mesh mTLS only. */
   readonly isMesh?: boolean;
+  /** The callee takes plaintext as well. */
+  readonly isPermissive?: boolean;
 }
 
 /**
@@ -70,6 +74,11 @@ export class AuthorizationStage {
     return ask(this.pair.connect(), { path, ...question });
   }
 
+  /** A connection to the application that no sidecar of a caller made. */
+  connectPlain(): Socket {
+    return this.callee.connectInbound(this.application.port);
+  }
+
   /** The value of a counter of the callee, all series of the name together. */
   async count(name: string, labels = ""): Promise<number> {
     const lines = (await this.callee.metrics()).split("\n").filter((line) => line.startsWith(`${name}{`) && line.includes(labels));
@@ -88,12 +97,12 @@ function authorizerService(port: number, isMesh: boolean): Resource[] {
   return service({ name: "authz", namespace: "security", clusterIP: "10.96.0.99", port: 8000, endpoints: [{ port, isMesh }] });
 }
 
-function resourcesOf({ provider = {}, rules = [{ to: [{ operation: { paths: ["/ask*"] } }] }], more = [], isMesh = false }: StageOptions, port: number): Resource[] {
+function resourcesOf({ provider = {}, rules = [{ to: [{ operation: { paths: ["/ask*"] } }] }], more = [], isMesh = false, isPermissive = false }: StageOptions, port: number): Resource[] {
   return [
     ...authorizerService(port, isMesh),
     meshConfig({ extensionProviders: [{ name: "opa", envoyExtAuthzHttp: { service: AUTHORIZER_HOST, port: 8000, ...provider } }] }),
     security("AuthorizationPolicy", "ask", { selector: { matchLabels: { app: "reviews" } }, action: "CUSTOM", provider: { name: "opa" }, rules }),
-    STRICT,
+    ...(isPermissive ? [] : [STRICT]),
     ...more,
   ];
 }
