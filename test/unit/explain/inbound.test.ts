@@ -37,6 +37,10 @@ describe("the inbound chains", () => {
       return `${proof?.peer === PRODUCTPAGE ? "mesh " : ""}${protocol}` as Outcome;
     });
     expect(seen).toEqual(outcomes);
+    if (portName !== "") return;
+    // A port that no service leads to is one whose protocol nobody declared.
+    const elsewhere = Object.values(callers).map((request) => mesh.explain({ direction: "inbound", ...request, to: "10.0.0.1:9999" }));
+    expect(elsewhere.map(({ verdict, protocol, mtls: proof }) => (verdict === "reset" ? "refused" : `${proof?.peer === PRODUCTPAGE ? "mesh " : ""}${protocol}`))).toEqual(outcomes);
   });
 
   it("say why a connection is refused", () => {
