@@ -75,7 +75,7 @@ describe("outrider proxy --identity spiffe", () => {
     expect((await pageOf(proxy)).certificates[0]?.generation).toBe((before?.generation ?? 0) + 1);
     const calls = api.calls;
     proxy.program.signal("SIGHUP");
-    await eventually(() => api.calls === calls + 1, "a new stream");
+    await eventually(() => api.calls === calls + 1 && api.openStreams === 1, "a new stream in place of the old one");
     // The same again is no change.
     await eventually(async () => (await pageOf(proxy)).source.connected, "it is connected again");
     expect((await pageOf(proxy)).certificates[0]?.generation).toBe((before?.generation ?? 0) + 1);
@@ -113,6 +113,14 @@ describe("outrider proxy --identity spiffe", () => {
     expect(api.calls).toBe(calls);
     proxy.program.signal("SIGHUP");
     await eventually(async () => (await readiness()).startsWith("200"), "it is ready");
+  });
+
+  it("uses the SVID of the hint where there are several", async () => {
+    const other = REVIEWS.replace("reviews", "ratings");
+    api.send({ svids: [{ spiffeId: REVIEWS, issued: testCa.issue(REVIEWS), hint: "internal" }, { spiffeId: other, issued: testCa.issue(other), hint: "external" }] });
+    const proxy = await start("--spiffe-hint", "external");
+    const { certificates, source } = await pageOf(proxy);
+    expect([certificates[0]?.spiffeId, source.svids]).toEqual([other, [{ spiffeId: REVIEWS, hint: "internal" }, { spiffeId: other, hint: "external" }]]);
   });
 
   it("names revocation lists that it does not obey", async () => {

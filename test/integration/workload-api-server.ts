@@ -38,6 +38,8 @@ const HEADER = "workload.spiffe.io";
 export class WorkloadApiServer {
   readonly #folder = mkdtempSync(join(tmpdir(), "outrider-workload-api-"));
   readonly #streams = new Set<Stream>();
+  /** As gRPC has it. */
+  #address: string;
   #server: Server | null = null;
   #answer: Answer = "silence";
   /** How many streams were asked for. */
@@ -45,10 +47,15 @@ export class WorkloadApiServer {
   /** How many of them came without the header. */
   refused = 0;
 
-  static async start(): Promise<WorkloadApiServer> {
-    const server = new WorkloadApiServer();
+  /** Over a Unix socket, or over TCP on loopback. */
+  static async start(transport: "unix" | "tcp" = "unix"): Promise<WorkloadApiServer> {
+    const server = new WorkloadApiServer(transport);
     await server.start();
     return server;
+  }
+
+  private constructor(transport: "unix" | "tcp") {
+    this.#address = transport === "unix" ? `unix://${this.path}` : "127.0.0.1:0";
   }
 
   get path(): string {
@@ -56,7 +63,7 @@ export class WorkloadApiServer {
   }
 
   get uri(): string {
-    return `unix://${this.path}`;
+    return this.#address.startsWith("unix:") ? this.#address : `tcp://${this.#address}`;
   }
 
   /** How many streams are open. */
@@ -76,7 +83,8 @@ export class WorkloadApiServer {
       },
     }, { FetchX509SVID: (stream: Stream) => this.#serve(stream) });
     await new Promise<void>((resolve, reject) => {
-      server.bindAsync(this.uri, ServerCredentials.createInsecure(), (error) => {
+      server.bindAsync(this.#address, ServerCredentials.createInsecure(), (error, port) => {
+        this.#address = this.#address.replace(/:0$/, `:${port}`);
         if (error === null) resolve();
         else reject(error);
       });

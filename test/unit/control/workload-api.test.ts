@@ -103,6 +103,16 @@ describe("WorkloadApi", () => {
     expect(states).toEqual(["opening", "open"]);
   });
 
+  it("keeps the bundle of a domain that sends a broken one, from one message to the next", () => {
+    api.start();
+    const broken = foreignCa.issue(idOf("x", "example.org")).certificateChainPem;
+    for (const pem of [foreignCa.rootPem, broken, broken]) last().onMessage(messageBytes({}, { federated: { "example.org": pem } }));
+    expect(materials.map(({ bundles }) => bundles[1]?.pem)).toEqual([foreignCa.rootPem, foreignCa.rootPem, foreignCa.rootPem]);
+    expect(problems).toEqual([[expect.stringContaining("federated bundle spiffe://example.org")]]);
+    last().onMessage(messageBytes());
+    expect([api.material?.bundles.length, problems.at(-1)]).toEqual([1, []]);
+  });
+
   it("changes nothing for a message that is bad, says so once, and asks anew after a while", () => {
     api.start();
     last().onMessage(messageBytes());
