@@ -13,6 +13,7 @@ import { awaitedCertificates, IdentityControl, type IdentitySettings } from "./c
 import { FetchGuard } from "./control/fetch-guard.ts";
 import { keyFetcher } from "./control/key-fetch.ts";
 import { KeySets } from "./control/key-sets.ts";
+import { SavedKeys } from "./control/saved-keys.ts";
 import { bundleFetcher } from "./control/trust-bundle-fetch.ts";
 import { systemClock } from "./core/clock.ts";
 import { systemRandom } from "./core/random.ts";
@@ -163,6 +164,7 @@ class ControlThread {
       await this.#configuration.settled();
       this.#identity.stop();
       this.#keys.stop();
+      await this.#keys.settled();
       this.#health.stop();
       await this.#threads.stop(this.#stopGraceMs);
       await this.#dns?.close();
@@ -171,9 +173,10 @@ class ControlThread {
   }
 
   #makeKeys(): KeySets {
-    const { keysAllowedFrom } = this.#options;
+    const { keysAllowedFrom, stateDirectory } = this.#options;
     return new KeySets({
       clock: systemClock, timers: this.#timers, log: this.#log,
+      saved: stateDirectory === null ? null : new SavedKeys({ directory: stateDirectory, clock: systemClock, log: this.#log }),
       fetch: keyFetcher({ guard: new FetchGuard(keysAllowedFrom), timers: this.#timers }),
       publish: (keys) => this.#threads.applyKeys(keys),
       counted: (isSuccess) => this.#metrics.counter("outrider_jwks_fetches_total", { outcome: isSuccess ? "success" : "failure" }, "Key sets of token issuers that were fetched").add(1),

@@ -7,6 +7,7 @@ import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { reasonOf } from "./guarded-fetch.ts";
 import type { FetchKeys } from "./key-fetch.ts";
+import type { FetchedKeySet, SavedKeys } from "./saved-keys.ts";
 
 /** How often keys are fetched anew, as Istio does (`spec/05` 5.7). */
 const REFRESH_MS = 20 * 60_000;
@@ -24,6 +25,8 @@ export interface KeySetsParts {
   /** Told all keys there are, by the names of their sources, when any of them changed. */
   readonly publish: (keys: ReadonlyMap<string, readonly JsonWebKeySpec[]>) => void;
   readonly counted: (isSuccess: boolean) => void;
+  /** Keeps them over a restart; null: nobody does. */
+  readonly saved: Pick<SavedKeys, "load" | "save" | "settled"> | null;
 }
 
 /** One source, as long as a rule names it. */
@@ -35,6 +38,10 @@ interface KeySet {
   /** Of the last failure; null since the last success. */
   reason: string | null;
   lastSuccessMs: number | null;
+  /** `keys` are those of an earlier run, and its source has not answered this one. */
+  isFromDisk: boolean;
+  /** A first fetch has ended, in whichever way. */
+  isTried: boolean;
   isFetching: boolean;
   lastAttemptMs: number;
   timer: Timer | null;
@@ -50,21 +57,27 @@ export interface KeySetStatus {
   /** In a row, and why the last. */
   readonly failures: number;
   readonly reason: string | null;
+  /** They were kept from an earlier run. */
+  readonly fromDisk: boolean;
 }
 
 /**
  * The keys of issuers, fetched by the control thread: at once for a source that is new, then every 20 minutes, sooner
  * after a failure or for a token that asks for a key nobody knows. One fetch of a source at a time. The last good keys stay
- * until there are better ones; a source that never answered has none, and none is ever made up (CVE-2026-31837).
+ * until there are better ones, over a restart too where a folder is given for them; a source that never answered has none, and
+ * none is ever made up (CVE-2026-31837).
  */
 export class KeySets {
   readonly #parts: KeySetsParts;
   readonly #sets = new Map<string, KeySet>();
+  /** Of an earlier run, until a rule names their source. */
+  readonly #kept: Map<string, FetchedKeySet>;
   /** Told when every source was tried once. */
   #onTried: (() => void)[] = [];
 
   constructor(parts: KeySetsParts) {
     this.#parts = parts;
+    this.#kept = new Map(parts.saved?.load());
   }
 
   /** Keeps the sources that the rules of the newest snapshot name; `done` is called when each was tried. */
@@ -79,13 +92,28 @@ export class KeySets {
     }
     for (const [name, spec] of wanted) {
       if (this.#sets.has(name)) continue;
-      const set: KeySet = { spec, keys: null, failures: 0, reason: null, lastSuccessMs: null, isFetching: false, lastAttemptMs: Number.NEGATIVE_INFINITY, timer: null };
+      const set = this.#newSet(spec);
+      isChanged ||= set.keys !== null;
       this.#sets.set(name, set);
       this.#fetch(set);
     }
     if (isChanged) this.#publish();
     this.#onTried.push(done);
     this.#tellTried();
+  }
+
+  #newSet(spec: KeySourceSpec): KeySet {
+    const { clock, log } = this.#parts;
+    const kept = this.#kept.get(spec.name);
+    this.#kept.delete(spec.name);
+    const ageMs = kept === undefined ? null : Math.max(0, clock.wallMs() - kept.fetchedAtMs);
+    if (kept !== undefined && ageMs !== null) {
+      log.info("keys of an issuer kept from disk", { stale: true, source: spec.name, keys: kept.keys.length, ageSeconds: Math.round(ageMs / 1000) });
+    }
+    return {
+      spec, keys: kept?.keys ?? null, failures: 0, reason: null, lastSuccessMs: ageMs === null ? null : clock.monotonicMs() - ageMs,
+      isFromDisk: kept !== undefined, isTried: false, isFetching: false, lastAttemptMs: Number.NEGATIVE_INFINITY, timer: null,
+    };
   }
 
   /** A token asks for a key that a source's are not. */
@@ -97,14 +125,19 @@ export class KeySets {
 
   status(): KeySetStatus[] {
     const nowMs = this.#parts.clock.monotonicMs();
-    return [...this.#sets.values()].map(({ spec, keys, lastSuccessMs, failures, reason }) => ({
-      source: spec.name, keys: keys?.length ?? 0, ageSeconds: lastSuccessMs === null ? null : Math.round((nowMs - lastSuccessMs) / 1000), failures, reason,
+    return [...this.#sets.values()].map(({ spec, keys, lastSuccessMs, failures, reason, isFromDisk }) => ({
+      source: spec.name, keys: keys?.length ?? 0, ageSeconds: lastSuccessMs === null ? null : Math.round((nowMs - lastSuccessMs) / 1000), failures, reason, fromDisk: isFromDisk,
     }));
   }
 
   stop(): void {
     for (const set of this.#sets.values()) set.timer?.cancel();
     this.#sets.clear();
+  }
+
+  /** Resolves when nothing is being saved any more. */
+  async settled(): Promise<void> {
+    await this.#parts.saved?.settled();
   }
 
   #fetch(set: KeySet): void {
@@ -123,8 +156,11 @@ export class KeySets {
     set.reason = null;
     set.lastSuccessMs = this.#parts.clock.monotonicMs();
     set.keys = keys;
+    set.isFromDisk = false;
     this.#settle(set, REFRESH_MS);
-    if (isNew && this.#isKept(set)) this.#publish();
+    if (!this.#isKept(set)) return;
+    if (isNew) this.#publish();
+    this.#save();
   }
 
   #onFailure(set: KeySet, error: unknown): void {
@@ -139,6 +175,7 @@ export class KeySets {
 
   #settle(set: KeySet, nextMs: number): void {
     set.isFetching = false;
+    set.isTried = true;
     if (this.#isKept(set)) set.timer = this.#parts.timers.schedule(nextMs, () => this.#fetch(set));
     this.#tellTried();
   }
@@ -151,8 +188,17 @@ export class KeySets {
     this.#parts.publish(new Map([...this.#sets].flatMap(([name, { keys }]) => (keys === null ? [] : [[name, keys] as const]))));
   }
 
+  /** With every success, since how old they are is kept as well. */
+  #save(): void {
+    const { clock, saved } = this.#parts;
+    if (saved === null) return;
+    const nowMs = clock.monotonicMs();
+    saved.save(new Map([...this.#sets].flatMap(([name, { keys, lastSuccessMs }]) =>
+      (keys === null || lastSuccessMs === null ? [] : [[name, { keys, fetchedAtMs: clock.wallMs() - (nowMs - lastSuccessMs) }] as const]))));
+  }
+
   #tellTried(): void {
-    if ([...this.#sets.values()].some(({ keys, failures }) => keys === null && failures === 0)) return;
+    if ([...this.#sets.values()].some(({ isTried }) => !isTried)) return;
     for (const done of this.#onTried.splice(0)) done();
   }
 }

@@ -1,5 +1,8 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { systemClock } from "../../src/core/clock.ts";
@@ -85,4 +88,32 @@ test("CVE-2026-31837: keys that cannot be fetched refuse every token, until they
   expect((await ask(connect(ingress, "127.0.0.1"))).status).toBe(200);
   keys = issuer.jwks;
   await eventually(async () => (await call(tokenOf(issuer, "i"))).status === 200, "the keys are fetched again by itself");
+});
+
+test("with --state the keys are kept over a restart at which their source is down, and say how old they are", async () => {
+  const state = mkdtempSync(join(tmpdir(), "outrider-state-"));
+  try {
+    const rule = { issuer: "i", jwksUri: `${keyHost()}/keys` };
+    const flags = ["--jwks-allow", "127.0.0.0/8", "--state", state];
+    await start(rule, flags);
+    expect((await call(tokenOf(issuer, "i"))).status).toBe(200);
+    await eventually(() => existsSync(join(state, "token-keys.json")), "the keys are on disk");
+    await proxy.stop();
+    keys = null;
+    const text = readFileSync(join(state, "token-keys.json"), "utf8");
+    expect(JSON.parse(text)).toMatchObject({ sources: [{ name: `jwks:${keyHost()}/keys`, keys: issuer.keys }] });
+    await start(rule, flags);
+    expect((await call(tokenOf(issuer, "i"))).status).toBe(200);
+    expect((await call(tokenOf(new TestIssuer(), "i"))).status).toBe(401);
+    expect(JSON.parse((await proxy.page("/config/status")).text)).toMatchObject({ tokenKeys: [{ keys: 1, failures: 1, fromDisk: true }] });
+    await proxy.logged("keys of an issuer kept from disk", '"stale":true');
+    await proxy.logged("keys of an issuer not fetched", "the last good ones are used");
+    await proxy.stop();
+    // Without the file there are none: nothing else stands in for them.
+    rmSync(join(state, "token-keys.json"));
+    await start(rule, flags);
+    expect(await call(tokenOf(issuer, "i"))).toMatchObject({ status: 401, body: "Jwks remote fetch is failed" });
+  } finally {
+    rmSync(state, { recursive: true, force: true });
+  }
 });

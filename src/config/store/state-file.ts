@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
-import { mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { AnyResource } from "../kinds/kind-specs.ts";
+import { readBounded, replaceFile } from "./durable-file.ts";
 
 const NAME = "last-good-configuration.json";
 const MAGIC = "outrider last good configuration";
@@ -10,6 +9,7 @@ const MAGIC = "outrider last good configuration";
 const FORMAT = 1;
 /** A configuration of four thousand objects takes about 10 MB. */
 const MAX_STATE_BYTES = 64 * 1024 * 1024;
+const MAX_HEADER_BYTES = 4096;
 
 /** First line of the file; the second is the objects. */
 interface Header {
@@ -29,13 +29,11 @@ export type LoadedState =
   | { readonly state: "unusable"; readonly reason: string };
 
 /**
- * The last good configuration in a folder of its own, for a start that finds the configuration broken. Written to a
- * temporary file, synced and renamed, so that a crash leaves the old one or the new one. Only its owner may read it:
- * a configuration may hold keys of others.
+ * The last good configuration in a folder of its own, for a start that finds the configuration broken. Only its owner may
+ * read it: a configuration may hold keys of others.
  */
 export class StateFile {
   readonly path: string;
-  readonly #directory: string;
   readonly #version: string;
   #savedDigest = "";
   #next: { readonly resources: readonly AnyResource[]; readonly savedAtMs: number; readonly tell: (error: Error | null) => void } | null = null;
@@ -43,7 +41,6 @@ export class StateFile {
 
   /** @param version of the program: what another one wrote is not used. */
   constructor(directory: string, version: string) {
-    this.#directory = directory;
     this.path = join(directory, NAME);
     this.#version = version;
   }
@@ -52,7 +49,7 @@ export class StateFile {
   load(): LoadedState {
     let bytes: Buffer;
     try {
-      bytes = readBounded(this.path);
+      bytes = readBounded(this.path, MAX_STATE_BYTES + MAX_HEADER_BYTES);
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       return code === "ENOENT" ? { state: "none" } : { state: "unusable", reason: code === undefined ? message : `cannot be read (${code})` };
@@ -109,51 +106,8 @@ export class StateFile {
     if (sha256 === this.#savedDigest) return;
     if (body.length > MAX_STATE_BYTES) throw new Error(`it would be larger than ${MAX_STATE_BYTES} bytes`);
     const header: Header = { magic: MAGIC, format: FORMAT, version: this.#version, savedAtMs, sha256 };
-    const temporary = `${this.path}.new`;
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-    await rm(temporary, { force: true });
-    const file = await open(temporary, "wx", 0o600);
-    try {
-      await file.writeFile(Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), body]));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, this.path);
-    await syncFolder(this.#directory);
+    await replaceFile(this.path, Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), body]));
     this.#savedDigest = sha256;
-  }
-}
-
-/** The rename itself reaches the disk; some file systems cannot be asked to. */
-async function syncFolder(directory: string): Promise<void> {
-  const folder = await open(directory, "r");
-  try {
-    await folder.sync();
-  } catch {
-    return; // The file is whole either way.
-  } finally {
-    await folder.close();
-  }
-}
-
-/** @throws Error when it is no regular file or too large, or the system's own. */
-function readBounded(path: string): Buffer {
-  // Not blocking: a pipe in its place must not hold up the start.
-  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
-  try {
-    const stat = fstatSync(descriptor);
-    if (!stat.isFile()) throw new Error("is not a regular file");
-    if (stat.size > MAX_STATE_BYTES + 4096) throw new Error(`is larger than ${MAX_STATE_BYTES} bytes`);
-    const buffer = Buffer.alloc(stat.size);
-    let length = 0;
-    for (;;) {
-      const count = readSync(descriptor, buffer, length, buffer.length - length, length);
-      length += count;
-      if (count === 0 || length === buffer.length) return buffer.subarray(0, length);
-    }
-  } finally {
-    closeSync(descriptor);
   }
 }
 

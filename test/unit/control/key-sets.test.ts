@@ -1,8 +1,12 @@
-import { expect, test } from "vitest";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import type { JwtRuleSpec, KeySourceSpec } from "../../../src/config/snapshot-jwt.ts";
-import { KeySets } from "../../../src/control/key-sets.ts";
-import type { JsonWebKeySpec } from "../../../src/core/json-web-key-set.ts";
+import { KeySets, type KeySetsParts } from "../../../src/control/key-sets.ts";
+import { SavedKeys } from "../../../src/control/saved-keys.ts";
+import { type JsonWebKeySpec, readKeySet } from "../../../src/core/json-web-key-set.ts";
 import { ManualTime } from "../../integration/manual-time.ts";
 import { rule } from "../filter/jwt-fixtures.ts";
 
@@ -15,8 +19,7 @@ interface Fetching {
 }
 
 /** Key sets whose fetches the test answers. */
-function keySets() {
-  const time = new ManualTime();
+function keySets(saved: KeySetsParts["saved"] = null, time = new ManualTime()) {
   const fetches: Fetching[] = [];
   const published: Record<string, readonly JsonWebKeySpec[]>[] = [];
   const warnings: Record<string, unknown>[] = [];
@@ -32,6 +35,7 @@ function keySets() {
     }),
     publish: (keys) => published.push(Object.fromEntries(keys)),
     counted: () => undefined,
+    saved,
   });
   return { time, fetches, published, warnings, sets, last: () => fetches.at(-1) as Fetching };
 }
@@ -65,7 +69,7 @@ test("hostile row B19: the last good keys stay while their source fails, and it 
   time.pass(20 * MINUTE);
   await last().fail();
   expect(published).toEqual([{ x: [A] }]);
-  expect(sets.status()).toEqual([{ source: "x", keys: 1, ageSeconds: 1200, failures: 1, reason: "down" }]);
+  expect(sets.status()).toEqual([{ source: "x", keys: 1, ageSeconds: 1200, failures: 1, reason: "down", fromDisk: false }]);
   expect(warnings).toMatchObject([{ source: "x", reason: "down", consequence: "the last good ones are used" }]);
   const waits: number[] = [];
   for (let round = 0; round < 9; round++) {
@@ -86,7 +90,7 @@ test("CVE-2026-31837: a source that never answered has no keys at all", async ()
   sets.use(rulesOf("x"));
   await last().fail();
   expect(published).toEqual([]);
-  expect(sets.status()).toEqual([{ source: "x", keys: 0, ageSeconds: null, failures: 1, reason: "down" }]);
+  expect(sets.status()).toEqual([{ source: "x", keys: 0, ageSeconds: null, failures: 1, reason: "down", fromDisk: false }]);
   expect(warnings).toMatchObject([{ consequence: "its tokens are refused" }]);
 });
 
@@ -128,4 +132,101 @@ test("whoever waits is told when each source was tried, in vain or not", async (
   expect(isDone).toBe(false);
   await fetches[1]?.fail();
   expect(isDone).toBe(true);
+});
+
+describe("over a restart", () => {
+  const HOUR = 60 * MINUTE;
+  let folder = "";
+  const told: [string, unknown][] = [];
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "outrider-keys-"));
+    told.length = 0;
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  const savedKeys = (time: ManualTime): SavedKeys => {
+    const log = (message: string, fields?: object): void => void told.push([message, fields]);
+    return new SavedKeys({ directory: folder, clock: time, log: { info: log, warn: log, error: log } });
+  };
+  const file = (): string => join(folder, "token-keys.json");
+  /** A run that fetched `keys` of x, and ended. */
+  async function firstRun(time: ManualTime, keys: readonly JsonWebKeySpec[] = [A]): Promise<void> {
+    const run = keySets(savedKeys(time), time);
+    run.sets.use(rulesOf("x"));
+    await run.last().succeed(keys);
+    await run.sets.settled();
+    run.sets.stop();
+  }
+
+  test("the keys of an earlier run are in force at once, whether their source answers or not, and their age is known", async () => {
+    const time = new ManualTime();
+    await firstRun(time);
+    expect(statSync(file()).mode & 0o777).toBe(0o600);
+    time.pass(HOUR);
+    const { sets, published, fetches, last, warnings } = keySets(savedKeys(time), time);
+    let isDone = false;
+    sets.use(rulesOf("x", "y"), () => {
+      isDone = true;
+    });
+    expect(published).toEqual([{ x: [A] }]);
+    expect(sets.status()).toMatchObject([{ source: "x", keys: 1, ageSeconds: 3600, fromDisk: true }, { source: "y", keys: 0, ageSeconds: null, fromDisk: false }]);
+    // They are asked for all the same, and whoever waits for that waits.
+    expect([fetches.map(({ name }) => name), isDone]).toEqual([["x", "y"], false]);
+    await fetches[0]?.fail();
+    await fetches[1]?.fail();
+    expect(isDone).toBe(true);
+    expect(warnings).toMatchObject([{ source: "x", consequence: "the last good ones are used" }, { source: "y", consequence: "its tokens are refused" }]);
+    time.pass(1000);
+    await fetches[2]?.succeed([B]);
+    expect([last().name, published.at(-1)]).toEqual(["y", { x: [B] }]);
+    expect(sets.status()[0]).toMatchObject({ ageSeconds: 0, fromDisk: false });
+  });
+
+  test("CVE-2026-31837: those of other sources, the too old, secrets and what is damaged are not used", async () => {
+    const time = new ManualTime();
+    const kept = (text: string): Record<string, unknown>[] => {
+      writeFileSync(file(), text);
+      const { sets, published } = keySets(savedKeys(time), time);
+      sets.use(rulesOf("x"));
+      return published;
+    };
+    const written = (change: object): string => JSON.stringify({ format: 1, sources: [{ name: "x", fetchedAtMs: time.wallMs(), keys: [A], ...change }] });
+    expect(kept(written({}))).toEqual([{ x: [A] }]);
+    for (const change of [
+      { name: "z" }, { fetchedAtMs: time.wallMs() - 24 * HOUR - 1 }, { fetchedAtMs: time.wallMs() + HOUR }, { fetchedAtMs: "now" }, { keys: [] }, { keys: "no" },
+      { keys: [{ kty: "oct", k: Buffer.alloc(32).toString("base64url") }] }, { keys: [{ ...A, use: "enc" }] },
+    ]) expect([change, kept(written(change))]).toEqual([change, []]);
+    for (const text of ["", "{", "[]", "null", '{"format":2,"sources":[]}', written({}).slice(0, -4), "x".repeat(5 * 1024 * 1024)]) expect(kept(text)).toEqual([]);
+    expect(told.filter(([message]) => message === "saved keys of issuers not used")).toHaveLength(7);
+  });
+
+  test("nothing is written but what verifies; a folder that cannot be written is told once and keeps nobody from serving", async () => {
+    const time = new ManualTime();
+    await firstRun(time, readKeySet(JSON.stringify({ keys: [{ ...A, d: "private", p: "private" }] }), false) ?? []);
+    expect(readFileSync(file(), "utf8")).toBe(JSON.stringify({ format: 1, sources: [{ name: "x", fetchedAtMs: time.wallMs(), keys: [{ kty: "RSA", e: "AQAB", n: "a" }] }] }).replace('"e":"AQAB","n":"a"', '"n":"a","e":"AQAB"'));
+    rmSync(folder, { recursive: true });
+    writeFileSync(folder, "not a folder");
+    const { sets, last, published } = keySets(savedKeys(time), time);
+    sets.use(rulesOf("x"));
+    for (let round = 0; round < 3; round++) {
+      await last().succeed([B]);
+      await sets.settled();
+      time.pass(20 * MINUTE);
+    }
+    expect(published).toEqual([{ x: [B] }]);
+    expect(told.filter(([message]) => message === "keys of issuers not saved")).toHaveLength(1);
+  });
+
+  test("what is gone from the configuration is gone from the file", async () => {
+    const time = new ManualTime();
+    const { sets, fetches } = keySets(savedKeys(time), time);
+    sets.use(rulesOf("x", "y"));
+    await fetches[0]?.succeed([A]);
+    await fetches[1]?.succeed([B]);
+    sets.use(rulesOf("y"));
+    time.pass(20 * MINUTE);
+    await fetches[2]?.succeed([B]);
+    await sets.settled();
+    expect([...savedKeys(time).load().keys()]).toEqual(["y"]);
+  });
 });
