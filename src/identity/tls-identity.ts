@@ -110,9 +110,14 @@ export class TlsIdentity {
     return this.#current?.client ?? null;
   }
 
-  /** Whether peers of a trust domain are let in: ours and its aliases (`trustDomains`), and those with a bundle of their own. */
+  /**
+   * Whether peers of a trust domain may stay: those of ours and its aliases (`trustDomains`), and of domains with a bundle of their own, unless
+   * all of its roots were revoked.
+   */
   acceptsTrustDomain(trustDomain: string, trustDomains: readonly string[]): boolean {
-    return trustDomains.includes(trustDomain) || (this.#current?.trust.has(trustDomain) ?? false);
+    const trust = this.#current?.trust;
+    if (trust === undefined) return trustDomains.includes(trustDomain);
+    return (trustDomains.includes(trustDomain) || trust.has(trustDomain)) && trust.anchors(trustDomain).length > 0;
   }
 
   /**
@@ -126,7 +131,8 @@ export class TlsIdentity {
     const { trust, material } = current;
     const verdict = verifySvid(presentedChain(socket), {
       trust,
-      acceptsTrustDomain: (trustDomain) => this.acceptsTrustDomain(trustDomain, trustDomains),
+      // Of a domain without roots the path says more: nobody vouches for the peer.
+      acceptsTrustDomain: (trustDomain) => trustDomains.includes(trustDomain) || trust.has(trustDomain),
       nowMs: this.#clock.wallMs(),
       peerName,
       ownSpiffeId: material.spiffeId,

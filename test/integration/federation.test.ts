@@ -61,6 +61,19 @@ describe("a running proxy", () => {
     return answer === "" ? 0 : statusOf(answer);
   }
 
+  /** A connection that has had one answer and stays. */
+  function keptOpen(spiffeId: string, ca: DevelopmentCa): { readonly socket: Socket; received: string; isClosed: boolean } {
+    const raw: Socket = connect(ingress, "127.0.0.1");
+    raw.on("error", () => raw.destroy());
+    const socket = meshClient(raw, { spiffeId, ca });
+    const kept = { socket, received: "", isClosed: false };
+    socket.on("error", () => undefined);
+    socket.on("data", (chunk: Buffer) => (kept.received += chunk.toString("latin1")));
+    socket.on("close", () => (kept.isClosed = true));
+    socket.write("GET /kept HTTP/1.1\r\nHost: reviews\r\n\r\n");
+    return kept;
+  }
+
   const refusals = async (): Promise<string> => (await proxy.page("/stats/prometheus", "metrics")).text;
 
   it("believes the roots of caCertificates for the trust domains they name, and for no other", async () => {
@@ -119,9 +132,14 @@ describe("a running proxy", () => {
     writeFileSync(bundle, bundleDocument([authorityKey(partnerCa.rootPem)], { spiffe_sequence: 5 }));
     await eventually(async () => (await callAs(idIn(PARTNER), partnerCa)) === 200, "the partner is believed");
     expect(await callAs(idIn(OWN), partnerCa)).toBe(0);
+    const open = [idIn(PARTNER), idIn(OWN)].map((id) => keptOpen(id, id === idIn(OWN) ? testCa : partnerCa));
+    await eventually(() => open.every(({ received }) => received.endsWith("app")), "both were answered");
     writeFileSync(bundle, bundleDocument([], { spiffe_sequence: 6 }));
     await eventually(async () => (await callAs(idIn(PARTNER), partnerCa)) === 0, "the partner is refused");
     expect(await callAs(idIn(OWN), testCa)).toBe(200);
+    await eventually(() => open[0]?.isClosed === true, "the partner's open connection is closed");
+    expect(open[1]?.isClosed).toBe(false);
+    for (const { socket } of open) socket.destroy();
     // Whoever replays the old bundle gets nothing back.
     writeFileSync(bundle, bundleDocument([authorityKey(partnerCa.rootPem)], { spiffe_sequence: 5 }));
     await proxy.logged("bundles/partner.example.json", "has spiffe_sequence 5 though 6 was in force");
