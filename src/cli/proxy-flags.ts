@@ -22,7 +22,7 @@ export const PROXY_FLAGS: readonly Flag[] = [
   text("ready-port", "OUTRIDER_READY_PORT", "15021", "PORT", "/healthz/ready only"),
   text("metrics-port", "OUTRIDER_METRICS_PORT", "15090", "PORT", "/stats/prometheus only"),
   text("dns-port", "OUTRIDER_DNS_PORT", "", "PORT", "local DNS resolver for captured queries, on loopback; the capture rules send them to 15053; empty is off"),
-  text("jwks-allow", "OUTRIDER_JWKS_ALLOW", "", "CIDR,...", "addresses that keys of token issuers may be fetched from though they are of this host, its link or its cloud's metadata; empty is none"),
+  text("jwks-allow", "OUTRIDER_JWKS_ALLOW", "", "CIDR,...", "addresses that keys of token issuers and trust bundles may be fetched from though they are of this host, its link or its cloud's metadata; empty is none"),
   text("hbone-port", "OUTRIDER_HBONE_PORT", "", "PORT", "HBONE tunnels of ambient peers, who dial 15008; empty is off"),
   text("locality", "OUTRIDER_LOCALITY", "", "REGION/ZONE/SUBZONE", "where the workload runs; empty: as its Pod and Node in the configuration, or its labels, say"),
   { name: "close-expired", kind: "switch", environment: "OUTRIDER_CLOSE_EXPIRED", fallback: "false", value: "", help: "close connections when the certificate expires that their peer came with" },
