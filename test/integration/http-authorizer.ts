@@ -16,6 +16,8 @@ export type Say = { readonly status: number; readonly headers?: OutgoingHttpHead
 /** An external authorizer over HTTP, of Node's own server: says what the test wants, and remembers what it was asked. */
 export class HttpAuthorizer {
   readonly #server: Server;
+  /** Stays what it was when the server has stopped. */
+  port = 0;
   readonly questions: AskedQuestion[] = [];
   /** Questions whose connection was closed before the answer. */
   abandoned = 0;
@@ -30,11 +32,8 @@ export class HttpAuthorizer {
     await new Promise<void>((resolve) => {
       authorizer.#server.listen(0, "127.0.0.1", resolve);
     });
+    authorizer.port = portOf(authorizer.#server);
     return authorizer;
-  }
-
-  get port(): number {
-    return portOf(this.#server);
   }
 
   get last(): AskedQuestion {

@@ -91,7 +91,7 @@ describe("what is shown of it", () => {
     const { body } = new Bench();
     const shown = body.read(2);
     body.data(Buffer.from("ab"));
-    expect(await Promise.race([shown, "nothing yet"])).toBe("nothing yet");
+    expect(await Promise.race([shown, Promise.resolve("nothing yet")])).toBe("nothing yet");
     body.end(null);
     expect((await shown).isWhole).toBe(true);
   });
