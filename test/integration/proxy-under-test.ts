@@ -4,6 +4,7 @@ import { compile } from "../../src/config/compile/compile.ts";
 import type { WorkloadIdentity } from "../../src/config/compile/workload-identity.ts";
 import { formatProblem } from "../../src/config/problem.ts";
 import type { Snapshot } from "../../src/config/snapshot.ts";
+import { shareUnchanged } from "../../src/config/snapshot-delta.ts";
 import { parseFile } from "../../src/config/source/parse-file.ts";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { type Random, systemRandom } from "../../src/core/random.ts";
@@ -53,6 +54,7 @@ export class ProxyUnderTest {
   readonly #reader = new SeriesReader();
   #ports: CapturePorts = { outbound: 0, inbound: 0, hbone: null };
   #version = 1;
+  #snapshot: Snapshot | null = null;
   #generation = 0;
 
   private constructor(options: ProxyUnderTestOptions) {
@@ -117,7 +119,10 @@ export class ProxyUnderTest {
   /** A new configuration comes into force. Gives a line for each socket that could not be bound. */
   tryApply(yaml: string): Promise<string[]> {
     this.#version++;
-    return this.#plane.apply(this.compile(yaml));
+    const next = this.compile(yaml);
+    // As the control thread does it: what has not changed stays the object it was.
+    this.#snapshot = this.#snapshot === null ? next : shareUnchanged(this.#snapshot, next);
+    return this.#plane.apply(this.#snapshot);
   }
 
   /** A new certificate comes into force; `roots` are those of the own trust domain, `federated` of others, that are believed from now on. */
