@@ -19,8 +19,11 @@ export class Load {
   readonly #workers: Promise<void>[];
   #isOver = false;
 
+  readonly #host: string;
+
   /** `connect` opens a connection as the application would; each worker has one request under way at a time. */
-  constructor(connect: () => Socket, workers = 4, path = "/") {
+  constructor(connect: () => Socket, workers = 4, path = "/", host = "reviews") {
+    this.#host = host;
     this.#agent = new Agent({ keepAlive: true, maxSockets: workers });
     this.#agent.createConnection = connect;
     this.#workers = Array.from({ length: workers }, () => this.#work(path));
@@ -64,7 +67,7 @@ export class Load {
     return new Promise((resolve) => {
       let body = "";
       const fail = (error: Error): void => resolve({ status: 0, body, error: error.message });
-      const asked = request({ agent: this.#agent, path, headers: { host: "reviews" } }, (response) => {
+      const asked = request({ agent: this.#agent, path, headers: { host: this.#host } }, (response) => {
         response.setEncoding("latin1");
         response.on("data", (chunk: string) => (body += chunk));
         response.on("error", fail);
