@@ -387,6 +387,33 @@ describe("ends", () => {
     expect(await idle.untilEnd()).toBe("");
   });
 
+  test("one that is finished answers what it has, leaves what waits behind it, and closes at once when it is idle", async () => {
+    const client = await serve();
+    harness.handler.onRequest = () => undefined;
+    client.send(GET + GET);
+    await harness.handler.until(() => harness.handler.seen.length === 1);
+    const idle = harness.connect();
+    const begun = harness.connect();
+    begun.send("GET / HT");
+    while (harness.servers.length < 3) await new Promise<void>((resolve) => setImmediate(resolve));
+    for (const server of harness.servers) server.finish(new ProxyError("no_longer_accepted"));
+    expect([await idle.untilEnd(), await begun.untilEnd()]).toEqual(["", ""]);
+    harness.handler.seen[0]?.answer("last");
+    expect(await client.untilEnd()).toMatch(/Connection: close\r\n\r\nlast$/);
+    expect(harness.handler.seen.length).toBe(1);
+  });
+
+  test("one that is destroyed tells why to whoever it serves", async () => {
+    const client = await serve();
+    harness.handler.onRequest = () => undefined;
+    client.send(GET);
+    await harness.handler.until(() => harness.handler.seen.length === 1);
+    harness.servers[0]?.destroy(new ProxyError("no_longer_accepted", "because"));
+    await client.until(() => client.isClosed);
+    expect([client.received, client.error?.code]).toEqual(["", "ECONNRESET"]);
+    expect(harness.handler.seen[0]?.error).toMatchObject({ code: "no_longer_accepted", reason: "because" });
+  });
+
   test("a stream that is over does nothing to the next one", async () => {
     const client = await serve();
     harness.handler.onRequest = () => undefined;

@@ -174,6 +174,28 @@ describe("against the client of node:http2", () => {
     await handler.until(() => handler.isClosed);
     expect(handler.malformedErrors).toEqual([]);
   });
+
+  test("one that is finished serves no stream that comes later, and closes with the last under way", async () => {
+    const { handler } = await serve();
+    const session = harness.session();
+    const collected = collect(session.request({ ":path": "/" }));
+    await handler.until(() => handler.seen.length === 1);
+    const lastServed = new Promise((resolve) => session.once("goaway", (_code, last) => resolve(last)));
+    harness.servers[0]?.finish();
+    expect(await lastServed).toBe(1);
+    handler.seen[0]?.answer("last");
+    expect((await collected).body.toString()).toBe("last");
+    await handler.until(() => handler.isClosed);
+  });
+
+  test("one that is destroyed tells why to whoever it serves", async () => {
+    const { handler } = await serve();
+    const collected = collect(harness.session().request({ ":path": "/" }));
+    await handler.until(() => handler.seen.length === 1);
+    harness.servers[0]?.destroy(new ProxyError("no_longer_accepted", "because"));
+    expect((await collected).headers[":status"]).toBeUndefined();
+    expect(handler.seen[0]?.error).toMatchObject({ code: "no_longer_accepted", reason: "because" });
+  });
 });
 
 describe("the owner of a connection", () => {
