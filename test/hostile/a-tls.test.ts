@@ -139,7 +139,7 @@ describe.each(["STRICT", "PERMISSIVE"])("A61 ClientHellos, %s", (mode) => {
     ["a record of more than 16 KiB", "tls_malformed_client_hello", Buffer.concat([Buffer.from([22, 3, 1, 0x50, 0]), Buffer.alloc(20_000, 1)])],
     ["an empty record", "tls_malformed_client_hello", Buffer.from([22, 3, 1, 0, 0, 22, 3, 1, 0, 4, 1, 0, 0, 0])],
     ["plaintext HTTP behind the first byte of a hello", "tls_malformed_client_hello", Buffer.concat([Buffer.from([22, 3, 1, 0, 60]), Buffer.from(REQUEST)])],
-    ["a server name with NUL", "tls_malformed_client_hello", inRecords(clientHello([sniExtension("app\0.evil.test")]))],
+    ["a server name with NUL (B13)", "tls_malformed_client_hello", inRecords(clientHello([sniExtension("app\0.evil.test")]))],
     ["two server name extensions", "tls_malformed_client_hello", inRecords(clientHello([sniExtension("a.test"), sniExtension("b.test")]))],
     ["SSL 3.0", "tls_malformed_client_hello", Buffer.from(inRecords(clientHello([])).toString("latin1").replace("\x03\x03\x07", "\x03\x00\x07"), "latin1")],
   ];

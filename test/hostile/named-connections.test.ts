@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 
 import { meshClient } from "../integration/mesh-client.ts";
 import { eventually, statusOf } from "../integration/proxy-under-test.ts";
-import { alpnExtension, clientHello, inRecords, sniExtension } from "../unit/connection/hello-bytes.ts";
+import { alpnExtension, clientHello, extension, inRecords, sniExtension } from "../unit/connection/hello-bytes.ts";
 import { HostileProxy } from "./hostile-proxy.ts";
 import { SocketWatch } from "./socket-watch.ts";
 
@@ -43,7 +43,7 @@ async function expectServed(hostile: HostileProxy): Promise<void> {
   socket.destroy();
 }
 
-describe("server names (CVE-2021-31921, CVE-2026-21637)", () => {
+describe("server names (B13, CVE-2021-31921, CVE-2026-21637)", () => {
   let hostile: HostileProxy;
   beforeAll(async () => {
     hostile = await HostileProxy.start({ extraYaml: STRICT });
@@ -114,5 +114,55 @@ describe("connections that speak nothing we know (CVE-2021-22883), or break off 
     expect(hostile.backend.connections.length - before).toBeLessThanOrEqual(1);
     await eventually(() => hostile.proxy.activeCount() === 0, "no stream is left");
     expect(watch.deaf()).toEqual([]);
+  });
+});
+
+describe("B23: what a ClientHello may offer", () => {
+  let hostile: HostileProxy;
+  beforeAll(async () => {
+    hostile = await HostileProxy.start({ extraYaml: STRICT });
+  });
+  afterAll(() => hostile.stop());
+
+  const number16 = (...values: number[]): Buffer => Buffer.concat(values.map((value) => Buffer.from([value >> 8, value & 255])));
+  const listed = (...values: number[]): Buffer => Buffer.concat([number16(2 * values.length), number16(...values)]);
+  const SIGNATURES = extension(13, listed(0x0403, 0x0804));
+  const GROUPS = extension(10, listed(0x0017));
+  const POINTS = extension(11, Buffer.from([1, 0]));
+  /** Where the methods of compression stand: behind version, random, session and three ciphers. */
+  const COMPRESSION_AT = 1 + 3 + 2 + 32 + 1 + 32 + 2 + 6;
+
+  /** A hello of TLS 1.2 that offers compression before none. */
+  function compressing(): Buffer {
+    const hello = clientHello([sniExtension("app.test"), alpnExtension("istio"), SIGNATURES, GROUPS, POINTS]);
+    expect([...hello.subarray(COMPRESSION_AT, COMPRESSION_AT + 2)]).toEqual([1, 0]);
+    const longer = Buffer.concat([hello.subarray(0, COMPRESSION_AT), Buffer.from([2, 1, 0]), hello.subarray(COMPRESSION_AT + 2)]);
+    longer.writeUIntBE(longer.length - 4, 1, 3);
+    return longer;
+  }
+
+  it("compression (CRIME): the server's hello chooses none", async () => {
+    const answer = await new Promise<Buffer>((resolve) => {
+      const socket = hostile.connect("inbound");
+      socket.on("error", () => undefined);
+      socket.once("data", (chunk: Buffer) => {
+        resolve(chunk);
+        socket.destroy();
+      });
+      socket.write(inRecords(compressing()));
+    });
+    // A handshake record with a ServerHello: behind random and session stand the cipher and the method.
+    expect([answer[0], answer[5]]).toEqual([22, 2]);
+    const behindSession = 5 + 4 + 2 + 32 + 1 + (answer[5 + 4 + 2 + 32] ?? 0);
+    expect([answer.readUInt16BE(behindSession), answer[behindSession + 2]]).toEqual([0xc02b, 0]);
+  });
+
+  it("early data (0-RTT): what comes behind a hello that announces it is read by nobody", async () => {
+    const versions = extension(43, Buffer.from([2, 3, 4]));
+    const hello = inRecords(clientHello([sniExtension("app.test"), alpnExtension("istio-http/1.1"), versions, SIGNATURES, GROUPS, extension(51, listed()), extension(42, Buffer.alloc(0))]));
+    const early = Buffer.concat([Buffer.from([23, 3, 3]), number16(REQUEST.length), Buffer.from(REQUEST)]);
+    await sendAndWait(hostile, Buffer.concat([hello, early]));
+    expect(hostile.backend.received).toBe("");
+    await expectServed(hostile);
   });
 });
