@@ -9,6 +9,8 @@ import { TestApplication } from "./test-application.ts";
 
 export const AUTHORIZER_HOST = "authz.security.svc.cluster.local";
 
+const STRICT_AUTHORIZER = security("PeerAuthentication", "default", { mtls: { mode: "STRICT" } }, "security");
+
 export interface StageOptions {
   /** Fields of the provider beside its service and port. */
   readonly provider?: Resource;
@@ -46,7 +48,7 @@ export class AuthorizationStage {
     const authorizer = await HttpAuthorizer.start();
     const { port } = authorizer;
     const guard = options.isMesh !== true ? null : await ProxyUnderTest.start({
-      yaml: yamlOf(authorizerService(port, true), STRICT), workload: { podName: "authz-1", namespace: "security", serviceAccount: "authz", labels: { app: "authz" } },
+      yaml: yamlOf(authorizerService(port, true), STRICT_AUTHORIZER), workload: { podName: "authz-1", namespace: "security", serviceAccount: "authz", labels: { app: "authz" } },
     });
     if (guard !== null) guard.destination = { address: "127.0.0.1", port };
     const pair = await ProxyPair.start({ port: app.port, resources: resourcesOf(options, guard?.inboundPort ?? port) });
@@ -103,6 +105,7 @@ function resourcesOf({ provider = {}, rules = [{ to: [{ operation: { paths: ["/a
     meshConfig({ extensionProviders: [{ name: "opa", envoyExtAuthzHttp: { service: AUTHORIZER_HOST, port: 8000, ...provider } }] }),
     security("AuthorizationPolicy", "ask", { selector: { matchLabels: { app: "reviews" } }, action: "CUSTOM", provider: { name: "opa" }, rules }),
     ...(isPermissive ? [] : [STRICT]),
+    ...(isMesh ? [STRICT_AUTHORIZER] : []),
     ...more,
   ];
 }

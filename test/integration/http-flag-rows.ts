@@ -1,5 +1,5 @@
 import { RawHttp2 } from "../hostile/raw-http2.ts";
-import { httpRules, meshConfig, networking, security, service, yamlOf } from "./mesh-resources.ts";
+import { httpRules, meshConfig, networking, type Resource, security, service, yamlOf } from "./mesh-resources.ts";
 import { freePort } from "./free-port.ts";
 import { eventually, exchange } from "./proxy-under-test.ts";
 import { type FlagRow, type FlagStage, GET, to, VIP } from "./flag-stage.ts";
@@ -276,7 +276,33 @@ export const HTTP_FLAG_ROWS: readonly FlagRow[] = [
       return exchange(stage.proxy.connectInbound(port), GET);
     },
   },
+  {
+    what: "an external authorizer refuses it", flags: "UAEX", details: "ext_authz_denied", status: 401, body: "who are you",
+    act: async (stage) => {
+      const authorizer = await stage.server((socket) => socket.once("data", () => socket.end("HTTP/1.1 401 Unauthorized\r\nContent-Length: 11\r\n\r\nwho are you")));
+      return askedAbout(stage, authorizer, {});
+    },
+  },
+  {
+    what: "an external authorizer cannot be asked", flags: "UAEX", details: "ext_authz_error", status: 503, body: "",
+    act: async (stage) => askedAbout(stage, await freePort(), { statusOnError: "503" }),
+  },
+  {
+    what: "its body is larger than what an external authorizer is to be shown", flags: "-", details: "request_payload_too_large", status: 413, body: "Payload Too Large",
+    act: async (stage) => askedAbout(stage, await freePort(), { includeRequestBodyInCheck: { maxRequestBytes: 1 } }, `${GET.replace("GET", "POST").replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\n")}ab`),
+  },
 ];
+
+/** A request to our own application that somebody at `port` is asked about first. */
+async function askedAbout(stage: FlagStage, port: number, provider: Resource, request = GET): Promise<string> {
+  const own = stage.upstream.port;
+  await stage.proxy.apply(yamlOf(
+    service({ name: "own", selector: { app: "test" }, targetPort: own, endpoints: [{ port: own }] }), service({ name: "authz", port: 8000, endpoints: [{ port }] }),
+    meshConfig({ extensionProviders: [{ name: "opa", envoyExtAuthzHttp: { service: "authz.default.svc.cluster.local", port: 8000, ...provider } }] }),
+    security("AuthorizationPolicy", "ask", { action: "CUSTOM", provider: { name: "opa" }, rules: [{}] }),
+  ));
+  return exchange(stage.proxy.connectInbound(own), request);
+}
 
 /** The upstream resets the stream of the request with an error code. */
 async function overHttp2(stage: FlagStage, code: number): Promise<string> {
