@@ -106,6 +106,7 @@ export class IdentityControl {
 
   reload(): void {
     this.#source.reload();
+    this.#trust.reload();
   }
 
   /** What the page `/certs` shows. */

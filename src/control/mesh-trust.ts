@@ -56,6 +56,11 @@ export class MeshTrust {
     this.#publish();
   }
 
+  /** Fetches all bundles anew. */
+  reload(): void {
+    this.#bundles.reload();
+  }
+
   status(): TrustBundleStatus[] {
     return this.#bundles.status();
   }

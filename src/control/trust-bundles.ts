@@ -35,6 +35,7 @@ interface Endpoint {
   /** Of the last failure; null since the last success. */
   reason: string | null;
   lastSuccessMs: number | null;
+  isFetching: boolean;
   timer: Timer | null;
 }
 
@@ -75,12 +76,17 @@ export class TrustBundles {
     }
     for (const url of urls) {
       if (this.#endpoints.has(url)) continue;
-      const endpoint: Endpoint = { url, bundle: null, sequence: null, failures: 0, reason: null, lastSuccessMs: null, timer: null };
+      const endpoint: Endpoint = { url, bundle: null, sequence: null, failures: 0, reason: null, lastSuccessMs: null, isFetching: false, timer: null };
       this.#endpoints.set(url, endpoint);
       this.#fetch(endpoint);
     }
     this.#onTried.push(done);
     this.#tellTried();
+  }
+
+  /** Fetches all anew, for a reload somebody asked for. */
+  reload(): void {
+    for (const endpoint of this.#endpoints.values()) if (!endpoint.isFetching) this.#fetch(endpoint);
   }
 
   /** The certificates at a URL, PEM; empty while there are none. */
@@ -101,6 +107,8 @@ export class TrustBundles {
   }
 
   #fetch(endpoint: Endpoint): void {
+    endpoint.isFetching = true;
+    endpoint.timer?.cancel();
     this.#parts.fetch(endpoint.url).then((bundle) => this.#onBundle(endpoint, bundle), (error: unknown) => this.#onFailure(endpoint, reasonOf(error)));
   }
 
@@ -133,6 +141,7 @@ export class TrustBundles {
   }
 
   #settle(endpoint: Endpoint, nextMs: number): void {
+    endpoint.isFetching = false;
     if (this.#isKept(endpoint)) endpoint.timer = this.#parts.timers.schedule(nextMs, () => this.#fetch(endpoint));
     this.#tellTried();
   }

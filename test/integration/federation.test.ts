@@ -201,6 +201,20 @@ describe("a trust bundle at a URL", () => {
     expect(JSON.parse((await proxy.page("/certs")).text)).toMatchObject({ trustBundles: [{ hasBundle: true, failures: 0 }] });
   });
 
+  it("that has no keys any more revokes the domain, at the latest when a reload asks for it, and an older one brings nothing back", async () => {
+    answer = bundleDocument([authorityKey(partnerCa.rootPem)], { spiffe_sequence: 7, spiffe_refresh_hint: 86_400 });
+    const callAs = await start(["--jwks-allow", "127.0.0.0/8"]);
+    expect(await callAs(idIn(PARTNER), partnerCa)).toBe(200);
+    answer = bundleDocument([], { spiffe_sequence: 8 });
+    proxy.program.signal("SIGHUP");
+    await eventually(async () => (await callAs(idIn(PARTNER), partnerCa)) === 0, "the partner is refused");
+    answer = bundleDocument([authorityKey(partnerCa.rootPem)], { spiffe_sequence: 7 });
+    proxy.program.signal("SIGHUP");
+    await proxy.logged("trust bundle not fetched", "has spiffe_sequence 7 though 8 was in force");
+    expect(await callAs(idIn(PARTNER), partnerCa)).toBe(0);
+    expect(await callAs(idIn(OWN), testCa)).toBe(200);
+  });
+
   it("that never came keeps nobody waiting, and nobody is believed for it, by our own roots least of all", async () => {
     answer = null;
     const callAs = await start(["--jwks-allow", "127.0.0.0/8"]);

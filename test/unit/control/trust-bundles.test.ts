@@ -122,6 +122,22 @@ test("a bundle that is older by its sequence is refused by name, one that revoke
   expect(bundles.pemOf(URL_A)).toBe("");
 });
 
+test("a reload fetches at once, but not beside a fetch under way", async () => {
+  const { use, bundles, fetches, last, time } = trustBundles();
+  use(URL_A);
+  bundles.reload();
+  expect(fetches).toHaveLength(1);
+  await last().succeed({ refreshHintSeconds: 600 });
+  bundles.reload();
+  expect(fetches).toHaveLength(2);
+  await last().fail();
+  bundles.reload();
+  expect(fetches).toHaveLength(3);
+  await last().succeed({ refreshHintSeconds: 600 });
+  time.pass(9 * MINUTE);
+  expect(fetches).toHaveLength(3);
+});
+
 test("a URL that is named no longer is asked no longer, and its late answer changes nothing", async () => {
   const { use, bundles, fetches, last, changes, time } = trustBundles();
   use(URL_A);
