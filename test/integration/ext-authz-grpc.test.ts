@@ -2,8 +2,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 
 import type { CheckResponseMessage } from "../unit/filter/ext-authz-proto.ts";
 import { CALLER, GrpcStage } from "./ext-authz-stage.ts";
+import { type Resource, security, service, yamlOf } from "./mesh-resources.ts";
 import { OpaServer } from "./opa-server.ts";
-import { eventually } from "./proxy-under-test.ts";
+import { STRICT } from "./proxy-pair.ts";
+import { eventually, ProxyUnderTest } from "./proxy-under-test.ts";
 
 let opa: OpaServer;
 let stage: GrpcStage;
@@ -235,6 +237,38 @@ describe("client gone while it is asked about", () => {
     expect((await stage.call("/next")).status).toBe(200);
     expect(stage.served.map(({ url }) => url)).toEqual(["/next"]);
     expect(stage.proxy.logLines.filter((line) => line.includes("defect"))).toEqual([]);
+  });
+});
+
+describe("an authorizer in the mesh", () => {
+  it("is asked with mutual TLS, and its own sidecar may refuse us", async () => {
+    const yaml = (...more: readonly Resource[]): string => yamlOf(service({ name: "opa", port: 9191, portName: "grpc", endpoints: [{ port: opa.port }] }), STRICT, more);
+    const guard = await ProxyUnderTest.start({ yaml: yaml(), workload: { podName: "opa-1", serviceAccount: "opa", labels: { app: "opa" } } });
+    guard.destination = { address: "127.0.0.1", port: opa.port };
+    await stage.apply({ authorizerPort: guard.inboundPort, isMesh: true });
+    try {
+      expect((await stage.call("/")).status).toBe(200);
+      expect(opa.last.metadata["x-forwarded-client-cert"]).toContain("URI=spiffe://cluster.local/ns/default/sa/api");
+      await guard.apply(yaml(security("AuthorizationPolicy", "nobody", { action: "DENY", rules: [{}] })));
+      const answer = await stage.call("/");
+      expect(answer.status).toBe(403);
+      const id = /id=(\w+)/.exec(String(answer.headers["x-outrider-authz"]))?.[1] ?? "";
+      expect(stage.proxy.denial(id)?.said).toBe('provider "opa" could not be asked: gRPC status 7: RBAC: access denied');
+    } finally {
+      guard.stop();
+    }
+  });
+});
+
+describe("many requests at once", () => {
+  it("are asked about over few connections, each by its own answer", async () => {
+    opa.answer = ({ input }) => (input.path?.endsWith("1") === true ? { status: { code: 7 } } : { status: { code: 0 }, ok_response: { headers: [{ header: { key: "x-path", value: input.path ?? "" } }] } });
+    const answers = await Promise.all(Array.from({ length: 60 }, (_, index) => stage.call(`/${index}`)));
+    expect(answers.map(({ status }) => status)).toEqual(answers.map((_, index) => (String(index).endsWith("1") ? 403 : 200)));
+    for (const { url, headers } of stage.served) expect(headers["x-path"]).toBe(url);
+    const metrics = await stage.proxy.metrics();
+    expect(metrics).toMatch(/ext_authz_ok/);
+    expect(metrics).toMatch(/ext_authz_denied/);
   });
 });
 
