@@ -53,7 +53,7 @@ spec: { mtls: { mode: STRICT } }
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: { name: open-admin, namespace: default }
-spec: { selector: { matchLabels: { app: reviews } }, mtls: { mode: STRICT }, portLevelMtls: { 15000: { mode: DISABLE } } }
+spec: { selector: { matchLabels: { app: reviews } }, mtls: { mode: STRICT }, portLevelMtls: { 8083: { mode: PERMISSIVE }, 15000: { mode: DISABLE } } }
 ---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -61,7 +61,7 @@ metadata: { name: no-secrets, namespace: default }
 spec:
   selector: { matchLabels: { app: reviews } }
   action: DENY
-  rules: [{ to: [{ operation: { paths: ["/forbidden*"], ports: ["8080"] } }] }]
+  rules: [{ to: [{ operation: { paths: ["/forbidden*"], ports: ["8080"] } }] }, { from: [{ source: { notPrincipals: ["*"] } }], to: [{ operation: { paths: ["/known*"], ports: ["8083"] } }] }]
 `;
 
 interface Seen {
@@ -87,6 +87,7 @@ describeNetns("two pods with sidecars, captured by iptables", () => {
     files.write("services.yaml", services(callee));
     files.write("policies.yaml", policies);
     const applications = [callee, stranger].map((pod) => pod.startNode("test/netns/programs/echo-server.ts", ["8080", "8081"], app));
+    applications.push(callee.startNode("test/netns/programs/echo-server.ts", ["8083", "8084"], app));
     await Promise.all(applications.map((application) => application.waitFor(/listening/)));
     await startSidecar(caller, "productpage", files, `${caller.ipv4},${caller.ipv6}`);
     calleeSidecar = await startSidecar(callee, "reviews", files, `${callee.ipv4},${callee.ipv6}`);
@@ -176,6 +177,13 @@ describeNetns("two pods with sidecars, captured by iptables", () => {
       expect((await caller.curl([`http://${callee.ipv4}:8080/around`], bypass)).status).toBe(0);
       expect(await refusals()).toBe(before + 1);
       expect((await caller.curl([`http://${VIP}:9080/around`, "--connect-timeout", "1"], bypass)).status).toBe(0);
+    }
+  });
+
+  it("B28: a call to a pod's address and its application's port, as a node makes it, is captured there and judged", async () => {
+    for (const [pod, options] of [[stranger, { uid: 0 }], [caller, { uid: 1337 }]] as const) {
+      expect((await pod.curl([`http://${callee.ipv4}:8083/anyone`], options)).status).toBe(200);
+      expect(await pod.curl([`http://${callee.ipv4}:8083/known`], options)).toMatchObject({ status: 403, body: "RBAC: access denied" });
     }
   });
 
