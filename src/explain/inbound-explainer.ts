@@ -23,7 +23,7 @@ import { accountOfRateLimits } from "./explain-gates.ts";
 import { type ExplainRequest, InvalidExplainRequest } from "./explain-request.ts";
 import { ExplainedToken } from "./explain-token.ts";
 import { accountOfServerName } from "./explain-server-name.ts";
-import type { Explanation } from "./explanation.ts";
+import type { ExplainedFilter, Explanation } from "./explanation.ts";
 import { HttpDecisions } from "./http-decision.ts";
 import type { FilterAccounts } from "./recorded-filter.ts";
 import { dialledBy, type ReadRequest, readRequest } from "./request-head.ts";
@@ -127,13 +127,21 @@ export class InboundExplainer {
 
   #opaque(scene: Scene, port: InboundPort): Explanation {
     const facts = new AuthorizationFacts(scene.facts, null);
-    const verdict = this.#authorizer.checkConnection(facts);
-    const asked = accountOfProvider(this.#authorizer, facts, () => false);
-    const account = asked ?? accountOfVerdict(this.#authorizer, facts);
-    const filter = { name: asked === null ? "rbac" : "ext-authz", verdict: verdict.isAllowed ? "pass" : "deny", ...account } as const;
-    const explanation = opaqueOf(scene, port.destination.clusters, this.#dryRun, null, [filter]);
+    const asked = accountOfProvider(this.#authorizer, facts, (name) => this.#isAskedOverGrpc(name));
+    const custom = this.#authorizer.custom(facts);
+    const isDecidedHere = custom === null || this.#isAskedOverGrpc(custom.provider ?? "");
+    const verdict = isDecidedHere ? this.#authorizer.check(facts) : custom;
+    const filters: ExplainedFilter[] = [];
+    if (asked !== null) filters.push({ name: "ext-authz", verdict: isDecidedHere ? "skipped" : "deny", ...asked });
+    if (isDecidedHere) filters.push({ name: "rbac", verdict: verdict.isAllowed ? "pass" : "deny", ...accountOfVerdict(this.#authorizer, facts) });
+    const explanation = opaqueOf(scene, port.destination.clusters, this.#dryRun, null, filters);
     if (verdict.isAllowed) return explanation;
     return { ...explanation, verdict: "deny", flag: "-", details: `rbac_access_denied_matched_policy[${verdict.id}]`, clusters: [], route: null };
+  }
+
+  /** Over HTTP nobody is asked about opaque connections. */
+  #isAskedOverGrpc(provider: string): boolean {
+    return this.#snapshot.inbound.externalAuthorizers?.some(({ name, transport }) => name === provider && transport === "grpc") ?? false;
   }
 
   /** Where it was sent to: what `to` says, else the port of the URL if the workload has it, else its only port. */
