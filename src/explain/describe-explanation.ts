@@ -40,7 +40,7 @@ function outcome(explanation: Explanation, what: string, how: string): string {
   const code = flag === "-" ? "" : `, flag ${flag}`;
   switch (verdict) {
     case "route":
-      return `${what} is sent on${how}${byRoute(explanation)}.`;
+      return `${what} is sent on${how}${byRoute(explanation)}${ifAllowed(filters)}.`;
     case "reply": {
       const gate = filters.find((filter) => filter.verdict === "reply");
       const by = gate === undefined ? (route === null ? "" : byRoute(explanation)) : ` by ${gate.name}${at(gate)}`;
@@ -56,6 +56,12 @@ function outcome(explanation: Explanation, what: string, how: string): string {
       return `${what} ends without an answer: ${gate?.reason ?? details}${gate === undefined ? "" : source(gate)}${code}.`;
     }
   }
+}
+
+/** What somebody who was not asked has to say first. */
+function ifAllowed(filters: Explanation["filters"]): string {
+  const provider = filters.find((filter) => filter.provider !== undefined)?.provider;
+  return provider === undefined ? "" : `, if provider ${JSON.stringify(provider)} allows it`;
 }
 
 /** Whoever sees this had most likely a service in mind. */

@@ -14,8 +14,8 @@ export function accountOfProvider(authorizer: Authorizer, facts: AuthorizationFa
   const account = accountOfCustom(authorizer, facts);
   if (account === null) return null;
   const provider = authorizer.custom(facts)?.provider ?? "";
-  const what = canBeAsked(provider) ? "it decides, and has not been asked" : "it cannot be asked";
-  return explained({ ...account, reason: `${account.reason}; ${what}` });
+  if (!canBeAsked(provider)) return explained({ ...account, reason: `${account.reason}; it cannot be asked` });
+  return { ...explained({ ...account, reason: `${account.reason}; it decides, and has not been asked` }), provider };
 }
 
 function explained({ provenance, reason, nearMiss }: AuthorizationAccount): FilterAccount {

@@ -103,6 +103,8 @@ export interface ExplainedFilter extends WrittenAt {
   readonly reason: string | null;
   /** Of a denial that no rule made. */
   readonly nearMiss: ExplainedNearMiss | null;
+  /** The external authorizer that decides, and has not been asked; absent: none does. */
+  readonly provider?: string;
 }
 
 /** The policy, rule and conditions nearest to letting a denied request pass. */

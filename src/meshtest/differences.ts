@@ -25,6 +25,10 @@ export function differences(expect: Expectation, got: Explanation): Difference[]
     const filters = got.filters.filter((filter) => filter.name === name);
     found.compareAt(["filters", name], filters.some((filter) => filter.verdict === verdict), verdict, filters.map((filter) => filter.verdict).join(", ") || "it was not asked");
   }
+  if (expect.asks !== undefined) {
+    const asked = got.filters.find((filter) => filter.provider !== undefined)?.provider ?? null;
+    found.compare("asks", asked === expect.asks, expect.asks ?? "nobody is asked", asked ?? "nobody is asked");
+  }
   found.text("body", expect.body, got.reply?.body ?? null);
   found.headers("replyHeaders", expect.replyHeaders, got.reply?.headers ?? null, "the proxy does not answer by itself");
   return found.all;

@@ -76,6 +76,7 @@ export const expectation = object({
     (typeof input === "object" ? retries : attempts) as v.GenericSchema<unknown, number | v.InferOutput<typeof retries>>))),
   deniedBy: v.optional(v.nullable(textOr(denial))),
   filters: v.optional(v.record(filledText, oneOf("pass", "deny", "reply", "skipped"), (issue) => `must be a mapping of filters to verdicts, not ${quote(issue.input)}`)),
+  asks: v.optional(v.nullable(filledText)),
   transport: v.optional(oneOf("mtls", "mixed", "tls", "plaintext")),
   body: v.optional(textMatch),
   replyHeaders: v.optional(headers),

@@ -140,7 +140,7 @@ describe("a process with several data threads", () => {
     const proxy = await RunningProxy.start({ files: { "mesh-resources.yaml": yaml }, flags: ["--concurrency", "2"] });
     stops.push(() => proxy.stop(), () => authorizer.stop(), () => application.stop());
     const statuses = await Promise.all(Array.from({ length: 40 }, async (_, index) => (await fetch(`http://127.0.0.1:${own}/${index % 2 === 0 ? "yes" : "no"}`)).status));
-    expect(statuses.toSorted()).toEqual([...Array.from({ length: 20 }, () => 200), ...Array.from({ length: 20 }, () => 403)]);
+    expect(statuses.toSorted((a, b) => a - b)).toEqual([...Array.from({ length: 20 }, () => 200), ...Array.from({ length: 20 }, () => 403)]);
     expect(authorizer.questions).toHaveLength(40);
     const denied = await fetch(`http://127.0.0.1:${own}/no`);
     const id = /id=(.{12})/.exec(denied.headers.get("x-outrider-authz") ?? "")?.[1] ?? "";

@@ -95,7 +95,7 @@ export function compile(input: CompileInput): CompileOutput {
   const inbound = withForeignHosts(
     compileInbound({ registry, pods, identity, workload, sidecar: scope.sidecar, policies, rules, mesh, problems, authorization }),
     registry.services, identity, problems);
-  const external = compileExternalAuthorizers({ resources, custom: authorization.custom ?? [], mesh, registry, visible: scope.services, problems });
+  const external = compileExternalAuthorizers({ resources, custom: authorization.custom ?? [], workload: identity, mesh, registry, visible: scope.services, problems });
   const jwtRules = compileRequestAuthentication(resources, identity, mesh, problems);
   const limits = new EnvoyFilterLimits(resources, identity, mesh, (number) => ownPorts(registry, identity, pods, problems).filter((own) => own.number === number).map(({ port }) => port.number), problems);
   reportReferences(resources, registry, problems);

@@ -3,12 +3,14 @@ import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
 import { didYouMean } from "../kinds/suggestion.ts";
 import type { CustomPolicySpec, ExternalAuthorizerSpec } from "../snapshot-security.ts";
 import { outboundClusterName } from "./cluster-name.ts";
+import { selects } from "./export-to.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import { compilePolicyHost } from "./policy-string.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { oldestFirst } from "./resource-order.ts";
 import type { ServiceRegistry } from "./service-registry.ts";
 import { portOf, type Service } from "./service.ts";
+import type { WorkloadIdentity } from "./workload-identity.ts";
 
 /** `spec/05` 5.5, "CUSTOM". */
 const DEFAULT_TIMEOUT_MS = 600_000;
@@ -27,6 +29,7 @@ export interface ExternalAuthorizerParts {
   readonly resources: readonly AnyResource[];
   /** The CUSTOM policies in force for the workload. */
   readonly custom: readonly CustomPolicySpec[];
+  readonly workload: WorkloadIdentity;
   readonly mesh: MeshSettings;
   readonly registry: ServiceRegistry;
   /** Services that the application sees: clusters are named by their hosts. */
@@ -54,7 +57,18 @@ export function compileExternalAuthorizers(parts: ExternalAuthorizerParts): Exte
     problems.error(policy, PROVIDER, `SECURITY: a workload may have one provider, and ${first.provenance.resource} names ${JSON.stringify(first.provider)}: requests that match the rules of either are denied`);
   }
   const own = first === undefined || !isOneOnly ? undefined : resolved.get(first.provider);
-  return own === undefined || typeof own === "string" ? null : own;
+  if (own === undefined || typeof own === "string") return null;
+  warnOfItself(own, parts);
+  return own;
+}
+
+/** An authorizer whose own sidecar asks it about the questions that it is asked. */
+function warnOfItself({ service, spec }: ExternalAuthorizer, { resources, custom, workload, problems }: ExternalAuthorizerParts): void {
+  if (service.namespace !== workload.namespace || service.selector === null || !selects(service.selector, workload.labels)) return;
+  for (const policy of oldestFirst(resources, "AuthorizationPolicy")) {
+    if (!custom.some((own) => isOf(own, policy))) continue;
+    problems.warning(policy, ["spec", "selector"], `provider ${JSON.stringify(spec.name)} is a service of the workload itself: what its rules match of the questions that it is asked is asked about again, without end; keep its workloads out by the selector, or its paths out of the rules`);
+  }
 }
 
 /** Null for a policy that asks nobody. */

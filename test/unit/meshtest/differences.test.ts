@@ -32,6 +32,14 @@ function found(yaml: string, got: Explanation): string[] {
   return differences(suites[0]?.cases[0]?.expect ?? {}, got).map(({ field, expected, got: actual }) => `${field.join(".")}: ${expected} / ${actual}`);
 }
 
+const ASKED: Explanation = { ...ROUTED, direction: "inbound", filters: [{ ...NONE, name: "ext-authz", verdict: "skipped", reason: null, nearMiss: null, provider: "opa" }] };
+
+describe("who is asked", () => {
+  it.each([["{asks: opa}", ASKED, []], ["{asks: null}", ROUTED, []], ["{asks: null}", ASKED, ["asks: nobody is asked / opa"]], ["{asks: opa}", ROUTED, ["asks: opa / nobody is asked"]], ["{asks: other}", ASKED, ["asks: other / opa"]]])("%s", (yaml, got, expected) => {
+    expect(found(yaml, got)).toEqual(expected);
+  });
+});
+
 describe("what holds", () => {
   it.each([
     "{}", "{verdict: route, status: null, flag: '-', details: via_upstream}",

@@ -25,6 +25,13 @@ metadata: { name: istio, namespace: istio-system }
 data: { mesh: "extensionProviders: [{ name: ${name}, ${provider} }, { name: logs, envoyFileAccessLog: {} }]" }
 `;
 const http = (fields = "", service = HOST): string => mesh(`envoyExtAuthzHttp: { service: ${service}, port: 8000 ${fields} }`);
+const OWN_SERVICE = `
+---
+apiVersion: v1
+kind: Service
+metadata: { name: authz, namespace: default }
+spec: { clusterIP: 10.96.0.9, selector: { app: productpage }, ports: [{ name: http, port: 8000 }] }
+`;
 const policy = (name = "ask", provider = "opa", more = ""): string => `
 ---
 apiVersion: security.istio.io/v1
@@ -83,6 +90,12 @@ spec: { egress: [{ hosts: ["${hosts}"] }] }
     for (const service of [HOST, `security/${HOST}`, HOST.toUpperCase()]) expect(compiled(SERVICE + http("", service) + policy()).external).toHaveLength(1);
     expect(compiled(entry("a") + http("", "a/authz.test") + policy()).external?.[0]?.cluster).toBe("outbound|8000||authz.test");
   });
+});
+
+test("a provider that would be asked about being asked is told of", () => {
+  const { external, problems } = compiled(OWN_SERVICE + http("", "authz.default.svc.cluster.local") + policy());
+  expect(external).toHaveLength(1);
+  expect(problems).toEqual([expect.stringContaining('warning: AuthorizationPolicy default/ask: spec.selector: provider "opa" is a service of the workload itself')]);
 });
 
 describe("a provider that cannot be asked denies, and says why", () => {
