@@ -6,14 +6,12 @@ const isTrue = (value: unknown): boolean => value === true;
 const isFalse = (value: unknown): boolean => value === false;
 const GATEWAY = "it is for ingress gateways";
 const NO_SPANS = "no spans are reported";
-const NOT_ASKED = "SECURITY: the external authorizer is not asked; what CUSTOM policies of this provider match is denied";
 const NO_LOG_SERVICE = "the access log goes to no service";
 const PROMETHEUS = "prometheus";
 const CONTROL_PLANE = "there is no control plane here that would obey it";
 
 /** All ways to be a provider but `prometheus`, whose metrics are there to be scraped, a log file, and those that are asked. */
-const UNUSED_PROVIDERS: Readonly<Record<Exclude<keyof ExtensionProvider, "name" | "prometheus" | "envoyFileAccessLog" | "envoyExtAuthzHttp">, string>> = {
-  envoyExtAuthzGrpc: NOT_ASKED,
+const UNUSED_PROVIDERS: Readonly<Record<Exclude<keyof ExtensionProvider, "name" | "prometheus" | "envoyFileAccessLog" | "envoyExtAuthzHttp" | "envoyExtAuthzGrpc">, string>> = {
   zipkin: NO_SPANS, lightstep: NO_SPANS, datadog: NO_SPANS, opencensus: NO_SPANS, skywalking: NO_SPANS, opentelemetry: NO_SPANS,
   stackdriver: "neither spans, metrics nor access logs are sent there",
   envoyHttpAls: NO_LOG_SERVICE, envoyTcpAls: NO_LOG_SERVICE, envoyOtelAls: NO_LOG_SERVICE,
