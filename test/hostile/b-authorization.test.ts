@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { ISTIO_HTTP, ISTIO_TCP, meshClient } from "../integration/mesh-client.ts";
 import { type Resource, security, yamlOf } from "../integration/mesh-resources.ts";
-import { exchange, statusOf } from "../integration/proxy-under-test.ts";
+import { eventually, exchange, statusOf } from "../integration/proxy-under-test.ts";
 import { HostileProxy } from "./hostile-proxy.ts";
 
 /*
@@ -80,6 +80,13 @@ describe("paths, with DENY /admin and /admin/*", () => {
   it.each(["//admin", "/./admin", "/x/../admin", "/admin/.", "/%2e/admin", "/x/%2e%2e/admin"])("B01, CVE-2019-9901: %s", (path) => sidecar().expectDenied(get(path)));
 
   it.each(["/%2fadmin", "/x%2f..%2fadmin", "/%5cadmin", "/x\\..\\admin"])("B02, CVE-2021-29492, CVE-2021-31920: %s", (path) => sidecar().expectDenied(get(path)));
+
+  it.each([
+    ["/x/../open", "/open"], ["//open//a", "/open/a"], ["/./open/.", "/open/"], ["/%6fpen", "/open"], ["/open%2fa", "/open/a"], ["/open\\a%5Cb", "/open/a/b"], ["/open?x=/../%2e", "/open?x=/../%2e"],
+  ])("B01, CVE-2019-9901, CVE-2021-29492: %s is judged, sent and logged as %s", async (path, sent) => {
+    await sidecar().expectPassed(get(path), sent);
+    await eventually(() => sidecar().hostile.proxy.accessLog.at(-1)?.["path"] === sent, "the log has the same path");
+  });
 
   it("B03: what is encoded twice is decoded once, judged as that, and sent so", async () => {
     await sidecar().expectPassed(get("/%252fadmin"), "/%252fadmin");
