@@ -35,16 +35,19 @@ function nothingAllowed(policy: Policy): Finding[] {
 
 /**
  * Paths are compared exactly, while many servers take `/admin/` for `/admin`, and some `/ADMIN` too (hostile rows B06, B07).
- * Said of a DENY rule whose path ends in a plain name, where nothing beside it covers the same path with a slash.
+ * Said of a path that is denied, or left out of what is allowed, and ends in a plain name, where nothing beside it covers the
+ * same path with a slash.
  */
 function exactDenials(policy: Policy): Finding[] {
-  if (policy.spec.action !== "DENY") return [];
-  return policy.spec.rules.flatMap((rule, index) => (rule.to ?? []).flatMap(({ operation }, at) => (operation.paths ?? []).flatMap((path, entry): Finding[] => {
+  const { action } = policy.spec;
+  if (action !== "DENY" && action !== "ALLOW") return [];
+  const field = action === "DENY" ? "paths" : "notPaths";
+  return policy.spec.rules.flatMap((rule, index) => (rule.to ?? []).flatMap(({ operation }, at) => (operation[field] ?? []).flatMap((path, entry): Finding[] => {
     const isPlainName = /^\/(?:[^*{}]*\/)?[^*{}./]+$/.test(path);
-    if (!isPlainName || (operation.paths ?? []).some((other) => coversBelow(other, `${path}/`))) return [];
+    if (!isPlainName || (operation[field] ?? []).some((other) => coversBelow(other, `${path}/`))) return [];
     return [{
-      lint: "deny-exact-path", resource: policy, path: ["spec", "rules", index, "to", at, "operation", "paths", entry],
-      message: `denies ${path} and no other path: ${path}/, and ${path} in another case, pass, which many servers take for the same; `
+      lint: "deny-exact-path", resource: policy, path: ["spec", "rules", index, "to", at, "operation", field, entry],
+      message: `${action === "DENY" ? "denies" : "leaves out"} ${path} and no other path: ${path}/, and ${path} in another case, ${action === "DENY" ? "pass" : "are allowed"}, which many servers take for the same; `
         + `write ${path}/* beside it, and where the server has no regard for case allow the paths that are meant instead`,
     }];
   })));

@@ -76,6 +76,14 @@ describe("deny-exact-path (B06, B07)", () => {
     expect(lintYaml(policy(`action: DENY, rules: [{ to: [{ operation: { paths: [${paths}] } }] }]`))).toEqual([]);
   });
 
+  it("is told of a path that is left out of what is allowed", () => {
+    expect(lintYaml(policy("rules: [{ to: [{ operation: { notPaths: [/admin] } }] }]"))).toEqual([
+      "deny-exact-path: spec.rules[0].to[0].operation.notPaths[0]: leaves out /admin and no other path: /admin/, and /admin in another case, are allowed, which many servers take for the same; "
+        + "write /admin/* beside it, and where the server has no regard for case allow the paths that are meant instead",
+    ]);
+    expect(lintYaml(policy("rules: [{ to: [{ operation: { notPaths: [/admin, /admin/*] } }] }]"))).toEqual([]);
+  });
+
   it("not of paths that are allowed, or left out of what is denied", () => {
     expect(lintYaml(policy("rules: [{ to: [{ operation: { paths: [/admin] } }] }]"))).toEqual([]);
     expect(lintYaml(policy("action: DENY, rules: [{ to: [{ operation: { notPaths: [/admin] } }] }]"))).toEqual([]);
