@@ -32,11 +32,6 @@ export class WorkloadPolicies {
     return true;
   }
 
-  /** Judges an opaque connection. */
-  judge(connection: ConnectionFacts): AuthorizationVerdict {
-    return this.#authorizer.checkConnection(new AuthorizationFacts(connection, null));
-  }
-
   /**
    * Notes what was decided about an opaque connection, once for each decision; null when there is nothing to say of it.
    * `said`: what an external authorizer said that refused it.

@@ -69,11 +69,6 @@ export class Authorizer {
     return this.#allow.first(facts) ?? NO_RULE_MATCHED;
   }
 
-  /** The same with CUSTOM rules, for which nobody can be asked about an opaque connection. */
-  checkConnection(facts: AuthorizationFacts): AuthorizationVerdict {
-    return this.custom(facts) ?? this.check(facts);
-  }
-
   /** The AUDIT rule that a request matches, or null. */
   audited(facts: AuthorizationFacts): AuthorizationVerdict | null {
     return this.#audit.first(facts);

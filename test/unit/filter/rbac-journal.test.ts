@@ -63,7 +63,7 @@ describe("records of denials", () => {
   it("leave an opaque connection without what it has not", () => {
     policies.apply(spec({ deny: [policy("closed", rule({}))] }));
     const { connection } = facts({ principal: "td/ns/a/sa/x" });
-    const note = policies.note(connection, policies.judge(connection));
+    const note = policies.note(connection, policies.authorizer.check(facts({ principal: "td/ns/a/sa/x", http: null })));
     expect(policies.journal.denial(note?.recordId ?? "")).toMatchObject({ protocol: "tcp", reason: "rule 0 denies everything", request: { peer: "spiffe://td/ns/a/sa/x", method: null, path: null } });
   });
 
@@ -119,12 +119,6 @@ describe("CustomFilter", () => {
     const reply = new CustomFilter(parts(), { find: () => null, notAsked() {} }).check(requestOf("/ask")) as LocalReply;
     expect(reply).toMatchObject({ status: 403, body: "RBAC: access denied", details: "rbac_access_denied_matched_policy[ns[ns1]-policy[ask]-rule[0]-deny-due-to-bad-CUSTOM-action]" });
     expect(policies.journal.denial(idOf(reply))).toMatchObject({ reason: 'rule 0 leaves it to provider "opa", having matched it: to.operation.paths is "/ask"' });
-  });
-
-  it("denies an opaque connection, about which nobody can be asked", () => {
-    policies.apply(CUSTOM);
-    expect(policies.judge(facts().connection)).toMatchObject({ isAllowed: false, provider: "opa" });
-    expect(new Authorizer(spec({})).checkConnection(facts({ http: null })).isAllowed).toBe(true);
   });
 });
 
