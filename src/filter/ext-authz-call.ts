@@ -1,4 +1,5 @@
 import type { Acquisition, Cluster } from "../cluster/cluster.ts";
+import type { Endpoint } from "../cluster/endpoint.ts";
 import type { RequestLease } from "../cluster/request-lease.ts";
 import type { Timer } from "../core/timer-wheel.ts";
 import { effectiveStatus } from "../message/grpc-status.ts";
@@ -8,6 +9,9 @@ import { ProxyError } from "../message/proxy-error.ts";
 import type { UpstreamConnection, UpstreamStream } from "../message/stream.ts";
 import { GuardedReceiver } from "../router/guarded-receiver.ts";
 import type { RouterParts } from "../router/router-parts.ts";
+
+/** Endpoints that are tried until one can be connected to. */
+const MAX_ENDPOINTS = 3;
 
 /** What is sent to an external authorizer. */
 export interface CallRequest {
@@ -56,8 +60,8 @@ export interface CallLimits {
 
 /**
  * One question to an external authorizer (`spec/05` 5.5): a request of the data path's own, sent to one endpoint of a
- * cluster, with the pools, limits, balancing and mesh TLS that the cluster has. It is sent again, once, where its peer
- * cannot have seen it or had closed the idle connection it went out on. A call whose asker is gone is cut; what still
+ * cluster, with the pools, limits, balancing and mesh TLS that the cluster has. Where one cannot be connected to, another is
+ * tried; it is sent again, once, where its peer cannot have seen it or had closed the idle connection it went out on. A call whose asker is gone is cut; what still
  * comes of it does nothing (CVE-2026-47205).
  */
 export class ExternalCall extends GuardedReceiver {
@@ -72,7 +76,10 @@ export class ExternalCall extends GuardedReceiver {
   readonly #body: Buffer[] = [];
   #bodyBytes = 0;
   #timer: Timer | null = null;
+  #attempts = 0;
   #isRepeated = false;
+  /** Endpoints that could not be connected to; null: none. */
+  #tried: Set<Endpoint> | null = null;
   #isOver = false;
 
   constructor(cluster: Cluster, request: CallRequest, limits: CallLimits, receiver: CallReceiver, parts: RouterParts) {
@@ -118,9 +125,10 @@ export class ExternalCall extends GuardedReceiver {
     upstream.end(null);
   }
 
-  protected override onFailed(error: ProxyError): void {
+  protected override onFailed(error: ProxyError, endpoint: Endpoint | null): void {
     this.#acquisition = null;
-    this.#fail(error);
+    if (endpoint === null || error.attributes.source !== "upstream" || !this.#triesAnother(endpoint)) this.#fail(error);
+    else this.#acquire();
   }
 
   protected override onInformational(): void {
@@ -171,16 +179,25 @@ export class ExternalCall extends GuardedReceiver {
   }
 
   #acquire(): void {
+    const attempt = ++this.#attempts;
     const { spec, wantsHost } = this.#cluster;
     const declared = spec.protocol === "http2" ? "http2" : "http1";
     const acquisition = this.#cluster.acquire({
       originalDestination: null,
       protocol: this.#request.protocol ?? declared,
+      excludedEndpoints: this.#tried,
       needsFreshConnection: this.#isRepeated,
       host: wantsHost ? this.#request.host : null,
     }, this);
-    // The answer may have come within the call.
-    if (this.#lease === null && !this.#isOver) this.#acquisition = acquisition;
+    // The answer, and the next attempt, may have come within the call; only a wait is kept, to be cancelled.
+    if (this.#lease === null && !this.#isOver && this.#attempts === attempt) this.#acquisition = acquisition;
+  }
+
+  #triesAnother(failed: Endpoint): boolean {
+    if (this.#isOver) return false;
+    this.#tried ??= new Set();
+    this.#tried.add(failed);
+    return this.#tried.size < Math.min(MAX_ENDPOINTS, this.#cluster.endpoints.length);
   }
 
   /** A question changes nothing: one that was lost with a connection that had been idle may be asked again. */

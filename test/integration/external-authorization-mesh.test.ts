@@ -106,6 +106,24 @@ describe("an authorizer in the mesh", () => {
     expect(bad.questions).toHaveLength(2);
   });
 
+  it("that cannot be connected to is passed over for another one", async () => {
+    const [good, application] = await Promise.all([HttpAuthorizer.start(), TestApplication.start("application")]);
+    const { port } = application;
+    const gone = [await freePort(), await freePort()];
+    const proxy = await ProxyUnderTest.start({
+      workload: { podName: "reviews-1", labels: { app: "reviews" } },
+      yaml: yamlOf(
+        service({ name: "reviews", targetPort: port, endpoints: [{ port }] }),
+        service({ name: "authz", namespace: "security", port: 8000, endpoints: [{ port: gone[0] as number }, { port: good.port }, { port: gone[1] as number }] }),
+        meshConfig({ extensionProviders: [{ name: "opa", envoyExtAuthzHttp: { service: AUTHORIZER_HOST, port: 8000 } }] }),
+        security("AuthorizationPolicy", "ask", { action: "CUSTOM", provider: { name: "opa" }, rules: [{}] }),
+      ),
+    });
+    stops.push(() => proxy.stop(), () => good.stop(), () => application.stop());
+    for (let round = 0; round < 10; round++) expect((await ask(proxy.connectInbound(port))).status).toBe(200);
+    expect(good.questions, "asked once each").toHaveLength(10);
+  });
+
   it("may be outside, under a name", async () => {
     const [authorizer, application] = await Promise.all([HttpAuthorizer.start(), TestApplication.start("application")]);
     const { port } = application;

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 
 import { configDump } from "../../../src/admin/config-dump.ts";
+import { meshConfig, security, service } from "../../integration/mesh-resources.ts";
 import { meshOf } from "../explain/explainer-of.ts";
 
 const secret = Buffer.alloc(32, 7).toString("base64url");
@@ -19,4 +20,14 @@ test("all else is the snapshot itself", () => {
   const { snapshot } = meshOf([]);
   expect(configDump(snapshot)).toBe(snapshot);
   expect(configDump(null)).toBeNull();
+});
+
+test("what an external authorizer is told besides is not told to others", () => {
+  const provider = { service: "authz.default.svc.cluster.local", port: 9080, includeAdditionalHeadersInCheck: { "x-api-key": "told-to-nobody" } };
+  const { snapshot } = meshOf([
+    service({ name: "authz", endpoints: [] }), meshConfig({ extensionProviders: [{ name: "opa", envoyExtAuthzHttp: provider }] }),
+    security("AuthorizationPolicy", "ask", { action: "CUSTOM", provider: { name: "opa" }, rules: [{}] }),
+  ]);
+  expect(JSON.stringify(snapshot)).toContain("told-to-nobody");
+  expect(JSON.stringify(configDump(snapshot))).not.toContain("told-to-nobody");
 });
