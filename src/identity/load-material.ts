@@ -1,10 +1,12 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 
 import { MAX_CHAIN } from "./certificate-path.ts";
-import type { CertificateFacts } from "./certificate-reader.ts";
+import { type CertificateFacts, readCertificate } from "./certificate-reader.ts";
 import type { IdentityMaterial, TrustBundle } from "./identity-material.ts";
 import { PeerRefused } from "./peer-refused.ts";
 import { splitPem } from "./pem.ts";
+import { tlsContext } from "./tls-context.ts";
+import { tlsErrorText } from "./tls-error.ts";
 import { TrustStore, trustBundleProblem } from "./trust-store.ts";
 import { readSvidLeaf, verifySvid } from "./x509-svid.ts";
 
@@ -46,7 +48,7 @@ export function loadMaterial(texts: IdentityTexts, generation: number, nowMs: nu
   const own: TrustBundle = { trustDomain: spiffeId.trustDomain, pem: texts.roots };
   const problem = keyProblem(texts.privateKey, leaf, names) ?? rootProblem(own, names) ?? pathProblem({ chain, spiffeId: spiffeId.id, facts, own, nowMs }, names);
   if (problem !== null) return problem;
-  return {
+  const material: IdentityMaterial = {
     generation,
     spiffeId: spiffeId.id,
     trustDomain: spiffeId.trustDomain,
@@ -56,12 +58,16 @@ export function loadMaterial(texts: IdentityTexts, generation: number, nowMs: nu
     privateKeyPem: texts.privateKey,
     bundles: [own, ...texts.federated.filter(({ trustDomain }) => trustDomain !== spiffeId.trustDomain)],
   };
+  return contextProblem(material, names) ?? material;
 }
 
 function readChain(pem: string, { certificateChain: file }: PartNames): X509Certificate[] | IdentityProblem {
   try {
     const chain = splitPem(pem, "CERTIFICATE").map((block) => new X509Certificate(block));
-    return chain.length > MAX_CHAIN ? { file, reason: `holds ${chain.length} certificates, at most ${MAX_CHAIN} are taken` } : chain;
+    if (chain.length > MAX_CHAIN) return { file, reason: `holds ${chain.length} certificates, at most ${MAX_CHAIN} are taken` };
+    // What is wrong with the leaf has names of its own. Of the others even one that no path needs must be readable: their ends are watched.
+    for (const { raw } of chain.slice(1)) readCertificate(raw);
+    return chain;
   } catch (error) {
     return { file, reason: `holds a certificate that cannot be read (${(error as Error).message})` };
   }
@@ -104,4 +110,14 @@ function pathProblem({ chain, spiffeId, facts, own, nowMs }: OwnPath, { certific
   const validity = `valid from ${new Date(facts.notBeforeMs).toISOString()} to ${new Date(facts.notAfterMs).toISOString()}`;
   const isTooEarlyOrLate = verdict.reason === "tls_peer_expired" || verdict.reason === "tls_peer_not_yet_valid";
   return { file, reason: `the certificate of ${spiffeId} would be refused by every peer: ${verdict.reason}${isTooEarlyOrLate ? `, it is ${validity}` : ""}` };
+}
+
+/** OpenSSL has its own idea of what may be sent: it takes no chain with a weak key or signature in it, whether a path needs that or not. */
+function contextProblem(material: IdentityMaterial, { certificateChain: file }: PartNames): IdentityProblem | null {
+  try {
+    tlsContext(material, "TLSv1.2");
+    return null;
+  } catch (error) {
+    return { file, reason: `cannot be used for TLS: ${tlsErrorText(error as Error)}` };
+  }
 }

@@ -1,5 +1,4 @@
-import { constants, type X509Certificate } from "node:crypto";
-import { createSecureContext } from "node:tls";
+import type { X509Certificate } from "node:crypto";
 import type { SecureContext, TLSSocket } from "node:tls";
 
 import type { Clock } from "../core/clock.ts";
@@ -7,27 +6,9 @@ import type { PeerCertificate } from "../message/connection-facts.ts";
 import { MAX_CHAIN } from "./certificate-path.ts";
 import type { IdentityMaterial } from "./identity-material.ts";
 import { PeerRefused } from "./peer-refused.ts";
+import { type LeastTlsVersion, tlsContext } from "./tls-context.ts";
 import { TrustStore } from "./trust-store.ts";
 import { verifySvid } from "./x509-svid.ts";
-
-/**
- * AES-128-GCM first: fastest with AES instructions, which the measurements in the handbook are made with. For TLS 1.2
- * the list of `spec/02` 2.7 without its two suites of plain RSA key exchange, which have no forward secrecy; every
- * Istio peer offers the others too.
- */
-const CIPHERS = [
-  "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256",
-  "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
-].join(":");
-const GROUPS = "X25519:P-256:P-384";
-
-/**
- * No tickets: a session resumed skips the certificate, so whoever was let in before a root was removed would be let
- * in after (CVE-2022-21654). Full handshakes are few, since connections between sidecars are long and shared.
- */
-const OPTIONS = constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION | constants.SSL_OP_CIPHER_SERVER_PREFERENCE;
-
-export type LeastTlsVersion = "TLSv1.2" | "TLSv1.3";
 
 /** What one generation of material was made into. */
 interface Current {
@@ -64,11 +45,11 @@ export class TlsIdentity {
   /**
    * Takes up new material. Checked material cannot fail here; if it does, the old stays in force.
    *
-   * @throws {Error} when OpenSSL does not take the certificate, the key or a root.
+   * @throws {Error} when OpenSSL does not take the certificate or the key, or a root cannot be read.
    */
   apply(material: IdentityMaterial): void {
     const trust = TrustStore.of(material.trustDomain, material.bundles);
-    this.#current = { material, trust, server: contextOf(material, this.#leastServed), client: contextOf(material, "TLSv1.2") };
+    this.#current = { material, trust, server: tlsContext(material, this.#leastServed), client: tlsContext(material, "TLSv1.2") };
     this.#generation++;
   }
 
@@ -76,7 +57,7 @@ export class TlsIdentity {
   serveFrom(least: LeastTlsVersion): void {
     if (least === this.#leastServed) return;
     this.#leastServed = least;
-    if (this.#current !== null) this.#current = { ...this.#current, server: contextOf(this.#current.material, least) };
+    if (this.#current !== null) this.#current = { ...this.#current, server: tlsContext(this.#current.material, least) };
   }
 
   /** Other trust domains are accepted than before: what was verified until now is verified anew before it is used for anything new. */
@@ -141,21 +122,6 @@ export class TlsIdentity {
     const message = `peer ${peerName} proved to be ${verdict.spiffeId}, expected ${identities.slice(0, 3).join(" or ")}; this workload is ${material.spiffeId}`;
     return new PeerRefused("tls_peer_identity_mismatch", message);
   }
-}
-
-/** @throws {Error} when OpenSSL does not take the material. */
-function contextOf(material: IdentityMaterial, minVersion: LeastTlsVersion): SecureContext {
-  return createSecureContext({
-    cert: material.certificateChainPem,
-    key: material.privateKeyPem,
-    ca: material.bundles.flatMap(({ pem }) => (pem === "" ? [] : [pem])),
-    minVersion,
-    maxVersion: "TLSv1.3",
-    ciphers: CIPHERS,
-    ecdhCurve: GROUPS,
-    secureOptions: OPTIONS,
-    sessionIdContext: `generation-${material.generation}`,
-  });
 }
 
 /** The certificates the peer sent, leaf first, at most one more than are ever accepted. */

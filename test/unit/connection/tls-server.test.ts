@@ -88,6 +88,17 @@ describe("terminateTls", () => {
     expect(error).toMatchObject({ code: "ERR_SSL_NO_RENEGOTIATION" });
   });
 
+  /*
+   * Symptom: no client was served any more, `tlsv1 alert internal error`, once a federated bundle came whose roots had names of 64 KiB together.
+   * Cause: the names of all roots were told to every client, which TLS gives 64 KiB for. Fix: none are; a client has one certificate.
+   */
+  it.each(["TLSv1.2", "TLSv1.3"] as const)("serves %s however long the names of the roots are", async (version) => {
+    const foreign = newCa("example.org", systemClock, { organization: "x".repeat(70_000) });
+    await serve({}, identityOf(ca, "server", [{ trustDomain: "example.org", pem: foreign.rootPem }]));
+    server.dialTls(client, { minVersion: version, maxVersion: version });
+    expect(await server.next()).toMatchObject({ refused: null, facts: { peer: { spiffeId: idOf("caller") } } });
+  });
+
   it("asks for no certificate where none is required", async () => {
     await serve({ isClientCertificateRequired: false });
     server.dialTls(null);

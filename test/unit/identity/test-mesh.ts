@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto";
 import type { Clock } from "../../../src/core/clock.ts";
 import { systemClock } from "../../../src/core/clock.ts";
 import { DevelopmentCa } from "../../../src/identity/development-ca.ts";
-import type { IssuedCertificate } from "../../../src/identity/development-ca.ts";
+import type { CertificateRequest, IssuedCertificate } from "../../../src/identity/development-ca.ts";
 import type { IdentityMaterial, TrustBundle } from "../../../src/identity/identity-material.ts";
 import { loadMaterial } from "../../../src/identity/load-material.ts";
 import { TlsIdentity } from "../../../src/identity/tls-identity.ts";
@@ -15,8 +15,8 @@ export function idOf(serviceAccount: string, trustDomain = TRUST_DOMAIN): string
   return `spiffe://${trustDomain}/ns/default/sa/${serviceAccount}`;
 }
 
-export function newCa(trustDomain = TRUST_DOMAIN, clock: Clock = systemClock): DevelopmentCa {
-  return DevelopmentCa.create(trustDomain, clock);
+export function newCa(trustDomain = TRUST_DOMAIN, clock: Clock = systemClock, request: CertificateRequest = {}): DevelopmentCa {
+  return DevelopmentCa.create(trustDomain, clock, request);
 }
 
 /** Material as the control thread would make it of these files; throws when it would refuse them. */
