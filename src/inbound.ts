@@ -7,6 +7,7 @@ import { HandshakeLimiter } from "./connection/handshake-limiter.ts";
 import { EXPIRED, InboundAdmission } from "./connection/inbound-admission.ts";
 import { InboundConnections, type InboundNext } from "./connection/inbound-connections.ts";
 import type { InboundRefusal } from "./connection/inbound-refusal.ts";
+import { IngressContexts } from "./connection/ingress-contexts.ts";
 import { TcpProxy } from "./connection/tcp-proxy.ts";
 import { terminateTls } from "./connection/tls-server.ts";
 import { TunnelSocket } from "./connection/tunnel-socket.ts";
@@ -19,6 +20,7 @@ import { liveGates } from "./filter/gate-parts.ts";
 import { WorkloadPolicies } from "./filter/rbac-policies.ts";
 import { RequestAuthentication } from "./filter/request-authentication.ts";
 import { PeerExpiry } from "./identity/peer-expiry.ts";
+import { PeerRefused } from "./identity/peer-refused.ts";
 import { HttpConnectionManager } from "./http/http-connection-manager.ts";
 import { Listener } from "./listener/listener.ts";
 import { ListenerSet } from "./listener/listener-set.ts";
@@ -34,6 +36,8 @@ import { Http2Client } from "./upstream/http2-client.ts";
 const HTTP_ALPN: readonly string[] = [HOP_ALPN, "h2", "http/1.1"];
 const TCP_ALPN: readonly string[] = ["istio", "h2", "http/1.1"];
 const HBONE_ALPN: readonly string[] = ["h2"];
+/** In TLS that a Sidecar has for callers from outside of the mesh. */
+const INGRESS_ALPN: readonly string[] = ["h2", "http/1.1"];
 /** How long before its certificate ends a peer is asked to leave. */
 const EXPIRY_LEAD_MS = 5_000;
 
@@ -63,10 +67,15 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
   );
 
   const handshakes = new HandshakeLimiter();
+  const ingress = new IngressContexts(parts.clock);
   const next: InboundNext = {
-    terminateTls: (socket, hello, protocol, done) => terminateTls(socket, {
-      ...parts, handshakes, hello, trustDomains: parts.trustDomains(), alpnPreference: protocol === "http" ? HTTP_ALPN : TCP_ALPN,
-    }, done),
+    terminateTls(socket, hello, protocol, spec, done) {
+      const shared = { ...parts, handshakes, hello, trustDomains: parts.trustDomains() };
+      const own = spec === null ? null : ingress.of(spec);
+      if (own === null) terminateTls(socket, { ...shared, alpnPreference: protocol === "http" ? HTTP_ALPN : TCP_ALPN }, done);
+      else if (own instanceof PeerRefused) done(own, null, null);
+      else terminateTls(socket, { ...shared, own, alpnPreference: protocol === "http" ? INGRESS_ALPN : [] }, done);
+    },
     dismissal: (facts) => admission.dismissal(facts),
     http: (socket, firstBytes, facts, routing) => http.serve(socket, firstBytes, facts, routing),
     authorizeTcp: (facts) => authorization.judge(facts),
@@ -184,7 +193,7 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
 
 /** What is in a tunnel was encrypted by the tunnel; `spec/02` 2.9. */
 function withoutMtls(spec: InboundSpec): InboundSpec {
-  return { ...spec, ports: spec.ports.map((port) => ({ ...port, mtls: "DISABLE" })), passthrough: { ...spec.passthrough, mtls: "DISABLE" } };
+  return { ...spec, ports: spec.ports.map(({ tls: _tls, ...port }) => ({ ...port, mtls: "DISABLE" })), passthrough: { ...spec.passthrough, mtls: "DISABLE" } };
 }
 
 /** The reason why a connection would not be let in any more; null for one that may go on. */

@@ -151,3 +151,19 @@ export interface TrustSourceSpec {
   /** Certificates in PEM, or the URL of a SPIFFE bundle document, which the control thread fetches. */
   readonly roots: { readonly kind: "pem"; readonly pem: string } | { readonly kind: "url"; readonly url: string };
 }
+
+/**
+ * TLS that a port terminates for callers from outside of the mesh (`ingress[].tls` of a Sidecar, `spec/02` 2.7). What they
+ * prove is no identity of the mesh. The files are read by the data threads.
+ */
+export interface IngressTlsSpec {
+  /** MUTUAL: callers have to be vouched for by `caCertificatesPath`. */
+  readonly mode: "SIMPLE" | "MUTUAL";
+  readonly certificatePath: string;
+  readonly privateKeyPath: string;
+  /** Null with SIMPLE. */
+  readonly caCertificatesPath: string | null;
+  readonly leastVersion: "TLSv1.2" | "TLSv1.3";
+  /** Changes with what is in the files. */
+  readonly filesDigest: string;
+}

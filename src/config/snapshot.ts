@@ -4,7 +4,7 @@ import type { WorkloadLabels } from "../message/workload-labels.ts";
 import type { DnsSpec, HashSpec, HealthCheckSpec, LoadBalancerName, LocalitySpec, OriginatedTlsSpec, RetryBudgetSpec, TunnelSpec, WarmupSpec } from "./snapshot-cluster.ts";
 import type { JwtRuleSpec } from "./snapshot-jwt.ts";
 import type { ChangesSpec, CorsSpec, FaultSpec, MirrorSpec, RateLimitSpec, RedirectSpec } from "./snapshot-route.ts";
-import type { AuthorizationSpec, ExternalAuthorizerSpec, TrustSourceSpec } from "./snapshot-security.ts";
+import type { AuthorizationSpec, ExternalAuthorizerSpec, IngressTlsSpec, TrustSourceSpec } from "./snapshot-security.ts";
 
 /*
  * What the data path obeys: the whole of the user's configuration compiled for this workload. Plain data, made by
@@ -390,6 +390,8 @@ export interface InboundPortSpec {
   readonly mtls: MtlsMode;
   /** What sets `mtls`; absent for the default, which nobody wrote. */
   readonly mtlsProvenance?: Provenance;
+  /** Set only where `mtls` is DISABLE: nothing but this TLS is served. */
+  readonly tls?: IngressTlsSpec;
   readonly rateLimits?: readonly RateLimitSpec[];
   readonly cluster: string;
   readonly service: ServiceRef | null;

@@ -11,33 +11,39 @@ export type Observed =
   | { readonly kind: "opaque" };
 
 /**
- * How an inbound connection is served. `terminate`: mesh mTLS, then the protocol named. `refuse`: no filter chain
- * matches; the reason is for the log and the metric.
+ * How an inbound connection is served. `terminate`: mesh mTLS, then the protocol named. `terminate-own`: the same with the
+ * port's own TLS. `refuse`: no filter chain matches; the reason is for the log and the metric.
  */
 export type InboundChain =
-  | { readonly kind: "terminate"; readonly protocol: "http" | "tcp" }
+  | { readonly kind: "terminate" | "terminate-own"; readonly protocol: "http" | "tcp" }
   | { readonly kind: "plaintext"; readonly protocol: "http" | "tcp" }
-  | { readonly kind: "refuse"; readonly reason: "plaintext_on_strict_port" | "tls_without_mesh_alpn" };
+  | { readonly kind: "refuse"; readonly reason: UnmatchedReason };
+
+export type UnmatchedReason = "plaintext_on_strict_port" | "tls_without_mesh_alpn" | "plaintext_on_tls_port";
 
 /** True when the port's chain can be told without waiting for the downstream to speak: it may be waiting for us. */
-export function servesUnseen(mode: MtlsMode, protocol: ProtocolSpec): boolean {
-  return mode === "DISABLE" && protocol === "tcp";
+export function servesUnseen(mode: MtlsMode, protocol: ProtocolSpec, hasOwnTls = false): boolean {
+  return mode === "DISABLE" && protocol === "tcp" && !hasOwnTls;
 }
 
 /**
  * True when plaintext that is no HTTP may be served on the port, so that its application may be the one who speaks
- * first. Never where only mutual TLS is: nothing the application says may reach a peer that has not proved who it is.
+ * first. Never where only TLS is: nothing the application says may reach a peer that has not proved who it is.
  */
-export function dialsEarly(mode: MtlsMode, protocol: ProtocolSpec): boolean {
-  return mode !== "STRICT" && protocol !== "http" && !servesUnseen(mode, protocol);
+export function dialsEarly(mode: MtlsMode, protocol: ProtocolSpec, hasOwnTls = false): boolean {
+  return mode !== "STRICT" && protocol !== "http" && !hasOwnTls && !servesUnseen(mode, protocol);
 }
 
 /**
  * The inbound filter-chain matrix of `spec/02` 2.7, one row per mode and port class, conditions in match order. Only
  * a peer that offers one of Istio's ALPN names means the sidecar; any other TLS under PERMISSIVE belongs to the
- * application.
+ * application. `hasOwnTls`: a Sidecar has TLS for the port, whose mutual TLS is off.
  */
-export function chooseInboundChain(mode: MtlsMode, protocol: ProtocolSpec, observed: Observed): InboundChain {
+export function chooseInboundChain(mode: MtlsMode, protocol: ProtocolSpec, observed: Observed, hasOwnTls = false): InboundChain {
+  if (hasOwnTls) {
+    if (observed.kind !== "tls") return { kind: "refuse", reason: "plaintext_on_tls_port" };
+    return { kind: "terminate-own", protocol: protocol === "http" ? "http" : "tcp" };
+  }
   if (mode === "DISABLE") return { kind: "plaintext", protocol: disabledProtocol(protocol, observed) };
   if (observed.kind !== "tls") {
     if (mode === "STRICT") return { kind: "refuse", reason: "plaintext_on_strict_port" };

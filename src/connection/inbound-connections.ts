@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { InboundSpec } from "../config/snapshot.ts";
+import type { IngressTlsSpec } from "../config/snapshot-security.ts";
 import type { ConnectionJudged, ConnectionRefusal } from "../filter/connection-authorization.ts";
 import type { AuthorizationVerdict } from "../filter/rbac-verdict.ts";
 import type { StreamRouting } from "../http/http-stream.ts";
@@ -24,7 +25,8 @@ const HELLO_GRACE_MS = 200;
 
 /** Where a connection goes once its filter chain is known. */
 export interface InboundNext {
-  readonly terminateTls: (socket: Socket, hello: ClientHello, protocol: "http" | "tcp",
+  /** `own`: what the port has in place of mutual TLS of the mesh; null: that. */
+  readonly terminateTls: (socket: Socket, hello: ClientHello, protocol: "http" | "tcp", own: IngressTlsSpec | null,
     done: (refusal: { reason: string; message: string } | null, socket: Socket | null, tls: TlsFacts | null) => void) => void;
   readonly http: (socket: Socket, firstBytes: Buffer | null, facts: ConnectionFacts, routing: StreamRouting) => void;
   /** Why a peer that has proved who it is may not go on all the same: what it was let in by has changed meanwhile. */
@@ -82,9 +84,9 @@ export class InboundConnections {
       socket.destroy();
       return;
     }
-    const { mtls, protocol } = port.spec;
+    const { mtls, protocol, tls } = port.spec;
     const arrival: Arrival = { socket, facts, port, early: null };
-    if (servesUnseen(mtls, protocol)) {
+    if (servesUnseen(mtls, protocol, tls !== undefined)) {
       this.#servePlaintext(arrival, null, "tcp");
       return;
     }
@@ -93,7 +95,7 @@ export class InboundConnections {
       silent: (bytes, hasEnded) => this.#onSilent(arrival, bytes, hasEnded),
       closed: () => socket.destroy(),
     }, this.#parts, DETECT_TIMEOUT_MS);
-    if (dialsEarly(mtls, protocol)) arrival.early = this.#dialEarly(arrival, first);
+    if (dialsEarly(mtls, protocol, tls !== undefined)) arrival.early = this.#dialEarly(arrival, first);
   }
 
   #dialEarly(arrival: Arrival, first: FirstBytes): EarlyDial {
@@ -103,9 +105,9 @@ export class InboundConnections {
       graceMs: port.spec.mtls === "PERMISSIVE" ? HELLO_GRACE_MS : 0,
       isAllowed: () => this.#next.authorizeTcp(facts).isAllowed,
       onUpstreamSpoke: () => {
-        const { mtls, protocol } = this.#portNow(arrival).spec;
+        const { mtls, protocol, tls } = this.#portNow(arrival).spec;
         // Nothing of what the application says is for a peer that has to prove who it is since it came.
-        if (!dialsEarly(mtls, protocol) && !servesUnseen(mtls, protocol)) arrival.early?.cancel();
+        if (!dialsEarly(mtls, protocol, tls !== undefined) && !servesUnseen(mtls, protocol, tls !== undefined)) arrival.early?.cancel();
         else first.decide((bytes) => {
           this.#count(arrival.port, "server_first");
           this.#serve(arrival, bytes, { kind: "opaque" }, null);
@@ -123,7 +125,7 @@ export class InboundConnections {
   #onBytes(arrival: Arrival, bytes: Buffer): boolean {
     const port = this.#portNow(arrival);
     // With mTLS off a ClientHello is only bytes, and whether they are HTTP is all that matters.
-    const hello = port.spec.mtls === "DISABLE" ? { kind: "not-tls" as const } : inspectClientHello(bytes);
+    const hello = port.spec.mtls === "DISABLE" && port.spec.tls === undefined ? { kind: "not-tls" as const } : inspectClientHello(bytes);
     if (hello.kind === "incomplete") {
       // Whatever the application says now, what has begun as TLS is not served as plaintext.
       arrival.early?.cancel();
@@ -176,7 +178,7 @@ export class InboundConnections {
 
   #serve(arrival: Arrival, bytes: Buffer, observed: Observed, hello: ClientHello | null): void {
     const { socket, facts, port } = arrival;
-    const chain: InboundChain = chooseInboundChain(port.spec.mtls, port.spec.protocol, observed);
+    const chain: InboundChain = chooseInboundChain(port.spec.mtls, port.spec.protocol, observed, port.spec.tls !== undefined);
     if (chain.kind === "refuse") {
       this.#refuse(arrival, chain.reason, describeRefusal(chain.reason, facts));
     } else if (chain.kind === "plaintext") {
@@ -184,7 +186,8 @@ export class InboundConnections {
     } else if (hello !== null) {
       arrival.early?.cancel();
       socket.unshift(bytes);
-      this.#next.terminateTls(socket, hello, chain.protocol, (refusal, secured, tls) => {
+      const own = chain.kind === "terminate-own" ? port.spec.tls ?? null : null;
+      this.#next.terminateTls(socket, hello, chain.protocol, own, (refusal, secured, tls) => {
         try {
           if (refusal !== null || secured === null) {
             this.#refuse(arrival, refusal?.reason ?? "tls_closed", refusal?.message ?? "the peer closed");
@@ -241,7 +244,7 @@ export class InboundConnections {
   #judged(arrival: Arrival, bytes: Buffer | null, verdict: AuthorizationVerdict, refusal: ConnectionRefusal | null): void {
     const { socket, facts, port, early } = arrival;
     // While somebody was asked, the connection was nobody's to dismiss.
-    const dismissal = facts.tls === null ? null : this.#next.dismissal(facts);
+    const dismissal = this.#next.dismissal(facts);
     if (dismissal !== null) {
       this.#refuse(arrival, dismissal.reason, dismissal.message);
       return;

@@ -1,5 +1,6 @@
 import type { AuthorizationVerdict } from "../filter/rbac-verdict.ts";
 import type { ConnectionFacts, SocketAddress } from "../message/connection-facts.ts";
+import type { UnmatchedReason } from "./inbound-chain.ts";
 
 /** Why an inbound connection was not served; `peer` is for the log. */
 export interface InboundRefusal {
@@ -14,8 +15,9 @@ export interface InboundRefusal {
 }
 
 /** What is wrong with a connection that no filter chain takes. */
-export function describeRefusal(reason: "plaintext_on_strict_port" | "tls_without_mesh_alpn", facts: ConnectionFacts): string {
+export function describeRefusal(reason: UnmatchedReason, facts: ConnectionFacts): string {
   const { port } = facts.local;
+  if (reason === "plaintext_on_tls_port") return `plaintext to port ${port}, where the Sidecar has TLS`;
   return reason === "plaintext_on_strict_port"
     ? `plaintext to port ${port}, where PeerAuthentication is STRICT`
     : `TLS without an Istio ALPN name to port ${port}, which is declared HTTP: under PERMISSIVE only mesh TLS or plaintext HTTP is served there`;

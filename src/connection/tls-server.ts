@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
-import type { TLSSocketOptions } from "node:tls";
+import type { SecureContext, TLSSocketOptions } from "node:tls";
 
 import { rememberTransport } from "../core/reset-connection.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
@@ -28,6 +28,14 @@ export interface TerminateOptions {
   readonly handshakeTimeoutMs?: number;
   /** Whether the peer must prove who it is; true by default. */
   readonly isClientCertificateRequired?: boolean;
+  /** What a port has in place of our identity and of what that asks of peers. */
+  readonly own?: OwnServerTls;
+}
+
+export interface OwnServerTls {
+  readonly secureContext: SecureContext;
+  /** Asked of every client, which has no identity for all that; null: clients are not asked for a certificate. */
+  readonly refuseClient: ((socket: TLSSocket, peerName: string) => PeerRefused | null) | null;
 }
 
 /** Called once. On refusal the socket has been destroyed. */
@@ -92,8 +100,9 @@ class Handshake implements Terminating {
   }
 
   #handshake(): void {
-    const { identity, hello, alpnPreference, isClientCertificateRequired = true } = this.#options;
-    const secureContext = identity.serverContext;
+    const { identity, hello, alpnPreference, own, isClientCertificateRequired = true } = this.#options;
+    const isAsked = own === undefined ? isClientCertificateRequired : own.refuseClient !== null;
+    const secureContext = own === undefined ? identity.serverContext : own.secureContext;
     if (secureContext === null) {
       this.#refuse(new PeerRefused("tls_no_identity", `peer ${this.#peerName} cannot be served over TLS: this workload has no certificate yet`));
       return;
@@ -103,8 +112,8 @@ class Handshake implements Terminating {
     const settings: TLSSocketOptions = {
       isServer: true,
       secureContext,
-      requestCert: isClientCertificateRequired,
-      rejectUnauthorized: isClientCertificateRequired,
+      requestCert: isAsked,
+      rejectUnauthorized: isAsked,
       ...(chosen === undefined ? {} : { ALPNProtocols: [chosen] }),
     };
     try {
@@ -123,9 +132,15 @@ class Handshake implements Terminating {
   readonly #onSecure = (): void => {
     const tls = this.#tls;
     if (tls === null || this.#isOver) return;
-    const { identity, trustDomains, hello, isClientCertificateRequired = true } = this.#options;
+    const { identity, trustDomains, hello, own, isClientCertificateRequired = true } = this.#options;
     let peer: PeerCertificate | null = null;
-    if (isClientCertificateRequired) {
+    if (own !== undefined) {
+      const refused = own.refuseClient?.(tls, this.#peerName) ?? null;
+      if (refused !== null) {
+        this.#refuse(refused);
+        return;
+      }
+    } else if (isClientCertificateRequired) {
       const verdict = identity.verifyPeer(tls, { trustDomains, identities: [], peerName: this.#peerName });
       if (verdict instanceof PeerRefused) {
         this.#refuse(verdict);

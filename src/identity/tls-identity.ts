@@ -1,11 +1,10 @@
-import type { X509Certificate } from "node:crypto";
 import type { SecureContext, TLSSocket } from "node:tls";
 
 import type { Clock } from "../core/clock.ts";
 import type { PeerCertificate } from "../message/connection-facts.ts";
-import { MAX_CHAIN } from "./certificate-path.ts";
 import type { IdentityMaterial } from "./identity-material.ts";
 import { PeerRefused } from "./peer-refused.ts";
+import { presentedChain } from "./presented-chain.ts";
 import { type LeastTlsVersion, tlsContext } from "./tls-context.ts";
 import { TrustStore } from "./trust-store.ts";
 import { verifySvid } from "./x509-svid.ts";
@@ -122,15 +121,4 @@ export class TlsIdentity {
     const message = `peer ${peerName} proved to be ${verdict.spiffeId}, expected ${identities.slice(0, 3).join(" or ")}; this workload is ${material.spiffeId}`;
     return new PeerRefused("tls_peer_identity_mismatch", message);
   }
-}
-
-/** The certificates the peer sent, leaf first, at most one more than are ever accepted. */
-function presentedChain(socket: TLSSocket): X509Certificate[] {
-  const chain: X509Certificate[] = [];
-  let next = socket.getPeerX509Certificate();
-  while (next !== undefined && chain.length <= MAX_CHAIN) {
-    chain.push(next);
-    next = next.issuerCertificate;
-  }
-  return chain;
 }

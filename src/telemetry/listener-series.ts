@@ -8,6 +8,9 @@ interface OneListener {
   readonly destroyed: Counter;
 }
 
+/** Why no filter chain takes a connection. */
+const UNMATCHED: ReadonlySet<string> = new Set(["plaintext_on_strict_port", "tls_without_mesh_alpn", "plaintext_on_tls_port"]);
+
 /** Counts of listeners and of connections that were refused, under Envoy's names where it has them (`spec/06` 6.3). */
 export class ListenerSeries {
   readonly #writer: SeriesWriter;
@@ -38,7 +41,7 @@ export class ListenerSeries {
   /** A connection refused after its first bytes were seen, or (`wasOpen`) closed later. `reason` is one of a fixed set of names. True: no filter chain takes it. */
   connectionRefused(direction: "inbound" | "outbound", reason: string, wasOpen = false): boolean {
     this.#writer.counter("outrider_connections_refused_total", { direction, reason }).add(1);
-    const isUnmatched = !wasOpen && (reason === "plaintext_on_strict_port" || reason === "tls_without_mesh_alpn");
+    const isUnmatched = !wasOpen && UNMATCHED.has(reason);
     if (isUnmatched) this.#writer.counter("envoy_listener_no_filter_chain_match", { direction }).add(1);
     return isUnmatched;
   }

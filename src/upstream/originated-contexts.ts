@@ -1,11 +1,10 @@
-import { readFileSync, statSync } from "node:fs";
 import { createSecureContext, getCACertificates, setDefaultCACertificates } from "node:tls";
 import type { SecureContext, SecureContextOptions } from "node:tls";
 
 import type { OriginatedTlsSpec } from "../config/snapshot-cluster.ts";
 import { PeerRefused } from "../identity/peer-refused.ts";
+import { readPem } from "./pem-file.ts";
 
-const MAX_FILE_BYTES = 4 * 1024 * 1024;
 /** Contexts remembered; one that is dropped is made again when it is needed. */
 const MAX_CONTEXTS = 256;
 
@@ -63,18 +62,5 @@ export class OriginatedContexts {
     this.#hasSystemAuthorities = true;
     const authorities = [...new Set(getCACertificates("system"))];
     if (authorities.length > 0) setDefaultCACertificates(authorities);
-  }
-}
-
-function readPem(path: string, field: string): string {
-  try {
-    const { size } = statSync(path);
-    if (size > MAX_FILE_BYTES) throw new Error(`is larger than ${MAX_FILE_BYTES} bytes`);
-    const text = readFileSync(path, "latin1");
-    if (!text.includes("-----BEGIN ")) throw new Error("holds no PEM");
-    return text;
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new Error(`${field} ${path} ${code === "ENOENT" ? "does not exist" : code === undefined ? message : `cannot be read (${code})`}`, { cause: error });
   }
 }

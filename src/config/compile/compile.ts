@@ -92,8 +92,9 @@ export function compile(input: CompileInput): CompileOutput {
     workload: identity, mesh, lookup, problems, outboundMode: scope.outboundMode, aliases: registry.aliases,
   });
   const authorization = compileAuthorization(resources, closed, identity, mesh, problems);
+  const files = { digest: input.fileDigest ?? null, certificateDirectory: input.certificateDirectory };
   const inbound = withForeignHosts(
-    compileInbound({ registry, pods, identity, workload, sidecar: scope.sidecar, policies, rules, mesh, problems, authorization }),
+    compileInbound({ registry, pods, identity, workload, sidecar: scope.sidecar, policies, rules, mesh, problems, authorization, files }),
     registry.services, identity, problems);
   const external = compileExternalAuthorizers({ resources, custom: authorization.custom ?? [], workload: identity, mesh, registry, visible: scope.services, problems });
   const jwtRules = compileRequestAuthentication(resources, identity, mesh, problems);
@@ -113,7 +114,7 @@ export function compile(input: CompileInput): CompileOutput {
       ...(external === null ? {} : { externalAuthorizers: [external.spec] }),
       ...(jwtRules.length === 0 ? {} : { jwtRules }),
     }),
-    clusters: allClusters(scope, external, { mesh, rules, policies, problems, place, dnsFamily: dnsFamily(identity.addresses), files: { digest: input.fileDigest ?? null, certificateDirectory: input.certificateDirectory } }, inbound.clusters),
+    clusters: allClusters(scope, external, { mesh, rules, policies, problems, place, dnsFamily: dnsFamily(identity.addresses), files }, inbound.clusters),
     pathNormalization: mesh.pathNormalization,
     trustDomains: mesh.trustDomains,
     ...compileTrustSources(mesh),

@@ -10,8 +10,10 @@ import { inboundCluster } from "./inbound-cluster.ts";
 import type { Application } from "./inbound-cluster.ts";
 import { inboundProtocol, inboundRetry, mtlsOf, passthroughPort } from "./inbound-port.ts";
 import { withRateLimits } from "./inbound-limits.ts";
+import { ingressTls } from "./ingress-tls.ts";
 import { ingressApplication, ingressBind, ingressService, poolPort } from "./ingress-port.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
+import type { TlsFilesAtHand } from "./originated-tls.ts";
 import { ownPorts } from "./own-service.ts";
 import type { OwnPort } from "./own-service.ts";
 import type { PeerAuthentications } from "./peer-authentication.ts";
@@ -35,6 +37,8 @@ export interface InboundParts {
   readonly mesh: MeshSettings;
   readonly problems: ProblemList;
   readonly authorization: AuthorizationSpec;
+  /** Those of TLS that ports terminate themselves. */
+  readonly files: TlsFilesAtHand;
 }
 
 interface PortAndCluster {
@@ -105,7 +109,10 @@ function ingressPorts(ingress: readonly SidecarIngress[], own: readonly OwnPort[
       parts.problems.error(sidecar, [...path, "port", "number"], "another ingress entry has this port: this one is left out");
       continue;
     }
-    const protocol = protocolOfPort({ appProtocol: entry.port.protocol, name: entry.port.name, port: number });
+    const declared = protocolOfPort({ appProtocol: entry.port.protocol, name: entry.port.name, port: number });
+    const mtls = mtlsOf(number, parts.identity, parts.policies);
+    const terminated = ingressTls(entry, declared, mtls.mtls, parts.files, sidecar, path, parts.problems);
+    const protocol = terminated?.protocol ?? declared;
     const bind = ingressBind(entry);
     const service = ingressService(entry, bind, own, parts.registry);
     const application = ingressApplication(entry, bind, parts.identity, sidecar, path, parts.problems);
@@ -115,7 +122,8 @@ function ingressPorts(ingress: readonly SidecarIngress[], own: readonly OwnPort[
         port: number,
         bind,
         protocol: inboundProtocol(protocol),
-        ...mtlsOf(number, parts.identity, parts.policies),
+        ...mtls,
+        ...(terminated === null ? {} : { tls: terminated.tls }),
         cluster: inboundClusterName(number),
         service: service?.ref ?? null,
         ...inboundRetry(protocol, parts.mesh),

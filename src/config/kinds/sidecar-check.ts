@@ -16,12 +16,28 @@ function checkBind(bind: string | undefined, path: Path, report: Report): void {
 function checkIngress(entry: SidecarIngress, path: Path, report: Report): void {
   checkBind(entry.bind, [...path, "bind"], report);
   checkConnectionPool(entry.connectionPool, [...path, "connectionPool"], report);
+  checkIngressTls(entry, [...path, "tls"], report);
   if (entry.defaultEndpoint === undefined) return;
   const match = DEFAULT_ENDPOINT.exec(entry.defaultEndpoint);
   const port = match?.[1];
   if (match === null || (port !== undefined && (Number(port) < 1 || Number(port) > 65_535))) {
     report.error([...path, "defaultEndpoint"], "must be 127.0.0.1:PORT, [::1]:PORT, 0.0.0.0:PORT, [::]:PORT or unix:///path");
   }
+}
+
+/** TLS of an ingress entry: files, and nothing that only a gateway has. */
+function checkIngressTls({ tls, port }: SidecarIngress, path: Path, report: Report): void {
+  if (tls === undefined) return;
+  const { mode } = tls;
+  if (mode !== "SIMPLE" && mode !== "MUTUAL") report.error([...path, "mode"], `must be SIMPLE or MUTUAL in a Sidecar, not ${mode}`);
+  const protocol = (port.protocol ?? port.name ?? "").split("-", 1)[0]?.toUpperCase();
+  if (protocol !== "HTTPS" && protocol !== "TLS") report.error(path, "needs a port whose protocol is HTTPS or TLS");
+  if (tls.httpsRedirect === true) report.error([...path, "httpsRedirect"], "is for gateways");
+  if (tls.subjectAltNames.length > 0) report.error([...path, "subjectAltNames"], "is for gateways");
+  if (tls.credentialName !== undefined || tls.credentialNames.length > 0) report.error([...path, "credentialName"], "is for gateways: name the files");
+  if (!tls.serverCertificate) report.error([...path, "serverCertificate"], "is required");
+  if (!tls.privateKey) report.error([...path, "privateKey"], "is required");
+  if (mode === "MUTUAL" && !tls.caCertificates) report.error([...path, "caCertificates"], "is required with mode MUTUAL");
 }
 
 function checkEgress(entry: SidecarEgress, path: Path, report: Report): void {

@@ -48,7 +48,12 @@ const isUnix = (value: unknown): boolean => typeof value === "string" && value.s
 
 /** Accepted, and not obeyed. */
 export const SIDECAR_UNSUPPORTED: readonly UnsupportedField[] = [
-  { path: "ingress[].tls", consequence: "SECURITY: the port does not terminate TLS for callers outside the mesh" },
+  { path: "ingress[].tls.caCrl", consequence: "SECURITY: certificates that were revoked are taken" },
+  { path: "ingress[].tls.verifyCertificateSpki", consequence: "SECURITY: every certificate that the authorities vouch for is taken" },
+  { path: "ingress[].tls.verifyCertificateHash", consequence: "SECURITY: every certificate that the authorities vouch for is taken" },
+  { path: "ingress[].tls.cipherSuites", consequence: "the cipher suites are those of the mesh" },
+  { path: "ingress[].tls.maxProtocolVersion", consequence: "TLS 1.3 is spoken to who can" },
+  { path: "ingress[].tls.minProtocolVersion", when: (value) => value === "TLSV1_0" || value === "TLSV1_1", consequence: "TLS 1.2 is the oldest that is spoken" },
   { path: "ingress[].bind", when: isUnix, consequence: "unix sockets are not listened on; this entry is not used" },
   { path: "ingress[].defaultEndpoint", when: isUnix, consequence: "unix sockets are not dialled; this entry is not used" },
   { path: "egress[].bind", when: isUnix, consequence: "unix sockets are not listened on; this entry is not used" },

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { MtlsMode, ProtocolSpec } from "../../../src/config/snapshot.ts";
-import { chooseInboundChain, type Observed, servesUnseen } from "../../../src/connection/inbound-chain.ts";
+import { chooseInboundChain, dialsEarly, type Observed, servesUnseen } from "../../../src/connection/inbound-chain.ts";
 
 const mesh1: Observed = { kind: "tls", alpn: ["istio-http/1.1", "istio", "http/1.1"] };
 const mesh2: Observed = { kind: "tls", alpn: ["istio-h2", "istio", "h2"] };
@@ -32,6 +32,12 @@ describe("chooseInboundChain", () => {
   it.each(cells)("%s %s, %s", (mode, protocol, _name, observed, expected) => {
     const chain = chooseInboundChain(mode, protocol, observed);
     expect(chain.kind === "refuse" ? `R ${chain.reason}` : `${chain.kind === "terminate" ? "T" : "P"} ${chain.protocol}`).toBe(expected);
+  });
+
+  it.each(["http", "tcp"] as const)("a port with TLS of its own takes nothing else (%s)", (protocol) => {
+    const chains = [mesh1, otherTls, bareTls, http, opaque].map((observed) => chooseInboundChain("DISABLE", protocol, observed, true));
+    expect(chains).toEqual([...Array<unknown>(3).fill({ kind: "terminate-own", protocol }), ...Array<unknown>(2).fill({ kind: "refuse", reason: "plaintext_on_tls_port" })]);
+    expect([servesUnseen("DISABLE", protocol, true), dialsEarly("DISABLE", protocol, true)]).toEqual([false, false]);
   });
 
   it("only opaque bytes without mTLS are served without looking", () => {

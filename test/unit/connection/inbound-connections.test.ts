@@ -61,9 +61,9 @@ beforeEach(async () => {
   early = null;
   outcome = new Promise((resolve) => {
     next = {
-      terminateTls: (socket, _hello, protocol, done) => {
+      terminateTls: (socket, _hello, protocol, own, done) => {
         socket.resume();
-        resolve(`tls ${protocol}`);
+        resolve(`${own === null ? "" : "own "}tls ${protocol}`);
         done(null, socket, TLS);
       },
       http: (_socket, bytes, facts) => resolve(`http ${JSON.stringify(bytes?.toString("latin1") ?? null)} ${facts.tls === null ? "plain" : "secure"}`),
@@ -227,7 +227,7 @@ describe("an application that may speak first", () => {
 
 describe("TLS", () => {
   it("that is refused is told with its reason, and the connection closed", async () => {
-    next.terminateTls = (_socket, _hello, _protocol, done) => done({ reason: "tls_peer_untrusted", message: "who are you" }, null, null);
+    next.terminateTls = (_socket, _hello, _protocol, _own, done) => done({ reason: "tls_peer_untrusted", message: "who are you" }, null, null);
     handle(8443);
     far.socket.write(MESH_HELLO);
     expect(await outcome).toBe("refused tls_peer_untrusted");
