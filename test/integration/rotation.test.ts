@@ -101,6 +101,29 @@ describe("rotation", () => {
     expect((await ask(pair.connect())).status).toBe(503);
   });
 
+  /** SHA-256 of the caller's certificate, as the application heard of it last. */
+  const seenHash = (): string => /Hash=([0-9a-f]{64})/.exec(String(application.requests.at(-1)?.headers["x-forwarded-client-cert"]))?.[1] ?? "";
+
+  it("leaves no connection of an older identity to new requests", async () => {
+    await ask(pair.connect());
+    const before = seenHash();
+    await ask(pair.connect());
+    expect(seenHash()).toBe(before);
+    pair.caller.useIdentity(PRODUCTPAGE);
+    await ask(pair.connect());
+    expect(seenHash()).not.toBe(before);
+  });
+
+  it("leaves no connection to a peer whose authority is trusted no longer to new requests", async () => {
+    expect((await ask(pair.connect())).status).toBe(200);
+    // The callee shows what it showed; the connection to it is open, idle and in the pool.
+    pair.caller.useIdentity(PRODUCTPAGE, nextCa);
+    const before = application.requests.length;
+    const answer = await ask(pair.connect());
+    expect([answer.status, answer.body]).toEqual([503, expect.stringContaining("tls_peer_unknown_ca") as string]);
+    expect(application.requests).toHaveLength(before);
+  });
+
   it("closes no connection that is in use", async () => {
     const socket = pair.connect();
     let received = "";
