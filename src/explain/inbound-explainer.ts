@@ -13,7 +13,7 @@ import { AuthorizationFacts } from "../filter/rbac-facts.ts";
 import type { ExternalAuthorizer, ExternalAuthorizers } from "../filter/rbac-custom-filter.ts";
 import { factsOf } from "../filter/rbac-filter.ts";
 import { parseSpiffeId, workloadSpiffeId } from "../identity/spiffe-id.ts";
-import type { ConnectionFacts, TlsFacts } from "../message/connection-facts.ts";
+import type { ConnectionFacts, PeerCertificate, TlsFacts } from "../message/connection-facts.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import { httpOf, malformedOf, opaqueOf, resetOf, type Scene } from "./compose.ts";
 import { splitHostPort } from "./destination.ts";
@@ -74,12 +74,14 @@ export class InboundExplainer {
     const local = this.#local(request);
     const port = this.#ports.of(local.port);
     const { mtls: mode, protocol } = port.spec;
-    const isTls = request.tls ?? (request.from !== null && mode !== "DISABLE");
+    const hasOwnTls = port.spec.tls !== undefined;
+    const isTls = request.tls ?? (hasOwnTls || (request.from !== null && mode !== "DISABLE"));
     const facts: ConnectionFacts = { remote: { address: canonicalAddress(request.sourceIp ?? "127.0.0.1"), port: 0 }, local, isCaptured: port.spec.bind === null, tls: null };
     const scene: Scene = { direction: "inbound", facts, destination: `${local.address}:${local.port}`, listener: this.#listenerOf(port), mtls: { mode, isTls, peer: null, ...writtenAt(port.spec.mtlsProvenance ?? null) } };
-    const chain = chooseInboundChain(mode, protocol, observedOf(request, isTls, mode));
+    const chain = chooseInboundChain(mode, protocol, observedOf(request, isTls && (hasOwnTls || mode !== "DISABLE"), isTls), hasOwnTls);
     if (chain.kind === "refuse") return resetOf(scene, request.protocol, chain.reason, describeRefusal(chain.reason, facts));
     if (chain.kind === "terminate") return this.#terminate(scene, port, chain.protocol, request);
+    if (chain.kind === "terminate-own") return this.#serve(withTls(scene, this.#tlsFacts(request, null)), port, chain.protocol, request, request.protocol === "http");
     // Whoever serves plaintext HTTP there meets the first bytes of a handshake, or whatever else is no HTTP.
     const isHttp = request.protocol === "http" && !isTls;
     return this.#serve(scene, port, chain.protocol, request, isHttp);
@@ -94,15 +96,13 @@ export class InboundExplainer {
     if (typeof id === "string" || !trustDomains.includes(id.trustDomain)) {
       return resetOf(scene, request.protocol, "tls_peer_wrong_trust_domain", `the caller proved to be ${from}, whose trust domain is none of ${trustDomains.join(", ")}`);
     }
-    const { trustDomain, namespace, serviceAccount } = this.#snapshot.workload;
-    const tls: TlsFacts = {
-      peer: { spiffeId: from, hash: UNKNOWN_HASH, subject: "", dnsNames: [], expiresAtMs: Number.MAX_SAFE_INTEGER },
-      ownSpiffeId: workloadSpiffeId(trustDomain, namespace, serviceAccount),
-      serverName: request.sni,
-      alpn: null,
-    };
-    const secured: Scene = { ...scene, facts: { ...scene.facts, tls }, mtls: scene.mtls === null ? null : { ...scene.mtls, peer: from } };
+    const secured = withTls(scene, this.#tlsFacts(request, { spiffeId: from, hash: UNKNOWN_HASH, subject: "", dnsNames: [], expiresAtMs: Number.MAX_SAFE_INTEGER }));
     return this.#serve(secured, port, protocol, request, request.protocol === "http");
+  }
+
+  #tlsFacts({ sni }: ExplainRequest, peer: PeerCertificate | null): TlsFacts {
+    const { trustDomain, namespace, serviceAccount } = this.#snapshot.workload;
+    return { peer, ownSpiffeId: workloadSpiffeId(trustDomain, namespace, serviceAccount), serverName: sni, alpn: null };
   }
 
   #serve(scene: Scene, port: InboundPort, protocol: "http" | "tcp", request: ExplainRequest, isHttp: boolean): Explanation {
@@ -167,8 +167,13 @@ export class InboundExplainer {
   }
 }
 
-/** What the first bytes of a connection would show. Where mTLS is off nothing looks for TLS. */
-function observedOf({ protocol, from }: ExplainRequest, isTls: boolean, mode: string): Observed {
-  if (isTls && mode !== "DISABLE") return { kind: "tls", alpn: from === null ? [] : MESH_ALPN[protocol] };
+/** The same once TLS was terminated. */
+function withTls(scene: Scene, tls: TlsFacts): Scene {
+  return { ...scene, facts: { ...scene.facts, tls }, mtls: scene.mtls === null ? null : { ...scene.mtls, peer: tls.peer?.spiffeId ?? null } };
+}
+
+/** What the first bytes of a connection would show. `isSeen`: somebody looks for TLS, and there is some. */
+function observedOf({ protocol, from }: ExplainRequest, isSeen: boolean, isTls: boolean): Observed {
+  if (isSeen) return { kind: "tls", alpn: from === null ? [] : MESH_ALPN[protocol] };
   return { kind: protocol === "http" && !isTls ? "http" : "opaque" };
 }

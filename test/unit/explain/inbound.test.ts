@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { meshConfig, security, service, type Resource } from "../../integration/mesh-resources.ts";
+import { meshConfig, networking, security, service, type Resource } from "../../integration/mesh-resources.ts";
 import { meshOf } from "./explainer-of.ts";
 
 const reviews = (portName = "http") => service({ name: "reviews", portName, endpoints: [{ port: 9080, address: "10.0.0.1" }] });
@@ -41,6 +41,19 @@ describe("the inbound chains", () => {
     // A port that no service leads to is one whose protocol nobody declared.
     const elsewhere = Object.values(callers).map((request) => mesh.explain({ direction: "inbound", ...request, to: "10.0.0.1:9999" }));
     expect(elsewhere.map(({ verdict, protocol, mtls: proof }) => (verdict === "reset" ? "refused" : `${proof?.peer === PRODUCTPAGE ? "mesh " : ""}${protocol}`))).toEqual(outcomes);
+  });
+
+  it("TLS that a Sidecar has for a port: nothing else is served there, and nobody is known by it", () => {
+    const tls = { mode: "SIMPLE", serverCertificate: "/cert.pem", privateKey: "/key.pem" };
+    const mesh = meshOf([
+      reviews(), mtls("DISABLE"),
+      networking("Sidecar", "reviews", { workloadSelector: { labels: { app: "reviews" } }, ingress: [{ port: { number: 9443, protocol: "HTTPS", name: "https" }, defaultEndpoint: "127.0.0.1:9080", tls }] }),
+      policy("partners", { rules: [{ from: [{ source: { notPrincipals: ["*"] } }], to: [{ operation: { paths: ["/open"] } }] }] }),
+    ]);
+    const explained = (request: object) => mesh.explain({ direction: "inbound", to: "10.0.0.1:9443", from: PRODUCTPAGE, ...request });
+    expect(explained({ url: "https://reviews/open" })).toMatchObject({ verdict: "route", protocol: "http", mtls: { mode: "DISABLE", isTls: true, peer: null } });
+    expect(explained({ url: "https://reviews/closed" })).toMatchObject({ verdict: "deny", status: 403 });
+    expect(explained({ url: "http://reviews/open", tls: false })).toMatchObject({ verdict: "reset", details: "plaintext_on_tls_port" });
   });
 
   it("say why a connection is refused", () => {
