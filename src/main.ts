@@ -14,6 +14,7 @@ import { FetchGuard } from "./control/fetch-guard.ts";
 import { keyFetcher } from "./control/key-fetch.ts";
 import { KeySets } from "./control/key-sets.ts";
 import { SavedKeys } from "./control/saved-keys.ts";
+import { SavedTrustBundles } from "./control/saved-trust-bundles.ts";
 import { bundleFetcher } from "./control/trust-bundle-fetch.ts";
 import { systemClock } from "./core/clock.ts";
 import { systemRandom } from "./core/random.ts";
@@ -163,6 +164,7 @@ class ControlThread {
       this.#configuration.stop();
       await this.#configuration.settled();
       this.#identity.stop();
+      await this.#identity.settled();
       this.#keys.stop();
       await this.#keys.settled();
       this.#health.stop();
@@ -243,10 +245,12 @@ class ControlThread {
   }
 
   #makeIdentity(): IdentityControl {
+    const { keysAllowedFrom, stateDirectory } = this.#options;
     return new IdentityControl({
       settings: this.#options.identity,
       clock: systemClock, timers: this.#timers, random: systemRandom, log: this.#log, metrics: this.#metrics, scrapes: this.#reader,
-      fetchBundle: bundleFetcher({ guard: new FetchGuard(this.#options.keysAllowedFrom), timers: this.#timers }),
+      fetchBundle: bundleFetcher({ guard: new FetchGuard(keysAllowedFrom), timers: this.#timers }),
+      savedBundles: stateDirectory === null ? null : new SavedTrustBundles({ directory: stateDirectory, clock: systemClock, log: this.#log }),
       onInvalid: (reason) => this.#onCertificate(reason),
       onMaterial: (material) => {
         // Policies first: who is believed from now on is judged by them.

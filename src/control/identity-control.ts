@@ -13,7 +13,7 @@ import { certificatePage } from "./certificate-page.ts";
 import { CertificateWatch } from "./certificate-watch.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import type { IdentityEvents, IdentitySource } from "./identity-source.ts";
-import { MeshTrust } from "./mesh-trust.ts";
+import { MeshTrust, type MeshTrustParts } from "./mesh-trust.ts";
 import type { FetchBundle } from "./trust-bundle-fetch.ts";
 import { WorkloadApi } from "./workload-api.ts";
 import type { WorkloadApiEndpoint } from "./workload-api-endpoint.ts";
@@ -39,6 +39,8 @@ export interface IdentityControlParts {
   readonly scrapes: Pick<SeriesReader, "beforeScrape">;
   /** How trust bundles that the mesh's configuration names are fetched. */
   readonly fetchBundle: FetchBundle;
+  /** Keeps those bundles over a restart; null: nothing does. */
+  readonly savedBundles: MeshTrustParts["saved"];
   /** An identity comes into force: the first, and every one after it. */
   readonly onMaterial: (material: IdentityMaterial) => void;
   /** Our certificate ceased to be valid by the clock, told with a sentence, or one that is valid took its place: null. */
@@ -62,7 +64,7 @@ export class IdentityControl {
 
   constructor(parts: IdentityControlParts) {
     this.#parts = parts;
-    this.#trust = new MeshTrust({ ...parts, fetch: parts.fetchBundle, onMaterial: (material) => this.#onMaterial(material) });
+    this.#trust = new MeshTrust({ ...parts, fetch: parts.fetchBundle, saved: parts.savedBundles, onMaterial: (material) => this.#onMaterial(material) });
     this.#source = this.#makeSource({
       onMaterial: (material) => this.#trust.useIdentity(material),
       onProblems: (problems) => this.#onProblems(problems),
@@ -102,6 +104,11 @@ export class IdentityControl {
     this.#trust.stop();
     this.#watch.stop();
     this.#clockWatch.stop();
+  }
+
+  /** Resolves when nothing is being saved any more. */
+  settled(): Promise<void> {
+    return this.#trust.settled();
   }
 
   reload(): void {

@@ -6,7 +6,7 @@ import { mergeTrustBundles } from "../identity/trust-bundle-merge.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { SeriesWriter } from "../telemetry/series-writer.ts";
 import type { FetchBundle } from "./trust-bundle-fetch.ts";
-import { TrustBundles, type TrustBundleStatus } from "./trust-bundles.ts";
+import { TrustBundles, type TrustBundlesParts, type TrustBundleStatus } from "./trust-bundles.ts";
 
 export interface MeshTrustParts {
   readonly clock: Clock;
@@ -14,6 +14,8 @@ export interface MeshTrustParts {
   readonly log: Pick<Logger, "info" | "warn">;
   readonly metrics: SeriesWriter;
   readonly fetch: FetchBundle;
+  /** Keeps fetched bundles over a restart; null: nothing does. */
+  readonly saved: TrustBundlesParts["saved"];
   /** An identity with all roots there are, whenever one of its parts changed; each is a new generation. */
   readonly onMaterial: (material: IdentityMaterial) => void;
 }
@@ -34,8 +36,8 @@ export class MeshTrust {
 
   constructor(parts: MeshTrustParts) {
     this.#parts = parts;
-    const { clock, timers, log, fetch } = parts;
-    this.#bundles = new TrustBundles({ clock, timers, log, fetch, changed: () => this.#publish(), counted: (isSuccess) => this.#count(isSuccess) });
+    const { clock, timers, log, fetch, saved } = parts;
+    this.#bundles = new TrustBundles({ clock, timers, log, fetch, saved, changed: () => this.#publish(), counted: (isSuccess) => this.#count(isSuccess) });
   }
 
   /** What was published last; null before the first. */
@@ -67,6 +69,11 @@ export class MeshTrust {
 
   stop(): void {
     this.#bundles.stop();
+  }
+
+  /** Resolves when nothing is being saved any more. */
+  settled(): Promise<void> {
+    return this.#bundles.settled();
   }
 
   /** Whoever is told may bring the next change: it is told afterwards, so that nobody hears of the newer one first. */

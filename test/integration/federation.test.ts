@@ -215,6 +215,20 @@ describe("a trust bundle at a URL", () => {
     expect(await callAs(idIn(OWN), testCa)).toBe(200);
   });
 
+  it("that came once is kept over a restart with --state, and so is its sequence", async () => {
+    const flags = ["--jwks-allow", "127.0.0.0/8", "--state", join(folder, "state")];
+    answer = bundleDocument([authorityKey(partnerCa.rootPem)], { spiffe_sequence: 7 });
+    expect(await (await start(flags))(idIn(PARTNER), partnerCa)).toBe(200);
+    await proxy.program.stop("SIGTERM");
+    await proxy.stop();
+    answer = bundleDocument([], { spiffe_sequence: 6 });
+    const callAs = await start(flags);
+    await proxy.logged("trust bundle kept from disk", "stale");
+    await proxy.logged("trust bundle not fetched", "has spiffe_sequence 6 though 7 was in force", "the last good one is used");
+    expect(await callAs(idIn(PARTNER), partnerCa)).toBe(200);
+    expect(JSON.parse((await proxy.page("/certs")).text)).toMatchObject({ trustBundles: [{ hasBundle: true, fromDisk: true, failures: expect.any(Number) as unknown }] });
+  });
+
   it("that never came keeps nobody waiting, and nobody is believed for it, by our own roots least of all", async () => {
     answer = null;
     const callAs = await start(["--jwks-allow", "127.0.0.0/8"]);

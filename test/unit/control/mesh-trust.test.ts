@@ -28,7 +28,7 @@ beforeEach(() => {
   const time = new ManualTime();
   trust = new MeshTrust({
     clock: time, timers: time.timers, metrics: new SeriesWriter(() => undefined),
-    log: { info: () => undefined, warn: () => undefined },
+    log: { info: () => undefined, warn: () => undefined }, saved: null,
     fetch: () => new Promise((resolve) => {
       answer = async (bundle) => {
         resolve({ pem: partner, sequence: null, refreshHintSeconds: null, ...bundle });
@@ -95,7 +95,7 @@ describe("MeshTrust", () => {
     const heard: number[] = [];
     const time = new ManualTime();
     const nested = new MeshTrust({
-      clock: time, timers: time.timers, metrics: new SeriesWriter(() => undefined), log: { info: () => undefined, warn: () => undefined },
+      clock: time, timers: time.timers, metrics: new SeriesWriter(() => undefined), log: { info: () => undefined, warn: () => undefined }, saved: null,
       fetch: () => Promise.reject(new Error("not asked for")),
       onMaterial: ({ generation }) => {
         nested.useSources([pemFor(partner, PARTNER)], () => undefined);

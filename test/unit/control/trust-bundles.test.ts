@@ -1,8 +1,14 @@
-import { expect, test } from "vitest";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+
+import { SavedTrustBundles } from "../../../src/control/saved-trust-bundles.ts";
 import { TrustBundles } from "../../../src/control/trust-bundles.ts";
 import type { SpiffeBundle } from "../../../src/identity/spiffe-bundle.ts";
 import { ManualTime } from "../../integration/manual-time.ts";
+import { newCa } from "../identity/test-mesh.ts";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -16,14 +22,13 @@ interface Fetching {
 }
 
 /** Trust bundles whose fetches the test answers. */
-function trustBundles() {
-  const time = new ManualTime();
+function trustBundles(saved: SavedTrustBundles | null = null, time = new ManualTime()) {
   const fetches: Fetching[] = [];
   const warnings: Record<string, unknown>[] = [];
   let changes = 0;
   const counts = { success: 0, failure: 0 };
   const bundles = new TrustBundles({
-    clock: time, timers: time.timers,
+    clock: time, timers: time.timers, saved,
     log: { info: () => undefined, warn: (_message, fields) => warnings.push({ ...fields }) },
     fetch: (url) => new Promise((resolve, reject) => {
       const settle = async (act: () => void): Promise<void> => {
@@ -152,4 +157,74 @@ test("a URL that is named no longer is asked no longer, and its late answer chan
   await last().succeed({ pem: "A" });
   time.pass(10 * MINUTE);
   expect(fetches).toHaveLength(2);
+});
+
+describe("over a restart", () => {
+  const HOUR = 60 * MINUTE;
+  const PEM = newCa("a.example").rootPem;
+  let folder: string;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "outrider-bundles-"));
+  });
+
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  const file = (): string => join(folder, "trust-bundles.json");
+  const saved = (time: ManualTime): SavedTrustBundles =>
+    new SavedTrustBundles({ directory: folder, clock: time, log: { info: () => undefined, warn: () => undefined, error: () => undefined } });
+  /** A run that fetched a bundle, and ended. */
+  async function firstRun(time: ManualTime, bundle: Partial<SpiffeBundle>): Promise<void> {
+    const run = trustBundles(saved(time), time);
+    run.use(URL_A);
+    await run.last().succeed(bundle);
+    await run.bundles.settled();
+    run.bundles.stop();
+  }
+
+  test("the bundle of an earlier run is in force at once, a start waits for its URL all the same, and an older one stays refused", async () => {
+    const time = new ManualTime();
+    await firstRun(time, { pem: PEM, sequence: 7 });
+    expect(statSync(file()).mode & 0o777).toBe(0o600);
+    time.pass(HOUR);
+    const { use, bundles, last, warnings } = trustBundles(saved(time), time);
+    const tried = use(URL_A, URL_B);
+    expect([bundles.pemOf(URL_A), bundles.pemOf(URL_B), tried]).toEqual([PEM, "", []]);
+    expect(bundles.status()[0]).toMatchObject({ url: URL_A, hasBundle: true, sequence: 7, ageSeconds: 3600, fromDisk: true });
+    await last().fail();
+    expect(tried).toEqual([]);
+    expect(warnings).toMatchObject([{ url: URL_B, consequence: "nobody is believed for it" }]);
+  });
+
+  test("a bundle that is older than the one on disk is refused, a newer one takes its place", async () => {
+    const time = new ManualTime();
+    await firstRun(time, { pem: PEM, sequence: 7 });
+    const { use, bundles, last } = trustBundles(saved(time), time);
+    const tried = use(URL_A);
+    await last().succeed({ pem: newCa("a.example").rootPem, sequence: 6 });
+    expect([bundles.pemOf(URL_A), tried]).toEqual([PEM, [true]]);
+    time.pass(2 * SECOND);
+    await last().succeed({ pem: "", sequence: 8 });
+    expect(bundles.status()[0]).toMatchObject({ sequence: 8, fromDisk: false });
+    await bundles.settled();
+    expect(saved(time).load().get(URL_A)?.bundle).toEqual({ pem: "", sequence: 8, refreshHintSeconds: null });
+  });
+
+  test("the too old, and what nobody could have fetched, is not used", async () => {
+    const time = new ManualTime();
+    const written = (change: object, bundle: object = {}): string =>
+      JSON.stringify({ format: 1, sources: [{ name: URL_A, fetchedAtMs: time.wallMs(), bundle: { pem: PEM, sequence: null, refreshHintSeconds: null, ...bundle }, ...change }] });
+    const kept = (text: string): string => {
+      writeFileSync(file(), text);
+      const { use, bundles } = trustBundles(saved(time), time);
+      use(URL_A);
+      bundles.stop();
+      return saved(time).load().get(URL_A)?.bundle.pem ?? "none";
+    };
+    expect(kept(written({}))).toBe(PEM);
+    for (const text of [
+      written({ fetchedAtMs: time.wallMs() - 24 * HOUR - 1 }), written({ fetchedAtMs: time.wallMs() + HOUR }), written({ bundle: 1 }), written({}, { pem: "no root" }),
+      written({}, { pem: newCa("a.example").issue("spiffe://a.example/ns/a/sa/b").certificateChainPem }), written({}, { sequence: "7" }), written({}, { refreshHintSeconds: -1 }), "", "{",
+    ]) expect([text, kept(text)]).toEqual([text, "none"]);
+  });
 });
