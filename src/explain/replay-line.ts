@@ -61,6 +61,7 @@ const OTHER_ANSWERS: readonly (readonly [string, string])[] = [
   ["local_rate_limit", "it was beyond a rate limit"],
   ["request_rate_limited", "it was beyond a rate limit"],
   ["ext_authz", "an external authorizer refused it"],
+  ["request_payload_too_large", "its body was larger than an external authorizer is to be shown"],
   ["jwt_authn", "its token was refused, and tokens are not in the log"],
   ["path_normalization_failed", "the request was malformed"],
 ];

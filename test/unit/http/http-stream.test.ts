@@ -130,8 +130,8 @@ class StreamBench {
     this.stream = new HttpStream(this.head, !hasBody, this.downstream, owner);
   }
 
-  start(): this {
-    this.stream.start({ service: null, findRoute: () => this.#route }, null);
+  start(findRoute: (head: RequestHead) => RouteSpec | null = () => this.#route): this {
+    this.stream.start({ service: null, findRoute }, null);
     return this;
   }
 
@@ -252,6 +252,48 @@ describe("a filter that waits", () => {
     answer(undefined);
     await settle();
     expect([bench.downstream.isPaused, bench.exchange.events]).toEqual([false, ["start end"]]);
+  });
+
+  it.each([[true, ["informational 100"]], [false, []]])("may have the body shown; who waits to be asked for it (%s) is asked, once", async (expectsContinue, informational) => {
+    const shown: string[] = [];
+    const bench = new StreamBench({ hasBody: true, filter: async (request) => {
+      expect(request.hasBody).toBe(true);
+      shown.push((await request.readBody(10)).bytes.toString());
+      return undefined;
+    } });
+    bench.head.expectsContinue = expectsContinue;
+    bench.start();
+    expect([bench.downstream.events, bench.head.expectsContinue]).toEqual([informational, false]);
+    bench.stream.data(Buffer.from("body"));
+    bench.stream.end(null);
+    await settle();
+    expect([shown, bench.exchange.events]).toEqual([["body"], ["start", "data body", "end "]]);
+  });
+
+  it("has no body to show where there is none", () => {
+    const bench = new StreamBench({ filter: (request) => (request.hasBody ? DENIED : undefined) }).start();
+    expect(bench.exchange.events).toEqual(["start end"]);
+  });
+
+  it("may have the route looked for again, after a change of the request", () => {
+    const match = { uri: null, method: null, authority: null, scheme: null, headers: [], withoutHeaders: [], queryParams: [] };
+    const routeTo = (name: string): RouteSpec => ({ name, match, action: { ...FORWARD, clusters: [{ name, weight: 1 }] }, provenance: null });
+    const bench = new StreamBench({ filter: (request) => {
+      expect(request.route?.name).toBe("everybody");
+      request.head.headers.set("x-user", "alice");
+      request.findRouteAgain();
+      expect(request.route?.name).toBe("alice");
+      return undefined;
+    } }).start(({ headers }) => routeTo(headers.get("x-user") ?? "everybody"));
+    bench.stream.respond(response(200), true);
+    expect(bench.told).toMatchObject({ routeName: "alice", clusterName: "alice" });
+  });
+
+  it("answers with bytes of somebody else's, whatever they are", async () => {
+    const { bench, answer } = waiting();
+    answer({ ...DENIED, headers: [["content-type", "image/x"]], body: "", bytes: Buffer.from([0xff, 0x41]) });
+    await settle();
+    expect([bench.downstream.head?.headers.all("content-type"), bench.downstream.head?.contentLength, bench.told.bytesSent]).toEqual([["image/x"], 2, 2]);
   });
 
   it("answers in place of the upstream", async () => {
