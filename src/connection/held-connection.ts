@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { TunnelSocket } from "./tunnel-socket.ts";
 
 /** As much as waits for a verdict; more stays with the sender. */
 const MAX_BYTES = 65_536;
@@ -21,7 +22,8 @@ export class HeldConnection {
     this.#bytes = firstBytes?.length ?? 0;
     socket.on("data", this.#onData);
     socket.on("close", this.#onClosed);
-    if (this.#bytes < MAX_BYTES) socket.resume();
+    // A tunnel tells that it is over without being read, and is not accepted before somebody reads from it.
+    if (this.#bytes < MAX_BYTES && !(socket instanceof TunnelSocket)) socket.resume();
   }
 
   /** Lets go of the socket, paused, and gives all that was read; empty for nothing. */

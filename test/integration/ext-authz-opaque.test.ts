@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 
 import type { CheckResponseMessage } from "../unit/filter/ext-authz-proto.ts";
 import { API, CALLER } from "./ext-authz-stage.ts";
+import { HboneClient, type Tunnel } from "./hbone-client.ts";
 import { ISTIO_TCP, meshClient } from "./mesh-client.ts";
 import { meshConfig, type Resource, security, service, yamlOf } from "./mesh-resources.ts";
 import { OpaServer } from "./opa-server.ts";
@@ -14,6 +15,7 @@ let application: Awaited<ReturnType<typeof rawServer>>;
 let proxy: ProxyUnderTest;
 const accepted: Socket[] = [];
 const open: Socket[] = [];
+const clients: HboneClient[] = [];
 
 const CUSTOM = security("AuthorizationPolicy", "ask", { action: "CUSTOM", provider: { name: "opa" }, rules: [{}] });
 const deny = (...principals: string[]): Resource => security("AuthorizationPolicy", "deny", { action: "DENY", rules: [{ from: [{ source: { principals } }] }] });
@@ -53,6 +55,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   for (const socket of open.splice(0)) socket.destroy();
+  for (const client of clients.splice(0)) client.close();
   await eventually(() => proxy.activeCount() === 0, "all connections are over");
 });
 
@@ -164,6 +167,36 @@ describe("an opaque connection that an authorizer over gRPC is asked about", () 
     await proxy.apply(yamlFor({ envoyExtAuthzHttp: {} }, [CUSTOM]));
     expect(await answerTo(connect(), "hello")).toBe("");
     expect(logged("deny-due-to-bad-CUSTOM-action")).toBeDefined();
+  });
+});
+
+describe("an opaque connection out of an ambient peer's tunnel", () => {
+  const tunnel = async (spiffeId: string): Promise<Tunnel> => {
+    const client = new HboneClient(proxy.hbonePort, { spiffeId });
+    clients.push(client);
+    return client.open(`127.0.0.1:${application.port}`);
+  };
+
+  it("is accepted when the tunnel's peer is allowed", async () => {
+    const { status, stream } = await tunnel(CALLER);
+    expect(status).toBe(200);
+    expect(await answerTo(stream as unknown as Socket, "hello")).toBe("echo hello");
+    expect(opa.last.input.principal).toBe(CALLER);
+  });
+
+  it("is refused with 401 when it is not", async () => {
+    const { status } = await tunnel("spiffe://cluster.local/ns/default/sa/other");
+    expect([status, accepted]).toEqual([401, []]);
+  });
+
+  it("is forgotten when it goes away meanwhile", async () => {
+    later();
+    const client = new HboneClient(proxy.hbonePort, { spiffeId: CALLER });
+    clients.push(client);
+    client.open(`127.0.0.1:${application.port}`).catch(() => undefined);
+    await eventually(() => opa.questions.length === 1, "it is asked about");
+    client.close();
+    await eventually(() => opa.last.isCancelled, "the call is cancelled");
   });
 });
 
