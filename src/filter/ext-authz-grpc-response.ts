@@ -58,21 +58,26 @@ export function decodeCheckResponse(bytes: Buffer): GrpcDecision | null {
 
 function readResponse(message: ProtobufReader): GrpcDecision {
   let code = 0;
-  let allowed = NOTHING;
-  let refused = REFUSED;
+  let allowed: GrpcAllowed | null = null;
+  let refused: GrpcRefused | null = null;
   while (message.next()) {
-    if (message.field === 1) code = readCode(message.message());
-    else if (message.field === 2) refused = readRefused(message.message(), "denied");
-    else if (message.field === 3) allowed = readAllowed(message.message());
-    else if (message.field === 5) refused = readRefused(message.message(), "error");
+    const { field } = message;
+    if (field === 1) {
+      code = readCode(message.message(), code);
+    } else if (field === 2 || field === 3 || field === 5) {
+      // One of them at most; what two would mean together depends on who reads them.
+      if (allowed !== null || refused !== null) throw new ProtobufError("two answers");
+      if (field === 3) allowed = readAllowed(message.message());
+      else refused = readRefused(message.message(), field === 2 ? "denied" : "error");
+    }
   }
   // What a message says in the form for the other case is not asked for.
-  return code === 0 ? allowed : refused;
+  return code === 0 ? allowed ?? NOTHING : refused ?? REFUSED;
 }
 
-/** `google.rpc.Status.code`. */
-function readCode(status: ProtobufReader): number {
-  let code = 0;
+/** `google.rpc.Status.code`, and that of `HttpStatus`. `before`: as said before; what is said twice is merged, as protobuf has it. */
+function readCode(status: ProtobufReader, before: number): number {
+  let code = before;
   while (status.next()) if (status.field === 1) code = status.int32();
   return code;
 }
@@ -86,7 +91,7 @@ function readRefused(message: ProtobufReader, kind: "denied" | "error"): GrpcRef
   let body = "";
   const headers: HeaderChange[] = [];
   while (message.next()) {
-    if (message.field === 1) status = readCode(message.message());
+    if (message.field === 1) status = readCode(message.message(), status);
     else if (message.field === 2) push(headers, readHeader(message.message(), "append"));
     else if (message.field === 3) body = message.string();
   }
@@ -119,31 +124,30 @@ function readAllowed(message: ProtobufReader): GrpcAllowed {
  * `usual`: what is meant where it says nothing, which action 0 cannot be told from.
  */
 function readHeader(option: ProtobufReader, usual: HeaderChange["how"]): HeaderChange {
-  let name = "";
-  let value = "";
-  let how = usual;
+  const header = { name: "", value: "" };
+  let append: boolean | null = null;
+  let action = 0;
   while (option.next()) {
-    if (option.field === 1) [name, value] = readHeaderValue(option.message());
-    else if (option.field === 2) how = readFlag(option.message()) ? "append" : "set";
-    else if (option.field === 3) how = actionOf(option.int32(), usual);
+    if (option.field === 1) readHeaderValue(option.message(), header);
+    else if (option.field === 2) append = readFlag(option.message(), append ?? false);
+    else if (option.field === 3) action = option.int32();
   }
+  const { name, value } = header;
   if (!isToken(name.startsWith(":") ? name.slice(1) : name) || UNWRITABLE.test(value)) throw new ProtobufError("a header that cannot be written");
-  return { name, value, how };
+  // The older of the two fields goes first, as in Envoy.
+  return { name, value, how: append === null ? actionOf(action, usual) : append ? "append" : "set" };
 }
 
-function readHeaderValue(header: ProtobufReader): [name: string, value: string] {
-  let name = "";
-  let value = "";
-  while (header.next()) {
-    if (header.field === 1) name = latin1Of(header.string()).toLowerCase();
-    else if (header.field === 2) value = latin1Of(header.string());
-    else if (header.field === 3) value = header.bytes().toString("latin1");
+function readHeaderValue(message: ProtobufReader, header: { name: string; value: string }): void {
+  while (message.next()) {
+    if (message.field === 1) header.name = latin1Of(message.string()).toLowerCase();
+    else if (message.field === 2) header.value = latin1Of(message.string());
+    else if (message.field === 3) header.value = message.bytes().toString("latin1");
   }
-  return [name, value];
 }
 
-function readFlag(wrapper: ProtobufReader): boolean {
-  let flag = false;
+function readFlag(wrapper: ProtobufReader, before: boolean): boolean {
+  let flag = before;
   while (wrapper.next()) if (wrapper.field === 1) flag = wrapper.bool();
   return flag;
 }

@@ -144,6 +144,16 @@ describe("what an authorizer answers", () => {
     expect(decode({ status: { code: 7 }, denied_response: { headers } })).toBeNull();
   });
 
+  test("append goes before append_action, and what is said twice is merged or none, never the weaker of two", () => {
+    const header = { header: { key: "x", value: "v" }, append: { value: false }, append_action: 1 };
+    expect(decode({ ok_response: { headers: [header], response_headers_to_add: [header] } })).toMatchObject({ requestHeaders: [{ how: "set" }], responseHeaders: [{ how: "set" }] });
+    const both = (...responses: CheckResponseMessage[]) => decodeCheckResponse(Buffer.concat(responses.map(encodeCheckResponse)));
+    expect(both({ status: { code: 7 } }, { status: { message: "or not" } })).toMatchObject({ kind: "denied" });
+    expect(both({ status: { code: 0 } }, { status: { code: 7 } })).toMatchObject({ kind: "denied" });
+    expect(both({ ok_response: {} }, { denied_response: {} })).toBeNull();
+    expect(both({ status: { code: 7 }, denied_response: { body: "a" } }, { denied_response: { body: "b" } })).toBeNull();
+  });
+
   test("an append action that nobody knows makes it none", () => {
     expect(decode({ ok_response: { headers: [{ header: { key: "x", value: "v" }, append_action: 4 }] } })).toBeNull();
   });

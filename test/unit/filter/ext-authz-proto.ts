@@ -76,7 +76,7 @@ interface RefusalMessage {
 
 /** A CheckResponse as an authorizer writes it. */
 export interface CheckResponseMessage {
-  readonly status?: { readonly code: number; readonly message?: string };
+  readonly status?: { readonly code?: number; readonly message?: string };
   readonly denied_response?: RefusalMessage;
   readonly error_response?: RefusalMessage;
   readonly ok_response?: {
@@ -96,4 +96,9 @@ export function decodeCheckRequest(bytes: Buffer): CheckRequestMessage {
 
 export function encodeCheckResponse(response: CheckResponseMessage): Buffer {
   return Buffer.from(responseType.encode(responseType.fromObject(response)).finish());
+}
+
+/** A CheckResponse as others read it. @throws Error for bytes that are none. */
+export function decodeCheckResponseElsewhere(bytes: Buffer): CheckResponseMessage {
+  return responseType.toObject(responseType.decode(bytes), { bytes: Buffer, defaults: false }) as CheckResponseMessage;
 }
