@@ -189,6 +189,15 @@ describe("IdentityFiles", () => {
   });
 });
 
+it("reads 256 bundles, and names the first of more", () => {
+  write(ca.issue(idOf("reviews")));
+  mkdirSync(join(directory, "bundles"));
+  for (let number = 100; number < 358; number++) put(`bundles/d${number}.example.pem`, ca.rootPem);
+  files.start();
+  expect(materials[0]?.bundles).toHaveLength(257);
+  expect(problems).toEqual([[{ file: "bundles/d356.example.pem", reason: "and what follows it is not read: there are more than 256 bundles" }]]);
+});
+
 describe("a federated domain's SPIFFE bundle document", () => {
   const NAME = "bundles/other.example.json";
   let other: DevelopmentCa;
