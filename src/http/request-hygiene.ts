@@ -121,7 +121,7 @@ export function removeForgedAnswer(headers: HeaderList): void {
   for (let index = headers.keys.length - 1; index >= 0; index--) {
     const key = headers.keys[index];
     // Several of one name go at once, so that there may be less behind than there was.
-    if (key?.startsWith(OWN_PREFIX) === true && key !== NO_RETRY_NAME) headers.remove(key);
+    if (key?.charCodeAt(0) === LETTER_X && key.startsWith(OWN_PREFIX) && key !== NO_RETRY_NAME) headers.remove(key);
   }
 }
 

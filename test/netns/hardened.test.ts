@@ -67,7 +67,7 @@ describeNetns("the bundle as the image runs it: 1337, no capability, nothing to 
     sidecar = pod.start([
       "env", "POD_NAME=reviews-1", "SERVICE_ACCOUNT=reviews", `INSTANCE_IP=${pod.ipv4}`, "POD_LABELS=app=reviews",
       "unshare", "--mount", "sh", "-c", CONTAINER, image, root, ...RESTRICTED,
-      join(image, "node_modules", "node", "bin", "node"), join(image, "dist", "outrider.cjs"), "proxy",
+      "env", `PATH=${join(image, "node_modules", "node", "bin")}:/usr/bin:/bin`, join(image, "dist", "outrider.cjs"), "proxy",
       "--config", files.config, "--certs", files.certificates("reviews"), "--state", join(image, "state"), "--drain", "1", "--allow-quit",
     ]);
     await sidecar.waitFor(/"msg":"ready"/);
@@ -89,6 +89,12 @@ describeNetns("the bundle as the image runs it: 1337, no capability, nothing to 
     expect(status).toMatch(/^NoNewPrivs:\t1$/m);
     const mounts = readFileSync(`/proc/${pid()}/mounts`, "utf8").split("\n").map((line) => line.split(" "));
     expect(mounts.filter(([, target]) => target === "/").every(([, , , options]) => options?.split(",").includes("ro"))).toBe(true);
+  });
+
+  it("opens no debugger for whoever may send signals", async () => {
+    expect(readFileSync(`/proc/${pid()}/cmdline`, "utf8").split("\0")).toContain("--disable-sigusr1");
+    process.kill(pid(), "SIGUSR1");
+    expect((await pod.curl(["http://127.0.0.1:15021/healthz/ready"])).status).toBe(200);
   });
 
   it("keeps its state on the volume, for itself alone", () => {
