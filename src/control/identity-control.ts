@@ -12,6 +12,7 @@ import { CertificateMetrics } from "./certificate-metrics.ts";
 import { certificatePage } from "./certificate-page.ts";
 import { CertificateWatch } from "./certificate-watch.ts";
 import { ClockWatch } from "./clock-watch.ts";
+import { exposedKey } from "./exposed-key.ts";
 import type { IdentityEvents, IdentitySource } from "./identity-source.ts";
 import { MeshTrust, type MeshTrustParts } from "./mesh-trust.ts";
 import type { FetchBundle } from "./trust-bundle-fetch.ts";
@@ -151,9 +152,11 @@ export class IdentityControl {
   }
 
   #onMaterial(material: IdentityMaterial): void {
-    const { log, onMaterial } = this.#parts;
+    const { settings, log, onMaterial } = this.#parts;
     onMaterial(material);
     this.#watch.use(material);
+    const warning = settings.source === "files" ? exposedKey(settings.directory) : this.#warning;
+    if (warning !== this.#warning) this.#onWarning(warning);
     this.#count("outrider_identity_updates_total", "Times a new certificate, key or trust bundle came into force");
     log.info("certificate in force", { identity: material.spiffeId, generation: material.generation, expires: new Date(material.notAfterMs).toISOString(), source: this.#location });
   }
