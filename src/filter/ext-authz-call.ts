@@ -2,7 +2,7 @@ import type { Acquisition, Cluster } from "../cluster/cluster.ts";
 import type { Endpoint } from "../cluster/endpoint.ts";
 import type { RequestLease } from "../cluster/request-lease.ts";
 import type { Timer } from "../core/timer-wheel.ts";
-import { effectiveStatus } from "../message/grpc-status.ts";
+import { effectiveStatus, isGrpcContent } from "../message/grpc-status.ts";
 import { RequestHead, type ResponseHead } from "../message/head.ts";
 import type { HeaderList } from "../message/header-list.ts";
 import { ProxyError } from "../message/proxy-error.ts";
@@ -56,6 +56,8 @@ export interface CallLimits {
   readonly timeoutMs: number;
   /** Of the answer's body. */
   readonly maxBodyBytes: number;
+  /** Of an answer with this status the body is not wanted, however long it is; absent: of none. */
+  readonly bodilessStatus?: number;
 }
 
 /**
@@ -136,13 +138,14 @@ export class ExternalCall extends GuardedReceiver {
   }
 
   protected override onHead(head: ResponseHead, end: boolean): void {
-    this.#lease?.reportStatus(effectiveStatus(head.status, end ? head.headers : null));
     this.#answer = head;
+    // What a call of gRPC came to is said at its end.
+    if (end || !isGrpcContent(head.headers.get("content-type"))) this.#lease?.reportStatus(effectiveStatus(head.status, end ? head.headers : null));
     if (end) this.onEnd(null);
   }
 
   protected override onData(chunk: Buffer): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#answer?.status === this.#limits.bodilessStatus) return;
     this.#bodyBytes += chunk.length;
     if (this.#bodyBytes > this.#limits.maxBodyBytes) this.#fail(new ProxyError("upstream_protocol", "the answer is too large"), this.#answer);
     else this.#body.push(chunk);
@@ -151,6 +154,7 @@ export class ExternalCall extends GuardedReceiver {
   protected override onEnd(trailers: HeaderList | null): void {
     const answer = this.#answer;
     if (answer === null || this.#isOver) return;
+    if (trailers !== null && isGrpcContent(answer.headers.get("content-type"))) this.#lease?.reportStatus(effectiveStatus(answer.status, trailers));
     this.#upstream = null;
     this.#end();
     this.#receiver.answered({ status: answer.status, headers: answer.headers, trailers, body: Buffer.concat(this.#body) });

@@ -8,8 +8,10 @@ import { isOthersToChange } from "./ext-authz-changes.ts";
 import { type CallAnswer, type CallFailure, ExternalCall } from "./ext-authz-call.ts";
 import type { AllowedChanges, AuthorizerTransport, CheckOutcome, Question } from "./ext-authz-outcome.ts";
 
-/** Of an answer's body; what is longer is left out of a refusal, and an answer that allows has none that matters. */
+/** Of a refusal's body; what is longer is left out. */
 const MAX_BODY_BYTES = 65_536;
+/** The one status that lets a request pass. */
+const ALLOWED = 200;
 /** Says whether the body that is shown is a beginning only, as Envoy does. */
 const PARTIAL_BODY = "x-envoy-auth-partial-body";
 /** Fields of the request that are to go, separated by commas, as Envoy takes it from an authorizer. */
@@ -56,7 +58,7 @@ export class HttpAuthorizerTransport implements AuthorizerTransport {
     const call = new ExternalCall(cluster, {
       method: head.method, authority: head.authority, path: `${pathPrefix}${head.path}`,
       headers: this.#headersOf(head, body), body: body?.bytes ?? null, protocol: null, host,
-    }, { timeoutMs, maxBodyBytes: MAX_BODY_BYTES }, {
+    }, { timeoutMs, maxBodyBytes: MAX_BODY_BYTES, bodilessStatus: ALLOWED }, {
       answered: (answer) => done(this.#read(answer)),
       failed: (failure) => done(this.#readFailure(failure)),
     }, this.#parts);
@@ -82,7 +84,7 @@ export class HttpAuthorizerTransport implements AuthorizerTransport {
   }
 
   #read({ status, headers, body }: CallAnswer): CheckOutcome {
-    if (status === 200) return { kind: "allowed", changes: this.#changesOf(headers) };
+    if (status === ALLOWED) return { kind: "allowed", changes: this.#changesOf(headers) };
     if (status >= 500) return { kind: "failed", reason: `it answered with ${status}` };
     const all = this.#onDeny.length === 0;
     return { kind: "denied", status, headers: pick(headers, (key) => all || ALWAYS_TOLD.has(key) || matchesAny(this.#onDeny, key)), body };
@@ -90,7 +92,7 @@ export class HttpAuthorizerTransport implements AuthorizerTransport {
 
   /** A refusal stays one when what it says is too long to be passed on. */
   #readFailure({ error, answer }: CallFailure): CheckOutcome {
-    if (answer !== null && answer.status < 500) return this.#read({ ...answer, trailers: null, body: Buffer.alloc(0) });
+    if (answer !== null && answer.status !== ALLOWED && answer.status < 500) return this.#read({ ...answer, trailers: null, body: Buffer.alloc(0) });
     return { kind: "failed", reason: error.message };
   }
 
