@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -59,4 +60,22 @@ describe("the program does not start with", () => {
       await proxy.stop();
     }
   });
+});
+
+/** A Node of this machine that is older than any the program runs on; undefined: there is none. */
+const tooOld = (process.env["PATH"] ?? "").split(":").map((folder) => join(folder, "node"))
+  .find((program) => Number(/^v(\d+)/.exec(spawnSync(program, ["--version"], { encoding: "utf8" }).stdout ?? "")?.[1] ?? Number.NaN) < 22);
+if (tooOld === undefined) process.stdout.write("skipped: a Node below the floor: there is none on the PATH\n");
+
+it.skipIf(tooOld === undefined)("the bundle does not start on a Node below the floor", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "outrider-floor-"));
+  try {
+    const built = await new RunningProgram([process.execPath, join(import.meta.dirname, "..", "..", "bin", "build.ts"), folder], process.env).finished;
+    expect(built, built.stderr).toMatchObject({ code: 0 });
+    const finished = await new RunningProgram([tooOld ?? "", join(folder, "outrider.cjs"), "proxy"], {}).finished;
+    expect(finished).toMatchObject({ code: 2, stdout: "" });
+    expect(finished.stderr).toMatch(/^outrider: Node \S+ is below the security floor [^\n]*\n$/);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
