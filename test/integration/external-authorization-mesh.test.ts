@@ -1,10 +1,11 @@
+import { createServer as createHttp2Server } from "node:http2";
 import { afterEach, describe, expect, it } from "vitest";
 
 import { AUTHORIZER_HOST, AuthorizationStage, type StageOptions } from "./authorization-stage.ts";
 import { freePort } from "./free-port.ts";
 import { HttpAuthorizer } from "./http-authorizer.ts";
 import { ask } from "./http-client.ts";
-import { meshConfig, networking, type Resource, security, service, yamlOf } from "./mesh-resources.ts";
+import { meshConfig, networking, portOf, type Resource, security, service, yamlOf } from "./mesh-resources.ts";
 import { eventually, ProxyUnderTest } from "./proxy-under-test.ts";
 import { RunningProxy } from "./running-proxy.ts";
 import { TestApplication } from "./test-application.ts";
@@ -122,6 +123,33 @@ describe("an authorizer in the mesh", () => {
     stops.push(() => proxy.stop(), () => good.stop(), () => application.stop());
     for (let round = 0; round < 10; round++) expect((await ask(proxy.connectInbound(port))).status).toBe(200);
     expect(good.questions, "asked once each").toHaveLength(10);
+  });
+
+  it("is asked over HTTP/2 where its port says so", async () => {
+    const versions: string[] = [];
+    const server = createHttp2Server((request, response) => {
+      versions.push(`${request.httpVersion} ${request.method} ${request.url} ${request.authority}`);
+      response.writeHead(200, { "x-user": "alice" });
+      response.end();
+    });
+    await new Promise<void>((resolve) => {
+      server.listen(0, "127.0.0.1", resolve);
+    });
+    const application = await TestApplication.start("application");
+    const { port } = application;
+    const proxy = await ProxyUnderTest.start({
+      workload: { podName: "reviews-1", labels: { app: "reviews" } },
+      yaml: yamlOf(
+        service({ name: "reviews", targetPort: port, endpoints: [{ port }] }),
+        service({ name: "authz", namespace: "security", port: 8000, portName: "http2", endpoints: [{ port: portOf(server) }] }),
+        meshConfig({ extensionProviders: [{ name: "opa", envoyExtAuthzHttp: { service: AUTHORIZER_HOST, port: 8000, headersToUpstreamOnAllow: ["x-user"] } }] }),
+        security("AuthorizationPolicy", "ask", { action: "CUSTOM", provider: { name: "opa" }, rules: [{}] }),
+      ),
+    });
+    stops.push(() => proxy.stop(), () => server.close(), () => application.stop());
+    expect((await ask(proxy.connectInbound(port), { method: "PUT", path: "/a?b", body: "body" })).status).toBe(200);
+    expect(versions).toEqual(["2.0 PUT /a?b reviews"]);
+    expect(application.requests[0]?.headers["x-user"]).toBe("alice");
   });
 
   it("may be outside, under a name", async () => {

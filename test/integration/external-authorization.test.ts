@@ -1,8 +1,9 @@
+import type { Duplex } from "node:stream";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
 import { AuthorizationStage } from "./authorization-stage.ts";
 import { security } from "./mesh-resources.ts";
-import { eventually } from "./proxy-under-test.ts";
+import { eventually, exchange } from "./proxy-under-test.ts";
 
 /*
  * External authorization over HTTP (spec/05 5.5, "CUSTOM"), each option of its table, behind real sidecars.
@@ -83,6 +84,45 @@ describe("a CUSTOM policy", () => {
     await stage.apply({});
     await stage.ask("/x/..%2f/%61sk//me");
     expect([stage.authorizer.last.path, stage.application.requests[0]?.url]).toEqual(["/ask/me", "/ask/me"]);
+  });
+});
+
+describe("a WebSocket", () => {
+  const upgrade = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: reviews\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n`;
+  const echo = (_request: unknown, socket: Duplex): void => {
+    socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    socket.on("error", () => undefined);
+    socket.pipe(socket);
+  };
+
+  it("is asked about before it is one, and then is nobody's business", async () => {
+    await stage.apply({});
+    stage.application.server.on("upgrade", echo);
+    const socket = stage.pair.connect();
+    let isOpen = false;
+    const received = await exchange(socket, upgrade("/ask"), (text) => {
+      if (!isOpen && text.includes("\r\n\r\n")) {
+        isOpen = true;
+        socket.write("ping");
+      }
+      return text.endsWith("ping");
+    });
+    expect(received).toMatch(/^HTTP\/1\.1 101 /);
+    expect(stage.authorizer.questions).toHaveLength(1);
+    stage.application.server.off("upgrade", echo);
+  });
+
+  it("that is refused never reaches the application, nor do the bytes that came too early", async () => {
+    stage.authorizer.says = () => ({ status: 403 });
+    const reached: string[] = [];
+    const note = (request: { url?: string | undefined }, socket: Duplex): void => {
+      reached.push(request.url ?? "");
+      socket.destroy();
+    };
+    stage.application.server.on("upgrade", note);
+    expect(await exchange(stage.pair.connect(), `${upgrade("/ask/denied")}GET /smuggled HTTP/1.1\r\nHost: reviews\r\n\r\n`)).toMatch(/^HTTP\/1\.1 403 /);
+    expect([reached, stage.application.requests]).toEqual([[], []]);
+    stage.application.server.off("upgrade", note);
   });
 });
 
