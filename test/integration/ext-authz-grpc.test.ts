@@ -1,8 +1,10 @@
+import { type IncomingHttpHeaders, sensitiveHeaders, type ServerHttp2Stream } from "node:http2";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
 import type { CheckResponseMessage } from "../unit/filter/ext-authz-proto.ts";
 import { CALLER, GrpcStage } from "./ext-authz-stage.ts";
-import { type Resource, security, service, yamlOf } from "./mesh-resources.ts";
+import { beginAnswer, GrpcApplication } from "./grpc-peers.ts";
+import { networking, type Resource, security, service, yamlOf } from "./mesh-resources.ts";
 import { OpaServer } from "./opa-server.ts";
 import { STRICT } from "./proxy-pair.ts";
 import { eventually, ProxyUnderTest } from "./proxy-under-test.ts";
@@ -257,6 +259,41 @@ describe("an authorizer in the mesh", () => {
     } finally {
       guard.stop();
     }
+  });
+});
+
+describe("the call itself", () => {
+  it("is a gRPC call to the letter, whatever its request was", async () => {
+    const raw = await GrpcApplication.start();
+    const heads: IncomingHttpHeaders[] = [];
+    raw.handle = (stream, headers) => {
+      heads.push(headers);
+      beginAnswer(stream, 0);
+      stream.end(Buffer.alloc(5));
+    };
+    await stage.apply({ authorizerPort: raw.port, provider: { timeout: "1.5s" } });
+    expect((await stage.call("/x", { method: "PUT", headers: { "x-one": "1", te: "gzip" }, body: "b" })).status).toBe(200);
+    expect({ ...heads[0] }).toEqual({
+      ":method": "POST", ":path": "/envoy.service.auth.v3.Authorization/Check", ":scheme": "http", ":authority": "outbound_.9191_._.opa.default.svc.cluster.local",
+      "content-type": "application/grpc", te: "trailers", "grpc-timeout": "1500m", "user-agent": "outrider", "content-length": expect.stringMatching(/^\d+$/),
+      [sensitiveHeaders]: [],
+    });
+    raw.stop();
+  });
+
+  it.each<[string, (stream: ServerHttp2Stream) => void]>([
+    ["in trailers", (stream) => { beginAnswer(stream, 14); stream.end(Buffer.alloc(5)); }],
+    ["in the head", (stream) => stream.respond({ ":status": 200, "content-type": "application/grpc", "grpc-status": "14" }, { endStream: true })],
+  ])("counts for outlier detection as what its gRPC status says, %s", async (_where, handle) => {
+    const raw = await GrpcApplication.start();
+    raw.handle = handle;
+    const rule = networking("DestinationRule", "opa", { host: "opa.default.svc.cluster.local", trafficPolicy: { outlierDetection: { consecutive5xxErrors: 100 } } });
+    await stage.apply({ authorizerPort: raw.port, resources: [rule] });
+    for (let index = 0; index < 3; index++) expect((await stage.call("/")).status).toBe(403);
+    const endpoint = stage.proxy.clusters().outbound.find(({ name }) => name.includes("|9191|"))?.endpoints[0];
+    expect(endpoint?.address).toBe(`127.0.0.1:${raw.port}`);
+    expect(endpoint?.consecutiveGatewayErrors).toBe(3);
+    raw.stop();
   });
 });
 
