@@ -80,6 +80,19 @@ describe("a CUSTOM policy", () => {
     expect((await stage.ask("/ask/denied")).status).toBe(401);
   });
 
+  it("is looked on by AUDIT policies, and leaves those in dry run alone", async () => {
+    const dryRun = { ...security("AuthorizationPolicy", "tighter", { action: "DENY", rules: [{}] }), metadata: { name: "tighter", namespace: "default", annotations: { "istio.io/dry-run": "true" } } };
+    await stage.apply({ more: [security("AuthorizationPolicy", "watch", { action: "AUDIT", rules: [{}] }), dryRun] });
+    expect((await stage.ask("/ask/yes")).status).toBe(200);
+    stage.authorizer.says = () => ({ status: 403 });
+    expect((await stage.ask("/ask/no")).status).toBe(403);
+    await eventually(() => stage.callee.accessLog.length === 2, "both were logged");
+    expect(stage.callee.accessLog.map(({ authz }) => authz)).toMatchObject([
+      { policy: null, audit: "default/watch", dry_run: "default/tighter" }, { policy: "default/ask", audit: "default/watch", dry_run: null },
+    ]);
+    expect(stage.callee.dryRuns(), "what the provider refused, no other policy would have").toMatchObject([{ policy: "default/tighter", wouldDeny: 1 }]);
+  });
+
   it("is told of a path as it is sent on, not as it came (B01, B02)", async () => {
     await stage.apply({});
     await stage.ask("/x/..%2f/%61sk//me");

@@ -16,6 +16,8 @@ import type { WorkloadIdentity } from "./workload-identity.ts";
 const DEFAULT_TIMEOUT_MS = 600_000;
 const DEFAULT_STATUS = 403;
 const PROVIDER = ["spec", "provider", "name"];
+/** A DNS label as Kubernetes has them (RFC 1123). */
+const LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
 
 type Policy = ResourceOf<"AuthorizationPolicy">;
 
@@ -87,6 +89,7 @@ function resolve(name: string, parts: ExternalAuthorizerParts): ExternalAuthoriz
   if (provider === undefined) return `there is no provider ${JSON.stringify(name)} in extensionProviders of the MeshConfig${didYouMean(name, providers.map((known) => known.name))}`;
   const authorizer = provider.envoyExtAuthzHttp ?? provider.envoyExtAuthzGrpc;
   if (authorizer === undefined) return `provider ${JSON.stringify(name)} is no external authorizer: it has neither envoyExtAuthzHttp nor envoyExtAuthzGrpc`;
+  if (!LABEL.test(name)) return `provider ${JSON.stringify(name)} cannot be asked, its name must be lower-case letters, digits and "-", at most 63`;
   const service = findService(authorizer.service, parts);
   if (typeof service === "string") return `provider ${JSON.stringify(name)} cannot be asked, ${service}`;
   if (portOf(service, authorizer.port) === null) return `provider ${JSON.stringify(name)} cannot be asked, ${service.host} has no port ${authorizer.port}`;

@@ -105,6 +105,7 @@ describe("a provider that cannot be asked denies, and says why", () => {
     ["is something else", SERVICE + http() + policy("ask", "logs"), 'provider "logs" is no external authorizer: it has neither envoyExtAuthzHttp nor envoyExtAuthzGrpc'],
     ["has no service", http() + policy(), `provider "opa" cannot be asked, there is no service "${HOST}"`],
     ["has one of another namespace", SERVICE + http("", `other/${HOST}`) + policy(), `provider "opa" cannot be asked, there is no service "other/${HOST}"`],
+    ["has a name that is no label", SERVICE + mesh(`envoyExtAuthzHttp: { service: ${HOST}, port: 8000 }`, "Open_Policy") + policy("ask", "Open_Policy"), 'provider "Open_Policy" cannot be asked, its name must be lower-case letters, digits and "-", at most 63'],
     ["has not that port", SERVICE + mesh(`envoyExtAuthzHttp: { service: ${HOST}, port: 9 }`) + policy(), `provider "opa" cannot be asked, ${HOST} has no port 9`],
     ["is several services", entry("a") + entry("b") + http("", "authz.test") + policy(), 'provider "opa" cannot be asked, authz.test is a service of several namespaces: a, b'],
     ["is wherever it is called", SERVICE.replace("10.96.0.9", "None") + http() + policy(), `provider "opa" cannot be asked, ${HOST} has no endpoints of its own`],
