@@ -36,6 +36,9 @@ export function materialOfMessage(message: WorkloadApiMessage, context: Material
   const federated = federatedBundles(message.federated, context.federated, problems);
   const loaded = loadSvid(svid, federated, context);
   if (typeof loaded === "string") return `the SVID ${JSON.stringify(svid.spiffeId)}: ${loaded}`;
+  const { trustDomain } = loaded;
+  const isContradicted = federated.some((bundle) => bundle.trustDomain === trustDomain && bundle.pem !== loaded.bundles[0]?.pem);
+  if (isContradicted) problems.push(`federated bundle spiffe://${trustDomain}: is for our own trust domain, whose roots come with the SVID; it is not used`);
   return { material: loaded, problems };
 }
 
@@ -70,7 +73,10 @@ function converted(field: string, der: Buffer, toPem: (der: Buffer) => string): 
   }
 }
 
-/** The bundles of other domains. One that is missing is taken away, one that is empty has no root any more (section 4.4). */
+/**
+ * The bundles of other domains. One that is missing is taken away, one that is empty has no root any more (section 4.4). They come in no order,
+ * since protobuf's maps have none: the same in another one must be the same identity.
+ */
 function federatedBundles(sent: ReadonlyMap<string, Buffer>, inForce: readonly TrustBundle[], problems: string[]): TrustBundle[] {
   const bundles: TrustBundle[] = [];
   for (const [id, der] of sent) {
@@ -89,7 +95,7 @@ function federatedBundles(sent: ReadonlyMap<string, Buffer>, inForce: readonly T
     const last = inForce.find((bundle) => bundle.trustDomain === trustDomain);
     if (last !== undefined) bundles.push(last);
   }
-  return bundles;
+  return bundles.toSorted((one, other) => (one.trustDomain < other.trustDomain ? -1 : 1));
 }
 
 function readBundle(trustDomain: string, der: Buffer): TrustBundle | string {

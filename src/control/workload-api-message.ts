@@ -28,6 +28,8 @@ export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 const LIMITS = { maxDepth: 2, maxFields: 8192 };
 const MAX_SVIDS = 64;
 const MAX_FEDERATED = 256;
+/** In bytes: of a SPIFFE ID by its standard, and of a hint more than anybody writes on a command line. */
+const MAX_NAME_BYTES = 2048;
 const NOTHING = Buffer.alloc(0);
 
 /** Reads what `FetchX509SVID` sends (SPIFFE Workload API, section 5.1). @throws {ProtobufError} for anything else. */
@@ -50,13 +52,20 @@ function readSvid(reader: ProtobufReader): SvidMessage {
   let [spiffeId, hint] = ["", ""];
   let [certificates, privateKey, bundle]: [Buffer, Buffer, Buffer] = [NOTHING, NOTHING, NOTHING];
   while (reader.next()) {
-    if (reader.field === 1) spiffeId = reader.string();
+    if (reader.field === 1) spiffeId = readName(reader, "a SPIFFE ID");
     else if (reader.field === 2) certificates = reader.bytes();
     else if (reader.field === 3) privateKey = reader.bytes();
     else if (reader.field === 4) bundle = reader.bytes();
-    else if (reader.field === 5) hint = reader.string();
+    else if (reader.field === 5) hint = readName(reader, "a hint");
   }
   return { spiffeId, certificates, privateKey, bundle, hint };
+}
+
+/** What is shown to people: in logs, on pages, in what a probe says. */
+function readName(reader: ProtobufReader, what: string): string {
+  const name = reader.string();
+  if (Buffer.byteLength(name) > MAX_NAME_BYTES) throw new ProtobufError(`an SVID with ${what} of more than ${MAX_NAME_BYTES} bytes`);
+  return name;
 }
 
 /** An entry of `map<string, bytes>`: of several with one key the last counts. */

@@ -1,5 +1,6 @@
 import type { Client, ClientReadableStream } from "@grpc/grpc-js";
 
+import { visibleText } from "../core/visible-text.ts";
 import type { WorkloadApiEndpoint } from "./workload-api-endpoint.ts";
 import { MAX_MESSAGE_BYTES } from "./workload-api-message.ts";
 
@@ -89,6 +90,6 @@ class Call {
     if (this.#isOver) return;
     this.cancel();
     // `14 UNAVAILABLE: ... Resolution note: `: the name says it, and the note is empty for an address.
-    this.#events.onEnd({ code, reason: reason.replace(/^\d+ /, "").replace(/\.? Resolution note: *$/, "").slice(0, MAX_REASON_LENGTH) });
+    this.#events.onEnd({ code, reason: visibleText(reason.replace(/^\d+ /, "").replace(/\.? Resolution note: *$/, "").slice(0, MAX_REASON_LENGTH)) });
   }
 }

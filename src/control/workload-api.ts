@@ -67,6 +67,7 @@ export class WorkloadApi implements IdentitySource {
   #streamProblem: string | null = null;
   #messageProblems: readonly string[] = [];
   #reported = "[]";
+  #isStopped = false;
 
   constructor(options: WorkloadApiOptions) {
     this.#options = options;
@@ -86,11 +87,14 @@ export class WorkloadApi implements IdentitySource {
   }
 
   stop(): void {
+    this.#isStopped = true;
     this.#close();
     this.#timer?.cancel();
   }
 
   reload(): void {
+    // A signal may come while the process ends: a stream opened then would keep it from ending.
+    if (this.#isStopped) return;
     this.#failures = 0;
     this.#open();
   }

@@ -11,13 +11,22 @@ export function certificatesPem(der: Buffer): string {
   const blocks: string[] = [];
   const reader = new DerReader(der);
   while (!reader.isAtEnd) {
-    try {
-      blocks.push(new X509Certificate(reader.element()).toString());
-    } catch {
-      throw new Error(`certificate ${blocks.length + 1} cannot be read`);
-    }
+    const block = certificatePem(reader);
+    if (block === null) throw new Error(`certificate ${blocks.length + 1} cannot be read`);
+    blocks.push(block);
   }
   return blocks.join("");
+}
+
+/** Null for what is not exactly one certificate: Node looks for PEM first, and takes what it finds anywhere within the bytes. */
+function certificatePem(reader: DerReader): string | null {
+  try {
+    const der = reader.element();
+    const certificate = new X509Certificate(der);
+    return certificate.raw.equals(der) ? certificate.toString() : null;
+  } catch {
+    return null;
+  }
 }
 
 /**

@@ -15,6 +15,8 @@ interface VerifiedPeer extends PathValidity {
 }
 
 const MAX_VERIFIED = 4096;
+/** More than any trust domain rotates through. Each is read by every data thread whenever an identity comes into force. */
+const MAX_ROOTS = 256;
 
 /**
  * The roots of one generation of trust, by trust domain, and the leaves found good under them. A new generation is a
@@ -86,6 +88,8 @@ export function trustBundleProblem({ trustDomain, pem }: TrustBundle): string | 
   const problem = trustDomainProblem(trustDomain);
   if (problem !== null) return problem;
   try {
+    const { length } = splitPem(pem, "CERTIFICATE");
+    if (length > MAX_ROOTS) return `holds ${length} certificates, at most ${MAX_ROOTS} are taken`;
     readTrustBundle(pem);
     return null;
   } catch (error) {

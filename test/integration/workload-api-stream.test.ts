@@ -72,6 +72,14 @@ describe.each(["unix", "tcp"] as const)("a stream of the Workload API over %s", 
     expect(ends).toEqual([{ code, reason: expect.stringMatching(reason) as string }]);
   });
 
+  it("has the server's words on one line, a bounded one", async () => {
+    api.refuse(status.PERMISSION_DENIED, `no\nidentity \u001b[31m${"x".repeat(5000)}`);
+    open();
+    await eventually(() => ends.length > 0, "the end");
+    expect(ends[0]?.reason).toMatch(/^PERMISSION_DENIED: no\\u000aidentity \\u001b\[31mx+$/);
+    expect(ends[0]?.reason.length).toBeLessThan(400);
+  });
+
   it("says why nobody is there, and asks for each stream anew", async () => {
     api.stop();
     open();

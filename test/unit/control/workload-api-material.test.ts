@@ -69,6 +69,8 @@ describe("materialOfMessage", () => {
     ["a key that is none", bent({ privateKey: Buffer.from("key") }), /x509_svid_key: is not an unencrypted private key in PKCS#8/],
     ["another's key", bent({ privateKey: newKey() }), /x509_svid_key: does not belong to the first certificate of x509_svid/],
     ["an encrypted key", bent({ privateKey: newKey("secret") }), /x509_svid_key: is not an unencrypted private key/],
+    // Node looks for PEM in what it is given, wherever that is: what it finds is not what the agent sent.
+    ["something with a certificate hidden in it", bent({ bundle: octets(Buffer.from(`\n${ca.rootPem}`)) }), /bundle: certificate 1 cannot be read/],
     ["a bundle of garbage", bent({ bundle: Buffer.from("roots") }), /bundle: certificate 1 cannot be read/],
     ["a bundle that holds a leaf", bent({ bundle: certificatesDer(issued.certificateChainPem) }), /bundle: certificate 1 is not a CA/],
     ["roots that vouch for somebody else", bent({ bundle: certificatesDer(newCa().rootPem) }), /would be refused by every peer/],
@@ -81,9 +83,18 @@ describe("materialOfMessage", () => {
     expect(problem).not.toContain("BEGIN");
   });
 
-  it("has federated bundles by trust domain, and never takes one for its own domain", () => {
-    const { material } = good(messageOf({ federated: { "example.org": foreignCa.rootPem, [TRUST_DOMAIN]: foreignCa.rootPem } }));
+  it("has federated bundles by trust domain, and never takes one for its own domain, which it says where that is another", () => {
+    const { material, problems } = good(messageOf({ federated: { "example.org": foreignCa.rootPem, [TRUST_DOMAIN]: foreignCa.rootPem } }));
     expect(material.bundles).toEqual([{ trustDomain: TRUST_DOMAIN, pem: ca.rootPem }, { trustDomain: "example.org", pem: foreignCa.rootPem }]);
+    expect(problems).toEqual([`federated bundle spiffe://${TRUST_DOMAIN}: is for our own trust domain, whose roots come with the SVID; it is not used`]);
+    expect(good(messageOf({ federated: { [TRUST_DOMAIN]: ca.rootPem } })).problems).toEqual([]);
+  });
+
+  it("takes at most 256 roots of another domain, and renews itself all the same", () => {
+    const roots = certificatesDer(foreignCa.rootPem);
+    const of = (count: number): LoadedIdentity => good({ ...messageOf({}), federated: new Map([["spiffe://example.org", Buffer.concat(Array.from({ length: count }, () => roots))]]) });
+    expect(of(256).problems).toEqual([]);
+    expect(of(257)).toMatchObject({ material: { spiffeId: REVIEWS }, problems: ["federated bundle spiffe://example.org: holds 257 certificates, at most 256 are taken"] });
   });
 
   it("drops a federated bundle that is no longer sent, and believes nobody of a domain whose bundle is empty", () => {
@@ -110,6 +121,11 @@ describe("materialOfMessage", () => {
     expect(problems.join().length).toBeLessThan(500);
   });
 });
+
+/** An OCTET STRING in DER. */
+function octets(content: Buffer): Buffer {
+  return Buffer.concat([Buffer.from([0x04, 0x82, content.length >> 8, content.length & 0xff]), content]);
+}
 
 function newKey(passphrase?: string): Buffer {
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });

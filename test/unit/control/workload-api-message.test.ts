@@ -9,6 +9,15 @@ const text = (value: string): number[] => [value.length, ...Buffer.from(value)];
 /** An SVID with an ID and nothing else, `count` times. */
 const svids = (count: number): Buffer => Buffer.concat(Array.from({ length: count }, () => Buffer.from([0x0a, 3, 0x0a, ...text("a")])));
 
+/** An SVID with a text of so many bytes in one of its fields. */
+function svidWith(field: number, length: number): Buffer {
+  const writer = new ProtobufWriter();
+  writer.open(1);
+  writer.string(field, "x".repeat(length));
+  writer.close();
+  return writer.finish();
+}
+
 function federated(count: number): Buffer {
   const writer = new ProtobufWriter();
   for (let index = 0; index < count; index++) writer.textEntry(3, `spiffe://td${index}`, "x");
@@ -49,6 +58,8 @@ describe("readWorkloadApiMessage", () => {
     ["a group", Buffer.from([0x0b])],
     ["too many SVIDs", svids(65)],
     ["too many bundles", federated(257)],
+    ["an ID that is longer than any", svidWith(1, 2049)],
+    ["a hint that fills pages", svidWith(5, 2049)],
     ["too many fields", Buffer.alloc(20_000, Buffer.from([0x12, 0]))],
   ])("refuses %s", (_what, bytes) => {
     expect(() => readWorkloadApiMessage(bytes)).toThrow(ProtobufError);
@@ -57,6 +68,7 @@ describe("readWorkloadApiMessage", () => {
   it("takes as many as are allowed", () => {
     expect(readWorkloadApiMessage(svids(64)).svids).toHaveLength(64);
     expect(readWorkloadApiMessage(federated(256)).federated.size).toBe(256);
+    for (const field of [1, 5]) expect(readWorkloadApiMessage(svidWith(field, 2048)).svids).toHaveLength(1);
   });
 
   it("throws nothing else, whatever the bytes", () => {
