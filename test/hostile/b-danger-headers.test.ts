@@ -24,6 +24,8 @@ const NEVER_INBOUND = [
   "x-envoy-original-path", "x-envoy-original-host", "x-envoy-decorator-operation", "x-envoy-attempt-count", "x-envoy-brand-new", "x-envoy-downstream-service-cluster",
   "x-envoy-downstream-service-node", "x-envoy-jwt-payload", "x-envoy-ratelimited", "x-istio-origin-network", "x-istio-brand-new",
 ] as const;
+/** What two Outriders tell each other between themselves, on a hop of theirs alone. */
+const HOP_ONLY = "x-outrider-spelling";
 /** Read by no proxy, an identity only as far as one of ours says it. */
 const IDENTITY = "x-forwarded-client-cert";
 /** Fields a message has from its first byte on or not at all. */
@@ -40,9 +42,9 @@ beforeEach(() => hostile.backend.forget());
 afterAll(() => hostile.stop());
 
 const WAYS = [
-  { way: "inbound, plaintext", connect: () => hostile.connect("inbound"), head: [...NEVER, ...NEVER_INBOUND, IDENTITY] },
-  { way: "inbound, from a peer that proved who it is", connect: () => meshClient(hostile.connect("inbound"), { alpn: ISTIO_HTTP }), head: [...NEVER, ...NEVER_INBOUND] },
-  { way: "outbound", connect: () => hostile.connect("outbound"), head: [...NEVER, IDENTITY] },
+  { way: "inbound, plaintext", connect: () => hostile.connect("inbound"), head: [...NEVER, ...NEVER_INBOUND, IDENTITY, HOP_ONLY] },
+  { way: "inbound, from a peer that proved who it is", connect: () => meshClient(hostile.connect("inbound"), { alpn: ISTIO_HTTP }), head: [...NEVER, ...NEVER_INBOUND, HOP_ONLY] },
+  { way: "outbound", connect: () => hostile.connect("outbound"), head: [...NEVER, IDENTITY, HOP_ONLY] },
 ] as const;
 
 describe.each(WAYS)("HTTP/1 $way", ({ connect, head }) => {
@@ -54,7 +56,7 @@ describe.each(WAYS)("HTTP/1 $way", ({ connect, head }) => {
     const { received } = hostile.backend;
     expect(received).toContain("x-kept: head\r\n");
     expect(received).toContain("\r\n0\r\nx-kept: trailer\r\n\r\n");
-    expect(survivors(NEVER_BEHIND, received.toLowerCase())).toEqual([]);
+    expect(survivors([...NEVER_BEHIND, HOP_ONLY], received.toLowerCase())).toEqual([]);
   });
 });
 
@@ -62,7 +64,7 @@ describe.each(HTTP2_WAYS)("HTTP/2 %s", (way) => {
   it("internal fields are gone", async () => {
     const head = way === "plaintext outbound" ? [...NEVER, IDENTITY] : [...NEVER, ...NEVER_INBOUND, ...(way === "plaintext inbound" ? [IDENTITY] : [])];
     const client = openHttp2(hostile, way);
-    client.headers(1, [...requestFields("POST"), ...head.map((name): [string, string] => [name, forged(name)]), ["x-kept", "head"]], false);
+    client.headers(1, [...requestFields("POST"), ...(way === "hop" ? [] : [HOP_ONLY]).concat(head).map((name): [string, string] => [name, forged(name)]), ["x-kept", "head"]], false);
     client.data(1, "x");
     client.headers(1, [...NEVER_BEHIND.map((name): [string, string] => [name, forged(name)]), ["x-kept", "trailer"]], true);
     const { status } = await client.done(1);
@@ -71,7 +73,7 @@ describe.each(HTTP2_WAYS)("HTTP/2 %s", (way) => {
     const { received } = hostile.backend;
     expect(received).toContain("x-kept: head\r\n");
     expect(received).toContain("\r\n0\r\nx-kept: trailer\r\n\r\n");
-    expect(survivors(NEVER_BEHIND, received)).toEqual([]);
+    expect(survivors([...NEVER_BEHIND, HOP_ONLY], received)).toEqual([]);
   });
 });
 
