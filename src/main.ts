@@ -1,11 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type AdminAccess, type AdminPorts, AdminServers } from "./admin/admin-servers.ts";
-import type { AdminSources } from "./admin/admin-sources.ts";
-import { configDump } from "./admin/config-dump.ts";
 import type { WorkloadIdentity } from "./config/compile/workload-identity.ts";
 import { CircuitBreakerMetrics } from "./control/circuit-breaker-metrics.ts";
-import { clusterStatuses } from "./control/cluster-statuses.ts";
-import { dryRunStatuses } from "./control/dry-run-status.ts";
 import { ConfigurationControl } from "./control/configuration-control.ts";
 import { DataThreads } from "./control/data-threads.ts";
 import { HealthControl } from "./control/health-control.ts";
@@ -13,6 +9,7 @@ import { awaitedCertificates, IdentityControl, type IdentitySettings } from "./c
 import { FetchGuard } from "./control/fetch-guard.ts";
 import { keyFetcher } from "./control/key-fetch.ts";
 import { KeySets } from "./control/key-sets.ts";
+import { ProcessState } from "./control/process-state.ts";
 import { SavedKeys } from "./control/saved-keys.ts";
 import { SavedTrustBundles } from "./control/saved-trust-bundles.ts";
 import { bundleFetcher } from "./control/trust-bundle-fetch.ts";
@@ -27,13 +24,12 @@ import { Drain } from "./lifecycle/drain.ts";
 import { Readiness, type ReadinessToken } from "./lifecycle/readiness.ts";
 import { ConfigMetrics } from "./telemetry/config-metrics.ts";
 import { DefectReports } from "./telemetry/defect-reports.ts";
-import { exposition } from "./telemetry/exposition.ts";
 import { Logger } from "./telemetry/log.ts";
 import { stdoutLogOutput } from "./telemetry/log-output.ts";
 import type { LogFormat, LogLevel } from "./telemetry/log-record.ts";
 import { SeriesReader } from "./telemetry/series-reader.ts";
 import { SeriesWriter } from "./telemetry/series-writer.ts";
-import { ServerMetrics, type ServerState } from "./telemetry/server-metrics.ts";
+import { ServerMetrics } from "./telemetry/server-metrics.ts";
 import { ThreadMetrics } from "./telemetry/thread-metrics.ts";
 
 /** How the proxy is run; `cli/proxy.ts` reads it from flags and environment. */
@@ -85,8 +81,8 @@ export function runProxy(options: ProxyOptions): Promise<number> {
  */
 class ControlThread {
   readonly #options: ProxyOptions;
-  readonly #timers = new TimerWheel(systemClock);
   readonly #startedAtMs = systemClock.monotonicMs();
+  readonly #timers = new TimerWheel(systemClock);
   readonly #output = stdoutLogOutput(process.stdout);
   readonly #log: Logger;
   readonly #reader = new SeriesReader();
@@ -101,6 +97,7 @@ class ControlThread {
   readonly #health: HealthControl;
   readonly #identity: IdentityControl;
   readonly #drain: Drain;
+  readonly #state: ProcessState;
   readonly #admin: AdminServers;
   /** This thread's own metrics. */
   readonly #metrics = new SeriesWriter((batch) => this.#reader.accept("control", batch));
@@ -141,7 +138,12 @@ class ControlThread {
       draining: () => this.#onDraining(),
       terminated: (isClean) => this.#onTerminated(isClean),
     }, { deadlineMs: options.drainSeconds * 1000, minimumMs: Math.min(MINIMUM_DRAIN_MS, options.drainSeconds * 1000) });
-    this.#admin = new AdminServers(this.#adminSources(), options.adminAccess);
+    this.#state = new ProcessState({
+      version: options.version, concurrency: options.concurrency, workload: options.workload, clock: systemClock, startedAtMs: this.#startedAtMs, log: this.#log,
+      readiness: this.#readiness, drain: this.#drain, series: this.#reader, threads: this.#threads,
+      configuration: this.#configuration, identity: this.#identity, keys: this.#keys,
+    });
+    this.#admin = new AdminServers(this.#state.sources(), options.adminAccess);
     this.#registerMetrics();
   }
 
@@ -284,7 +286,7 @@ class ControlThread {
 
   #onReady(): void {
     const { outbound, inbound, admin, status, ready, metrics, dns, hbone } = this.#ports;
-    const ms = Math.round(systemClock.monotonicMs() - this.#startedAtMs);
+    const ms = Math.round(this.#state.uptimeMs);
     this.#output.write(JSON.stringify({ msg: "ready", pid: process.pid, ports: { outbound, inbound, admin, status, ready, metrics, dns, hbone: hbone ?? undefined }, ms }));
   }
 
@@ -314,60 +316,13 @@ class ControlThread {
     this.#end.resolve(0);
   }
 
-  #state(): ServerState {
-    if (this.#drain.state !== "live") return "draining";
-    return this.#readiness.isReady ? "live" : "initializing";
-  }
-
-  #waitingFor(): readonly string[] {
-    return [...this.#readiness.waitingFor(), ...(this.#readiness.isReady ? [] : this.#identity.problems)];
-  }
-
-  #adminSources(): AdminSources {
-    const { workload, version, concurrency } = this.#options;
-    return {
-      version,
-      concurrency,
-      node: workload,
-      uptimeSeconds: () => (systemClock.monotonicMs() - this.#startedAtMs) / 1000,
-      state: () => this.#state(),
-      isReady: () => this.#readiness.isReady,
-      waitingFor: () => this.#waitingFor(),
-      metrics: () => exposition(this.#reader),
-      applicationMetrics: async () => null,
-      snapshot: () => configDump(this.#configuration.snapshot),
-      configStatus: () => this.#configStatus(),
-      denial: async (id) => (await this.#threads.authorizationStates(id)).find(({ denial }) => denial !== null)?.denial ?? null,
-      clusters: async () => clusterStatuses(await this.#threads.clusterStates()),
-      certificates: () => this.#identity.page(),
-      logLevel: () => this.#log.level,
-      setLogLevel: (level) => {
-        this.#log.setLevel(level);
-        this.#threads.setLogLevel(level);
-      },
-      quit: () => {
-        this.#log.info("asked to end", { by: "/quitquitquit" });
-        this.#drain.request();
-      },
-      drain: () => {
-        this.#log.info("asked to drain", { by: "/drain" });
-        this.#drain.drainOnly();
-      },
-    };
-  }
-
-  async #configStatus(): Promise<unknown> {
-    const states = await this.#threads.authorizationStates(null);
-    return { ...this.#configuration.status(), dryRun: dryRunStatuses(states.map(({ dryRuns }) => dryRuns)), tokenKeys: this.#keys.status() };
-  }
-
   #registerMetrics(): void {
     const writer = this.#metrics;
     const { version, concurrency } = this.#options;
     new ServerMetrics(this.#reader, writer, {
       version,
       concurrency,
-      state: () => this.#state(),
+      state: () => this.#state.phase,
       certificateExpiries: () => this.#identity.expiries(),
       droppedLogLines: () => this.#output.dropped,
     }, systemClock);
