@@ -2,9 +2,10 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
-import { type Clock, systemClock } from "../../src/core/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { DevelopmentCa, type IssuedCertificate } from "../../src/identity/development-ca.ts";
 import { security, service, yamlOf } from "../integration/mesh-resources.ts";
+import { OffsetClock } from "../integration/offset-clock.ts";
 import { STRICT } from "../integration/proxy-pair.ts";
 import { eventually, ProxyUnderTest, statusOf, testCa } from "../integration/proxy-under-test.ts";
 import { TestApplication } from "../integration/test-application.ts";
@@ -18,16 +19,6 @@ const REVIEWS = "spiffe://cluster.local/ns/default/sa/reviews";
 const CALLER = "spiffe://cluster.local/ns/default/sa/caller";
 const HOUR_MS = 3_600_000;
 const VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;
-
-class OffsetClock implements Clock {
-  offsetMs = 0;
-  monotonicMs(): number {
-    return systemClock.monotonicMs();
-  }
-  wallMs(): number {
-    return systemClock.wallMs() + this.offsetMs;
-  }
-}
 
 interface Visit {
   readonly status: number;

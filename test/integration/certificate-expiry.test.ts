@@ -1,12 +1,15 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { connect as connectTls, type TLSSocket } from "node:tls";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { CertificateRequest } from "../../src/identity/development-ca.ts";
-import { yamlOf } from "./mesh-resources.ts";
+import { freePort } from "./free-port.ts";
+import { ISTIO_TCP } from "./mesh-client.ts";
+import { networking, yamlOf } from "./mesh-resources.ts";
 import { STRICT } from "./proxy-pair.ts";
-import { eventually, testCa } from "./proxy-under-test.ts";
+import { eventually, rawServer, testCa } from "./proxy-under-test.ts";
 import { RunningProxy } from "./running-proxy.ts";
 
 /* faults.md F11: our own certificate expires since its rotator is dead, as an operator sees it; users.md 1.19. */
@@ -78,5 +81,30 @@ describe("F11 a certificate that nobody renews", () => {
     expect((await page()).certificates[0]?.generation).toBe(before);
     expect((await page()).problems).toHaveLength(1);
     expect((await proxy.page("/healthz/ready", "ready")).status).toBe(200);
+  });
+});
+
+describe("--close-expired", () => {
+  it("closes a connection when the certificate ends that its peer came with, and no other", async () => {
+    const echo = await rawServer((socket) => socket.on("error", () => socket.destroy()).pipe(socket));
+    const ingress = await freePort();
+    const sidecar = networking("Sidecar", "default", {
+      ingress: [{ port: { number: ingress, protocol: "TCP", name: "tcp" }, bind: "127.0.0.1", defaultEndpoint: `127.0.0.1:${echo.port}` }],
+    });
+    const proxy = await RunningProxy.start({ files: { "all.yaml": yamlOf(STRICT, sidecar) }, flags: ["--close-expired"] });
+    const open = (lifetimeMs: number): Promise<TLSSocket> => new Promise((resolve, reject) => {
+      const issued = testCa.issue("spiffe://cluster.local/ns/default/sa/caller", { notBeforeMs: 0, lifetimeMs });
+      const socket = connectTls({ host: "127.0.0.1", port: ingress, rejectUnauthorized: false, ALPNProtocols: [...ISTIO_TCP], cert: issued.certificateChainPem, key: issued.privateKeyPem });
+      socket.once("data", () => resolve(socket));
+      socket.on("error", reject);
+      socket.write("ping");
+    });
+    const [short, long] = await Promise.all([open(6_000), open(3_600_000)]);
+    await eventually(() => short.destroyed || short.readableEnded || short.closed, "the connection was closed");
+    await proxy.logged("tls_peer_expired", "the certificate that spiffe://cluster.local/ns/default/sa/caller came with expired at");
+    expect(long.destroyed || long.readableEnded).toBe(false);
+    long.destroy();
+    await proxy.stop();
+    echo.close();
   });
 });

@@ -4,10 +4,10 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
-import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { HboneClient } from "./hbone-client.ts";
 import { ISTIO_HTTP, ISTIO_TCP } from "./mesh-client.ts";
 import { service, yamlOf } from "./mesh-resources.ts";
+import { OffsetClock } from "./offset-clock.ts";
 import { ProxyPair, STRICT } from "./proxy-pair.ts";
 import { eventually, ProxyUnderTest, rawServer, testCa } from "./proxy-under-test.ts";
 import { TestApplication } from "./test-application.ts";
@@ -18,18 +18,6 @@ const REVIEWS = "spiffe://cluster.local/ns/default/sa/reviews";
 const PRODUCTPAGE = "spiffe://cluster.local/ns/default/sa/productpage";
 const HOUR_MS = 3_600_000;
 const GET = "GET / HTTP/1.1\r\nHost: reviews\r\n\r\n";
-
-/** Time goes by as it does; what the host calls it stands still until the test says otherwise. */
-class OffsetClock implements Clock {
-  readonly #startedAtMs = systemClock.wallMs();
-  offsetMs = 0;
-  monotonicMs(): number {
-    return systemClock.monotonicMs();
-  }
-  wallMs(): number {
-    return this.#startedAtMs + this.offsetMs;
-  }
-}
 
 let application: TestApplication;
 let echo: Awaited<ReturnType<typeof rawServer>>;
