@@ -1,5 +1,6 @@
 import { request } from "node:http";
 import { connect } from "node:net";
+import { networkInterfaces } from "node:os";
 import { afterEach, describe, expect, it } from "vitest";
 
 import { freePort } from "../integration/free-port.ts";
@@ -46,6 +47,7 @@ function post(port: number, path: string, { method = "POST", to = "127.0.0.1", f
   });
 }
 
+const hasIpv6 = Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === "::1"));
 const isReady = async (proxy: RunningProxy): Promise<boolean> => (await proxy.page("/healthz/ready", "ready")).status === 200;
 
 describe("POST /quitquitquit and POST /drain", () => {
@@ -119,7 +121,8 @@ describe("POST /quitquitquit and POST /drain", () => {
     for (const port of [proxy.ports.admin, proxy.ports.ready, proxy.ports.metrics]) expect((await post(port, "/quitquitquit")).status).toBe(404);
     for (const path of ["//quitquitquit", "/./quitquitquit", "/%71uitquitquit", "/QUITQUITQUIT", "http://127.0.0.1/quitquitquit"]) expect((await post(proxy.ports.status, path)).status, path).toBe(404);
     expect(await isReady(proxy)).toBe(true);
-    expect((await post(proxy.ports.status, "/quitquitquit", { to: "::1", headers: { host: "[::1]:15020" } })).status).toBe(200);
+    const [to, host] = hasIpv6 ? ["::1", "[::1]:15020"] : ["127.0.0.1", "localhost"];
+    expect((await post(proxy.ports.status, "/quitquitquit", { to, headers: { host } })).status).toBe(200);
   });
 
   it("are not reached through a tunnel, nor through a port of a Sidecar resource that leads there", async () => {

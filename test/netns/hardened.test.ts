@@ -25,7 +25,8 @@ mount -t tmpfs -o mode=0700,uid=1337,gid=1337 tmpfs "$image/state"
 findmnt -rn -o TARGET,FSTYPE | while read -r target type; do
   case "$type" in proc|sysfs|devtmpfs|devpts|mqueue|cgroup*|nsfs|bpf|tracefs|debugfs) continue ;; esac
   case "$target" in "$image/state"|/dev|/dev/*|/proc/*|/sys|/sys/*) continue ;; esac
-  mount -o remount,bind,ro "$target"
+  # Of mounts that do not belong to the image, some machines' cannot be changed.
+  mount -o remount,bind,ro "$target" 2>/dev/null || [ "$target" != / ]
 done
 exec "$@"
 `;
