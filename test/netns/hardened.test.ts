@@ -115,11 +115,24 @@ describeNetns("the bundle as the image runs it: 1337, no capability, nothing to 
     expect(metrics.body).toMatch(/istio_tcp_connections_opened_total\{reporter="source"/);
   });
 
+  it("B27: does not lead to what it listens on itself, from outside or from within", async () => {
+    for (const [from, address] of [[other, pod.ipv4], [pod, pod.ipv4], [pod, "127.0.0.1"]] as const) {
+      for (const port of [15_001, 15_006]) {
+        // No answer; or, from what captured it and could not hand it on, that one.
+        const answer = await from.curl([`http://${address}:${port}/`]);
+        expect([0, 503]).toContain(answer.status);
+      }
+    }
+    for (const from of [other, pod]) expect((await from.curl([`http://${pod.ipv4}:15000/config_dump`])).body).not.toContain("version");
+    const { body } = await pod.curl(["http://127.0.0.1:15090/stats/prometheus"]);
+    expect(body).toMatch(/reason="own_port"[^}]*\} [1-9]/);
+    expect((await pod.curl(["http://127.0.0.1:15021/healthz/ready"])).status).toBe(200);
+  });
+
   it("is ended by a program of the pod, and by nobody else (B30)", async () => {
     const quit = (from: Pod, address: string): Promise<{ readonly status: number; readonly body: string }> => from.curl(["-X", "POST", "-H", "Host: localhost", `http://${address}:15020/quitquitquit`]);
     // Captured, and handed on by the proxy from 127.0.0.6; within the pod, by the pod's own address.
     for (const answer of [await quit(other, pod.ipv4), await quit(pod, pod.ipv4)]) expect(answer).toMatchObject({ status: 403, body: "only for requests from 127.0.0.1 or ::1 to the same\n" });
-    expect((await other.curl([`http://${pod.ipv4}:15000/config_dump`])).status).not.toBe(200);
     expect(await quit(pod, "127.0.0.1")).toMatchObject({ status: 200, body: "draining, then ending\n" });
     expect(await sidecar.finished).toMatchObject({ code: 0, stderr: "" });
   });
