@@ -82,6 +82,17 @@ export class TlsIdentity {
     return this.#current?.material.spiffeId ?? "";
   }
 
+  /**
+   * What is wrong with our own certificate by this host's clock, for messages; null: nothing. Whoever refuses it for that only
+   * closes the connection, and says why in a log of its own.
+   */
+  get ownFault(): string | null {
+    const nowMs = this.#clock.wallMs();
+    const { notBeforeMs = 0, notAfterMs = nowMs } = this.#current?.material ?? {};
+    if (nowMs > notAfterMs) return `the certificate of this workload expired at ${new Date(notAfterMs).toISOString()}`;
+    return nowMs < notBeforeMs ? `the certificate of this workload is not valid before ${new Date(notBeforeMs).toISOString()}` : null;
+  }
+
   get serverContext(): SecureContext | null {
     return this.#current?.server ?? null;
   }

@@ -53,6 +53,8 @@ export interface UpstreamFacts {
   readonly peerSpiffeId: string | null;
   /** When the certificate ends that it proved this with, milliseconds since the epoch; absent on plaintext. */
   readonly peerExpiresAtMs?: number;
+  /** Why the peer may close the connection without a word, where that is to be expected. */
+  readonly doubt?: string;
   /** Protocol negotiated; null when there was none. */
   readonly alpn: string | null;
   /** Generation of identity and trust the handshake began under; the current one on plaintext. */
@@ -259,7 +261,8 @@ class Dial implements Dialing {
     if (!this.#settle()) return;
     const local = addressOf(socket.localAddress, socket.localPort);
     const remote = addressOf(socket.remoteAddress ?? this.#target.address, socket.remotePort ?? this.#target.port);
-    const proved = peer === null ? { peerSpiffeId: null } : { peerSpiffeId: peer.spiffeId, peerExpiresAtMs: peer.expiresAtMs };
+    const doubt = peer === null ? null : this.#parts.identity.ownFault;
+    const proved = peer === null ? { peerSpiffeId: null } : { peerSpiffeId: peer.spiffeId, peerExpiresAtMs: peer.expiresAtMs, ...(doubt === null ? {} : { doubt }) };
     this.#done(null, through, { local, remote, ...proved, alpn, generation: this.#generation });
   }
 
@@ -295,6 +298,12 @@ class Dial implements Dialing {
     }
     return true;
   }
+}
+
+/** The peer of a connection in messages about its end. */
+export function peerInMessages({ remote, doubt }: Pick<UpstreamFacts, "remote" | "doubt">): string {
+  const address = `${remote.address}:${remote.port}`;
+  return doubt === undefined ? address : `${address} (${doubt})`;
 }
 
 /** An address without the IPv4-in-IPv6 prefix a dual-stack socket puts before it. */

@@ -10,7 +10,7 @@ import type { HeaderList } from "../message/header-list.ts";
 import { fromNodeError } from "../message/node-error.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamConnectionOwner, UpstreamStream } from "../message/stream.ts";
-import type { UpstreamFacts } from "./connector.ts";
+import { peerInMessages, type UpstreamFacts } from "./connector.ts";
 import { type Http1ClientHost, Http1ClientStream } from "./http1-client-stream.ts";
 
 /** How long an upstream may take nothing at all of a request body of which more waits than the watermark (F25). */
@@ -45,11 +45,11 @@ export class Http1Client implements UpstreamConnection, Http1ResponseSink, Http1
   #lastHead: ResponseHead | null = null;
   #trailers: HeaderList | null = null;
 
-  constructor(socket: Socket, facts: Pick<UpstreamFacts, "remote">, owner: UpstreamConnectionOwner, options: Http1ClientOptions) {
+  constructor(socket: Socket, facts: Pick<UpstreamFacts, "remote" | "doubt">, owner: UpstreamConnectionOwner, options: Http1ClientOptions) {
     this.output = new OutputBuffer(socket);
     this.stalls = new StallWatch(options.timers, STALLED_REQUEST_MS, this.output, () => this.#guard(() => this.#onStalled()));
     this.#socket = socket;
-    this.#peer = `${facts.remote.address}:${facts.remote.port}`;
+    this.#peer = peerInMessages(facts);
     this.#owner = owner;
     this.#parser = new Http1ResponseParser(this, options.limits ?? DEFAULT_HTTP1_LIMITS);
     // A FIN must not end a request that is still being sent, nor the other half of a tunnel.

@@ -12,7 +12,7 @@ import type { RequestHead } from "../message/head.ts";
 import { fromNodeError } from "../message/node-error.ts";
 import { ProxyError } from "../message/proxy-error.ts";
 import type { MultiplexedConnection, MultiplexedConnectionOwner, ResponseReceiver, UpstreamStream } from "../message/stream.ts";
-import type { UpstreamFacts } from "./connector.ts";
+import { peerInMessages, type UpstreamFacts } from "./connector.ts";
 import { type Http2ClientHost, Http2ClientStream } from "./http2-client-stream.ts";
 
 export interface Http2ClientOptions {
@@ -52,11 +52,11 @@ export class Http2Client implements MultiplexedConnection, Http2ClientSessionOwn
   #maxStreams: number;
   #failure: Error | null = null;
 
-  constructor(socket: Socket, facts: Pick<UpstreamFacts, "remote">, owner: MultiplexedConnectionOwner, options: Http2ClientOptions) {
+  constructor(socket: Socket, facts: Pick<UpstreamFacts, "remote" | "doubt">, owner: MultiplexedConnectionOwner, options: Http2ClientOptions) {
     const { clock, timers, hop = false } = options;
     this.#socket = socket;
     this.#timers = timers;
-    this.#peer = `${facts.remote.address}:${facts.remote.port}`;
+    this.#peer = peerInMessages(facts);
     this.#owner = owner;
     const output = new Http2Output(socket);
     this.#session = new Http2ClientSession(output, this, options.session ?? (hop ? HOP_HTTP2_SESSION_OPTIONS : DEFAULT_HTTP2_SESSION_OPTIONS), clock);

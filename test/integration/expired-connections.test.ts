@@ -170,6 +170,20 @@ describe("inbound connections whose peer's certificate ends", () => {
   });
 });
 
+describe("a caller whose own certificate has expired", () => {
+  it("finds that in its access log, where else there would be a reset", async () => {
+    const clock = new OffsetClock();
+    const pair = await ProxyPair.start({ port: application.port, caller: { clock }, callee: { clock } });
+    stops.push(() => pair.stop());
+    pair.caller.useIssued(testCa.issue(PRODUCTPAGE, { lifetimeMs: HOUR_MS }));
+    clock.offsetMs = 2 * HOUR_MS;
+    const client = new Kept(pair.connect());
+    expect(await client.ask(GET, "connection termination")).toMatch(/^HTTP\/1\.1 503/);
+    expect(pair.caller.accessLog.at(-1)).toMatchObject({ upstream_transport_failure_reason: expect.stringMatching(/^127\.0\.0\.1:\d+ \(the certificate of this workload expired at 20.*Z\): /) as string });
+    expect(pair.callee.logLines.join("\n")).toContain("tls_peer_expired");
+  });
+});
+
 describe("outbound connections whose peer's certificate ends", () => {
   let pair: ProxyPair;
   let clock: OffsetClock;
