@@ -48,6 +48,13 @@ export interface IdentityControlParts {
   readonly onInvalid: (reason: string | null) => void;
 }
 
+/** What they count, by name. */
+const COUNTERS = {
+  outrider_identity_updates_total: "Times a new certificate, key or trust bundle came into force",
+  outrider_identity_errors_total: "Times the source of the identity could not be used, or gave something that was refused",
+  outrider_identity_reconnects_total: "Times the source of the identity was asked anew: its stream ended, a renewal was due, or somebody wanted a reload",
+} as const;
+
 /**
  * This workload's identity on the control thread: the one source that was chosen, what it gave last and what is wrong
  * with it, for logs, metrics, probes and the page `/certs`. Keys go to the data threads and to none of those.
@@ -96,6 +103,8 @@ export class IdentityControl {
   }
 
   start(): void {
+    // Series that begin with their first event have no rate until the second.
+    for (const name of Object.keys(COUNTERS) as (keyof typeof COUNTERS)[]) this.#count(name, 0);
     this.#source.start();
     this.#clockWatch.start();
   }
@@ -143,7 +152,7 @@ export class IdentityControl {
   #onStream(state: "opening" | "open" | "ended"): void {
     const { metrics, settings: { source } } = this.#parts;
     metrics.gauge("outrider_identity_source_connected", { source }, "1 while the source of the identity answers").set(state === "open" ? 1 : 0);
-    if (state === "opening" && this.#streams++ > 0) this.#count("outrider_identity_reconnects_total", "Times the source of the identity was connected to again");
+    if (state === "opening" && this.#streams++ > 0) this.#count("outrider_identity_reconnects_total");
   }
 
   #onWarning(reason: string | null): void {
@@ -157,19 +166,19 @@ export class IdentityControl {
     this.#watch.use(material);
     const warning = settings.source === "files" ? exposedKey(settings.directory) : this.#warning;
     if (warning !== this.#warning) this.#onWarning(warning);
-    this.#count("outrider_identity_updates_total", "Times a new certificate, key or trust bundle came into force");
+    this.#count("outrider_identity_updates_total");
     log.info("certificate in force", { identity: material.spiffeId, generation: material.generation, expires: new Date(material.notAfterMs).toISOString(), source: this.#location });
   }
 
   #onProblems(problems: readonly IdentityProblem[]): void {
     this.#problems = problems;
     for (const { file, reason } of problems) {
-      this.#count("outrider_identity_errors_total", "Times the source of the identity could not be used, or gave something that was refused");
+      this.#count("outrider_identity_errors_total");
       this.#parts.log.error("certificate problem", { source: this.#location, file, reason });
     }
   }
 
-  #count(name: string, help: string): void {
-    this.#parts.metrics.counter(name, { source: this.#parts.settings.source }, help).add(1);
+  #count(name: keyof typeof COUNTERS, times = 1): void {
+    this.#parts.metrics.counter(name, { source: this.#parts.settings.source }, COUNTERS[name]).add(times);
   }
 }

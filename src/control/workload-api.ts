@@ -192,7 +192,8 @@ export class WorkloadApi implements IdentitySource {
     const isExpected = this.#hasMessage && (code === GRPC_STATUS.ok || code === GRPC_STATUS.unavailable);
     const isFinal = !this.#hasEverAnswered && (code === GRPC_STATUS.invalidArgument || code === GRPC_STATUS.unimplemented);
     // Agents are restarted: only when the next attempt fails as well is something wrong.
-    if (!isExpected) this.#streamProblem = `${reason}${isFinal ? `; ${FINAL_ADVICE}` : ""}`;
+    const said = code === GRPC_STATUS.ok ? "the stream ended without a message" : reason;
+    if (!isExpected) this.#streamProblem = `${said}${isFinal ? `; ${FINAL_ADVICE}` : ""}`;
     this.#failures = this.#hasMessage && clock.monotonicMs() - this.#openedAtMs >= WELL_MS ? 1 : this.#failures + 1;
     this.#report();
     if (isFinal) this.#timer?.cancel();

@@ -61,6 +61,8 @@ describe("outrider proxy --identity spiffe", () => {
     const metrics = (await proxy.page("/stats/prometheus", "metrics")).text;
     expect(metrics).toContain('outrider_identity_updates_total{source="spiffe"} 1');
     expect(metrics).toContain('outrider_identity_source_connected{source="spiffe"} 1');
+    // They begin with 0: an alert on the first error needs something to compare it with.
+    for (const name of ["errors", "reconnects"]) expect(metrics).toContain(`outrider_identity_${name}_total{source="spiffe"} 0`);
     proxy.program.signal("SIGTERM");
     expect(await proxy.program.finished).toMatchObject({ code: 0, stderr: "" });
     await eventually(() => api.openStreams === 0, "the stream is gone with the process");

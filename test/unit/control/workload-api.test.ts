@@ -163,7 +163,7 @@ describe("WorkloadApi", () => {
     time.pass(500);
     expect(streams).toHaveLength(2);
     // The next one fails as well: that is one.
-    last().onEnd({ code, reason: "no agent" });
+    last().onEnd({ code: UNAVAILABLE, reason: "no agent" });
     expect(problems).toEqual([["unix:///agent.sock: no agent"]]);
     time.pass(1000);
     last().onMessage(messageBytes());
@@ -200,6 +200,13 @@ describe("WorkloadApi", () => {
     const { atMs } = last();
     waits(1, OK);
     expect(last().atMs - atMs - 20_000).toBeLessThanOrEqual(600);
+  });
+
+  it("says what is wrong with a stream that ends well and gave nothing", () => {
+    api.start();
+    last().onEnd({ code: OK, reason: "OK" });
+    expect(problems).toEqual([["unix:///agent.sock: the stream ended without a message"]]);
+    expect(waits(1, OK)).toHaveLength(1);
   });
 
   it("gives up on an agent that takes the call and says nothing", () => {
