@@ -141,6 +141,11 @@ export class InboundConnections {
       return true;
     }
     let observed: Observed = { kind: "opaque" };
+    if (isTlsOnly(port)) {
+      // Whatever it is, it is not TLS.
+      this.#serve(arrival, bytes, observed, null);
+      return true;
+    }
     if (port.spec.protocol === "auto") {
       const sniffed = sniff(bytes);
       if (sniffed === "incomplete") return false;
@@ -158,7 +163,7 @@ export class InboundConnections {
     const { socket } = arrival;
     const port = this.#portNow(arrival);
     // Connected and closed without a word, as health checks do: nothing is refused by serving nothing.
-    if (hasEnded && bytes.length === 0 && (port.spec.mtls === "STRICT" || port.spec.protocol === "http")) {
+    if (hasEnded && bytes.length === 0 && (isTlsOnly(port) || port.spec.protocol === "http")) {
       socket.destroy();
       return;
     }
@@ -276,4 +281,9 @@ export class InboundConnections {
     this.#next.refused({ remote: facts.remote, local: facts.local, reason, message }, socket);
     socket.destroy();
   }
+}
+
+/** Plaintext is refused, whatever it is. */
+function isTlsOnly({ spec }: InboundPort): boolean {
+  return spec.mtls === "STRICT" || spec.tls !== undefined;
 }

@@ -225,6 +225,64 @@ describe("an application that may speak first", () => {
   });
 });
 
+describe("a policy that comes while nothing is decided", () => {
+  const strict: InboundSpec = { ...SPEC, ports: SPEC.ports.map((each) => ({ ...each, mtls: "STRICT" as const })), passthrough: { ...SPEC.passthrough, mtls: "STRICT" } };
+
+  it.each([["an HTTP port", 8080], ["a port of unknown protocol", 7000], ["a port nobody declared", 9]])("counts for the bytes that come after it (%s)", async (_what, number) => {
+    handle(number);
+    far.socket.write("PRI");
+    await new Promise((resolve) => near.once("data", resolve));
+    connections.apply(strict);
+    far.socket.write(" * x");
+    expect(await outcome).toBe("refused plaintext_on_strict_port");
+    expect(early?.isCancelled ?? true).toBe(true);
+  });
+
+  it("keeps the application's word from a peer that has to prove who it is now, and goes on waiting for it", async () => {
+    handle(7000);
+    connections.apply(strict);
+    early?.options.onUpstreamSpoke();
+    expect([early?.isCancelled, refusals]).toEqual([true, []]);
+    far.socket.write(TCP_HELLO);
+    expect(await outcome).toBe("tls tcp");
+  });
+
+  it.each([8443, 3307])("refuses a peer whose handshake began before it (port %i)", async (number) => {
+    next.dismissal = ({ tls }) => (tls === null ? null : { reason: "tls_peer_wrong_trust_domain", message: "no more" });
+    next.terminateTls = (socket, _hello, _protocol, _own, done) => done(null, socket, TLS);
+    handle(number);
+    far.socket.write(MESH_HELLO);
+    expect(await outcome).toBe("refused tls_peer_wrong_trust_domain");
+    expect(near.destroyed).toBe(true);
+  });
+});
+
+describe("HTTP in TLS of which nothing was agreed on by ALPN", () => {
+  beforeEach(() => {
+    next.terminateTls = (socket, _hello, _protocol, _own, done) => done(null, socket, { ...TLS, alpn: null });
+    handle(8443);
+  });
+
+  /** The hello is put back by the code and taken out here, as the TLS of the real one does. */
+  async function inside(...pieces: readonly string[]): Promise<string> {
+    near.unshift = () => undefined as never;
+    far.socket.write(MESH_HELLO);
+    for (const piece of pieces) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      far.socket.write(piece);
+    }
+    return outcome;
+  }
+
+  it("is of the version that its first bytes show", async () => {
+    expect(await inside(PREFACE.slice(0, 9), PREFACE.slice(9))).toBe(`http ${JSON.stringify(PREFACE)} secure`);
+  });
+
+  it("is HTTP/1 with anything else", async () => {
+    expect(await inside("POST / HTTP/1.1\r\n")).toBe('http "POST / HTTP/1.1\\r\\n" secure');
+  });
+});
+
 describe("TLS", () => {
   it("that is refused is told with its reason, and the connection closed", async () => {
     next.terminateTls = (_socket, _hello, _protocol, _own, done) => done({ reason: "tls_peer_untrusted", message: "who are you" }, null, null);
