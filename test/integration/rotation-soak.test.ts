@@ -188,7 +188,7 @@ describe("F10 F12 rotation under load", () => {
     expect(reports.flatMap(({ failures }) => failures)).toEqual([]);
     // Every connection that an application opened is still the one it opened first.
     expect(traffic.map(({ opened }) => opened)).toEqual([3, 3]);
-    for (const { counts } of reports) for (const count of Object.values(counts)) expect(count).toBeGreaterThan(100);
+    for (const { counts } of reports) for (const count of Object.values(counts)) expect(count).toBeGreaterThan(20);
     for (const [at, pod] of pods.entries()) {
       expect(upstream[at]).toMatchObject({ cut: 0, retried: 0, failed: 0 });
       expect(pod.proxy.log.filter(({ level }) => level === "error")).toEqual([]);
