@@ -121,6 +121,8 @@ export class OutsideAuthorizer implements ExternalAuthorizer {
 
   #apply(changes: AllowedChanges, request: FilterRequest): void {
     changeRequest(request.head, changes);
+    // What is sent is what is logged.
+    if (changes.path !== null) request.info.path = changes.path;
     if (changesResponse(changes)) request.changeResponse((head) => changeResponse(head, changes));
     if (this.spec.clearsRoute) request.findRouteAgain();
   }
