@@ -143,6 +143,24 @@ describe("WorkloadApi", () => {
     expect(api.material?.generation).toBe(2);
   });
 
+  it("asks for another in place of bad messages more seldom each time, until a good one came", () => {
+    random = 0.999_999;
+    api.start();
+    const next = (bytes: Buffer): number => {
+      const { atMs } = last();
+      last().onMessage(bytes);
+      until(streams.length + 1);
+      return last().atMs - atMs;
+    };
+    const garbage = Buffer.from("garbage");
+    const times = Array.from({ length: 8 }, () => next(garbage));
+    expect(times[0]).toBeLessThan(31_000);
+    expect(times.at(-1)).toBeGreaterThan(59_000);
+    expect(times.at(-1)).toBeLessThanOrEqual(60_100);
+    last().onMessage(messageBytes());
+    expect(next(garbage)).toBeLessThan(31_000);
+  });
+
   it("believes a certificate that is not valid yet once it is", () => {
     api.start();
     const early = messageBytes({ notBeforeMs: 20_000, lifetimeMs: HOUR_MS });
@@ -159,7 +177,7 @@ describe("WorkloadApi", () => {
     last().onMessage(messageBytes());
     time.pass(20_000);
     last().onEnd({ code, reason: "bye" });
-    expect([api.isConnected, api.material?.spiffeId]).toEqual([false, REVIEWS]);
+    expect([api.isConnected, api.material?.spiffeId, states]).toEqual([false, REVIEWS, ["opening", "open", "ended"]]);
     time.pass(500);
     expect(streams).toHaveLength(2);
     // The next one fails as well: that is one.
@@ -207,6 +225,25 @@ describe("WorkloadApi", () => {
     last().onEnd({ code: OK, reason: "OK" });
     expect(problems).toEqual([["unix:///agent.sock: the stream ended without a message"]]);
     expect(waits(1, OK)).toHaveLength(1);
+  });
+
+  it("waits longer each time for an agent that is silent, which no stream that lasted forgives", () => {
+    random = 0.999_999;
+    api.start();
+    const times = Array.from({ length: 6 }, (_, index) => {
+      const { atMs } = last();
+      until(index + 2);
+      return last().atMs - atMs - 15_000;
+    });
+    expect(times.at(-1)).toBeGreaterThan(10_000);
+  });
+
+  it("begins with a short wait again after a reload", () => {
+    random = 0.999_999;
+    api.start();
+    expect(waits(8).at(-1)).toBeGreaterThan(20_000);
+    api.reload();
+    expect(waits(1)[0]).toBeLessThanOrEqual(600);
   });
 
   it("gives up on an agent that takes the call and says nothing", () => {
@@ -265,6 +302,27 @@ describe("WorkloadApi", () => {
     last().onMessage(messageBytes({ notBeforeMs: HOUR_MS * 0.5, lifetimeMs: HOUR_MS * 2 }));
     time.pass(HOUR_MS * 0.5);
     expect([streams.length, api.material?.generation]).toEqual([3, 2]);
+  });
+
+  it("does not ask all the time when a certificate has expired and nothing newer comes", () => {
+    api.start();
+    const bytes = messageBytes({ notBeforeMs: 0, lifetimeMs: 60_000 });
+    last().onMessage(bytes);
+    const answered = (forMs: number): number => {
+      const { length: before } = streams;
+      for (let passedMs = 0; passedMs < forMs; passedMs += 100) {
+        const { length } = streams;
+        time.pass(100);
+        if (streams.length > length) last().onMessage(bytes);
+      }
+      return streams.length - before;
+    };
+    // Once at four fifths of its minute, and not at half of what is left again and again.
+    expect(answered(65_000)).toBe(1);
+    const asked = answered(600_000);
+    expect(asked).toBeGreaterThan(8);
+    expect(asked).toBeLessThan(24);
+    expect([api.material?.spiffeId, problems.at(-1)]).toEqual([REVIEWS, [expect.stringContaining("tls_peer_expired")]]);
   });
 
   it("opens a new stream for a reload, and hears the old one no more", () => {
