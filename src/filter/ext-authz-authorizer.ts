@@ -55,14 +55,14 @@ export class OutsideAuthorizer implements ExternalAuthorizer {
 
   #refusalOf(outcome: CheckOutcome): ConnectionRefusal | null {
     if (outcome.kind === "allowed") {
-      this.#metrics.counted("ok");
+      this.#metrics.counted("ok", false);
       return null;
     }
     if (outcome.kind === "denied") {
-      this.#metrics.counted("denied");
+      this.#metrics.counted("denied", false);
       return { details: DENIED, said: `provider ${JSON.stringify(this.spec.name)} denied it` };
     }
-    return this.#mayPassUnasked(outcome.reason) ? null : { details: FAILED, said: this.#couldNotBeAsked(outcome.reason) };
+    return this.#mayPassUnasked(outcome.reason, false) ? null : { details: FAILED, said: this.#couldNotBeAsked(outcome.reason) };
   }
 
   #couldNotBeAsked(reason: string): string {
@@ -71,7 +71,7 @@ export class OutsideAuthorizer implements ExternalAuthorizer {
 
   /** No CUSTOM rule matched a request. */
   notAsked(): void {
-    this.#metrics.counted("disabled");
+    this.#metrics.counted("disabled", true);
   }
 
   async #askWithBody(request: FilterRequest, maxBytes: number, note: RefusalNote): Promise<LocalReply | undefined> {
@@ -96,25 +96,25 @@ export class OutsideAuthorizer implements ExternalAuthorizer {
 
   #conclude(outcome: CheckOutcome, request: FilterRequest, note: RefusalNote): LocalReply | undefined {
     if (outcome.kind === "allowed") {
-      this.#metrics.counted("ok");
+      this.#metrics.counted("ok", true);
       if (outcome.changes !== null) this.#apply(outcome.changes, request);
       return undefined;
     }
     if (outcome.kind === "denied") {
-      this.#metrics.counted("denied");
+      this.#metrics.counted("denied", true);
       return note.refused(ownAnswer(outcome, DENIED, request.info.isGrpc), `provider ${JSON.stringify(this.spec.name)} denied it with ${outcome.status}`);
     }
-    if (this.#mayPassUnasked(outcome.reason)) return undefined;
+    if (this.#mayPassUnasked(outcome.reason, true)) return undefined;
     const { status = null, headers = [], body = NOTHING } = outcome.answer ?? {};
     const reply = ownAnswer({ status: status ?? this.spec.statusOnError, headers, body }, FAILED, request.info.isGrpc);
     return note.refused(reply, this.#couldNotBeAsked(outcome.reason));
   }
 
   /** Counts a failure and tells of it; true where what was to be asked about passes for all that. */
-  #mayPassUnasked(reason: string): boolean {
+  #mayPassUnasked(reason: string, isRequest: boolean): boolean {
     const { name: provider, cluster, failsOpen: allowed } = this.spec;
-    this.#metrics.counted("error");
-    if (allowed) this.#metrics.counted("failure_mode_allowed");
+    this.#metrics.counted("error", isRequest);
+    if (allowed) this.#metrics.counted("failure_mode_allowed", isRequest);
     this.#log.limited("warn", "external authorizer not asked", { provider, cluster, reason, allowed });
     return allowed;
   }

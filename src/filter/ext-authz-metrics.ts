@@ -3,5 +3,6 @@ export type ExternalAuthorizationOutcome = "ok" | "denied" | "error" | "failure_
 
 /** Counts of one external authorizer. */
 export interface ExternalAuthorizationMetrics {
-  counted(outcome: ExternalAuthorizationOutcome): void;
+  /** `isRequest` false: what was asked about is an opaque connection. */
+  counted(outcome: ExternalAuthorizationOutcome, isRequest: boolean): void;
 }

@@ -9,7 +9,13 @@ const HELP: Readonly<Record<string, string>> = {
   disabled: "Requests that no CUSTOM rule matched",
 };
 
-/** Counts of one external authorizer under Envoy's names (`spec/06` 6.3). A series is made when it first counts. */
+/** All authorizers of a direction; CUSTOM policies are enforced in one. */
+const HTTP_LABELS = { http_conn_manager_prefix: "inbound" };
+
+/**
+ * Counts of one external authorizer under Envoy's names (`spec/06` 6.3): by its cluster, and requests by direction. A series
+ * is made when it first counts.
+ */
 export class ExternalAuthorizationSeries {
   readonly #writer: SeriesWriter;
   readonly #labels: Readonly<Record<string, string>>;
@@ -21,12 +27,14 @@ export class ExternalAuthorizationSeries {
     this.#labels = { cluster_name: cluster, provider };
   }
 
-  counted(outcome: "ok" | "denied" | "error" | "failure_mode_allowed" | "disabled"): void {
-    let counter = this.#counters.get(outcome);
-    if (counter === undefined) {
-      counter = this.#writer.counter(`envoy_cluster_ext_authz_${outcome}`, this.#labels, HELP[outcome]);
-      this.#counters.set(outcome, counter);
-    }
+  counted(outcome: "ok" | "denied" | "error" | "failure_mode_allowed" | "disabled", isRequest: boolean): void {
+    this.#add(`envoy_cluster_ext_authz_${outcome}`, this.#labels, outcome);
+    if (isRequest) this.#add(`envoy_http_ext_authz_${outcome}`, HTTP_LABELS, outcome);
+  }
+
+  #add(name: string, labels: Readonly<Record<string, string>>, outcome: string): void {
+    let counter = this.#counters.get(name);
+    if (counter === undefined) this.#counters.set(name, counter = this.#writer.counter(name, labels, HELP[outcome]));
     counter.add(1);
   }
 }

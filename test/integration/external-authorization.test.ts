@@ -56,6 +56,7 @@ describe("a CUSTOM policy", () => {
       rule: { resource: "AuthorizationPolicy default/ask", rule: 0 },
     });
     expect(await stage.count("envoy_cluster_ext_authz_denied", 'cluster_name="outbound|8000||authz.security.svc.cluster.local"')).toBe(1);
+    expect(await stage.count("envoy_http_ext_authz_denied", 'http_conn_manager_prefix="inbound"')).toBe(1);
   });
 
   it("takes nothing but 200 for a yes", async () => {
