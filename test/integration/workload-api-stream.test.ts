@@ -1,5 +1,5 @@
 import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { parseWorkloadApiEndpoint } from "../../src/control/workload-api-endpoint.ts";
 import { type StreamEnd, workloadApiStreams } from "../../src/control/workload-api-stream.ts";
@@ -20,14 +20,21 @@ describe.each(["unix", "tcp"] as const)("a stream of the Workload API over %s", 
   });
 
   afterEach(() => {
+    vi.unstubAllEnvs();
     for (const cancel of opened.splice(0)) cancel();
     api.close();
   });
 
-  function open(): () => void {
+  function open(onMessage: (text: string) => void = () => undefined): () => void {
     const endpoint = parseWorkloadApiEndpoint(api.uri);
     if (typeof endpoint === "string") throw new Error(endpoint);
-    const cancel = workloadApiStreams(endpoint)({ onMessage: (bytes) => messages.push(bytes.toString("latin1")), onEnd: (end) => ends.push(end) });
+    const cancel = workloadApiStreams(endpoint)({
+      onMessage: (bytes) => {
+        messages.push(bytes.toString("latin1"));
+        onMessage(bytes.toString("latin1"));
+      },
+      onEnd: (end) => ends.push(end),
+    });
     opened.push(cancel);
     return cancel;
   }
@@ -51,6 +58,39 @@ describe.each(["unix", "tcp"] as const)("a stream of the Workload API over %s", 
     cancel();
     await eventually(() => api.openStreams === 0, "the server's stream is over");
     api.sendBytes(Buffer.from("two"));
+    expect([messages, ends]).toEqual([["one"], []]);
+  });
+
+  it("tells nothing of what came in one piece with the message that it was cancelled for", async () => {
+    api.sendBytes(Buffer.from("one"));
+    const cancel = open((message) => {
+      if (message === "two") cancel();
+    });
+    await eventually(() => messages.length === 1, "the first message");
+    for (const text of ["two", "three", "four"]) api.sendBytes(Buffer.from(text));
+    await eventually(() => api.openStreams === 0, "the server's stream is over");
+    expect([messages, ends]).toEqual([["one", "two"], []]);
+  });
+
+  it("leaves no socket behind", async () => {
+    const sockets = (): number => process.getActiveResourcesInfo().filter((kind) => /^(?:Pipe|TCPSocket)Wrap$/.test(kind)).length;
+    const before = sockets();
+    api.sendBytes(Buffer.from("one"));
+    for (let count = 1; count <= 5; count++) {
+      const cancel = open();
+      await eventually(() => messages.length === count, "a message");
+      expect(sockets()).toBeGreaterThan(before);
+      cancel();
+    }
+    await eventually(() => sockets() <= before, "no socket more than at the beginning");
+  });
+
+  it("goes through no proxy, whatever the environment says: a key comes over it", async () => {
+    vi.stubEnv("http_proxy", "http://127.0.0.1:9");
+    vi.stubEnv("grpc_proxy", "http://127.0.0.1:9");
+    api.sendBytes(Buffer.from("one"));
+    open();
+    await eventually(() => messages.length + ends.length > 0, "the first message");
     expect([messages, ends]).toEqual([["one"], []]);
   });
 
