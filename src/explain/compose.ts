@@ -35,10 +35,10 @@ function explanation({ direction, facts, destination, listener, mtls }: Scene, p
   };
 }
 
-/** A connection that is closed without an answer. */
-export function resetOf(scene: Scene, protocol: "http" | "tcp", reason: string, words: string): Explanation {
+/** A connection that is closed without an answer. `flag`: NR where no filter chain takes it, as the access log has it. */
+export function resetOf(scene: Scene, protocol: "http" | "tcp", reason: string, words: string, flag: "NR" | "-" = "-"): Explanation {
   const filter = { name: "mtls", verdict: "deny", ...placeOf(scene.mtls), reason: words, nearMiss: null } as const;
-  return explanation(scene, protocol, "reset", { details: reason, filters: [filter] });
+  return explanation(scene, protocol, "reset", { flag, details: reason, filters: [filter] });
 }
 
 function placeOf(mtls: ExplainedMtls | null): WrittenAt {

@@ -79,7 +79,7 @@ export class InboundExplainer {
     const facts: ConnectionFacts = { remote: { address: canonicalAddress(request.sourceIp ?? "127.0.0.1"), port: 0 }, local, isCaptured: port.spec.bind === null, tls: null };
     const scene: Scene = { direction: "inbound", facts, destination: `${local.address}:${local.port}`, listener: this.#listenerOf(port), mtls: { mode, isTls, peer: null, ...writtenAt(port.spec.mtlsProvenance ?? null) } };
     const chain = chooseInboundChain(mode, protocol, observedOf(request, isTls && (hasOwnTls || mode !== "DISABLE"), isTls), hasOwnTls);
-    if (chain.kind === "refuse") return resetOf(scene, request.protocol, chain.reason, describeRefusal(chain.reason, facts));
+    if (chain.kind === "refuse") return resetOf(scene, request.protocol, chain.reason, describeRefusal(chain.reason, facts), "NR");
     if (chain.kind === "terminate") return this.#terminate(scene, port, chain.protocol, request);
     if (chain.kind === "terminate-own") return this.#serve(withTls(scene, this.#tlsFacts(request, null)), port, chain.protocol, request, request.protocol === "http");
     // Whoever serves plaintext HTTP there meets the first bytes of a handshake, or whatever else is no HTTP.

@@ -54,7 +54,7 @@ Sent as
 
   it("of a connection that is closed", () => {
     expect(told({ direction: "inbound", url: "http://reviews:9080/" }))
-      .toBe("GET http://reviews:9080/ from a caller without identity to 10.0.0.1:9080 ends without an answer: plaintext to port 9080, where PeerAuthentication is STRICT, as PeerAuthentication default/default (mesh.yaml:15) says.\n");
+      .toBe("GET http://reviews:9080/ from a caller without identity to 10.0.0.1:9080 ends without an answer: plaintext to port 9080, where PeerAuthentication is STRICT, as PeerAuthentication default/default (mesh.yaml:15) says, flag NR.\n");
   });
 
   it("of an opaque connection", () => {
