@@ -52,6 +52,8 @@ export interface DataPlaneOptions {
   readonly listen: ListenOptions;
   /** Connections are closed when the peer's certificate ends; absent: they go on. */
   readonly closeExpired?: boolean;
+  /** Where this process is commanded, on loopback; nothing is led there. Absent: nowhere. */
+  readonly commandPorts?: readonly number[];
   /** The token buckets of all data threads together; absent: this one is alone. */
   readonly rateLimits?: Pick<RateLimitParts, "timeOffsetMs" | "memory">;
   /** What all data threads together have under way of a cluster; absent: this one is alone. */
@@ -204,6 +206,7 @@ export class DataPlane {
         failed: (name, reason, keeps) => options.log.limited("warn", "name not resolved", { name, reason, keeps: keeps.join(",") }),
       }),
       identity: this.#identity,
+      ownPorts: [...(options.commandPorts ?? []), options.listen.outboundPort, options.listen.inboundPort].filter((port) => port !== 0),
       authorization: this.#authorization,
       trustDomains: () => this.#snapshot.trustDomains,
       streamObservers: [this.#requestMetrics, new RouteSeries(options.series), this.#accessLog],

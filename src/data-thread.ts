@@ -30,6 +30,8 @@ export interface DataThreadStart {
   readonly listen: ListenOptions;
   /** Connections are closed when the peer's certificate ends; absent: they go on. */
   readonly closeExpired?: boolean;
+  /** Where this process is commanded, on loopback; nothing is led there. Absent: nowhere. */
+  readonly commandPorts?: readonly number[];
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
 }
@@ -224,6 +226,7 @@ class DataThread {
       series: this.#series,
       listen: this.#start.listen,
       closeExpired: this.#start.closeExpired ?? false,
+      commandPorts: this.#start.commandPorts ?? [],
       outlier: (event) => this.#send({ type: "outlier", event }),
       keysMissing: (source) => this.#send({ type: "keys-missing", source }),
       rateLimits: { timeOffsetMs: sharedTimeOffsetMs(), memory: (key) => this.#rateLimits.get(key) ?? null },

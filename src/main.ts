@@ -156,9 +156,10 @@ class ControlThread {
     this.#listenToSignals();
     process.on("uncaughtException", (error) => this.#defects.report("control", error));
     try {
-      this.#ports = await this.#admin.listen(this.#options.adminPorts);
+      const operators = await this.#admin.listen(this.#options.adminPorts);
+      this.#ports = operators;
       if (this.#options.dnsPort !== null) this.#ports = { ...this.#ports, dns: await this.#listenForDns(this.#options.dnsPort) };
-      this.#threads.start(this.#options.concurrency);
+      this.#threads.start(this.#options.concurrency, [operators.admin, operators.status]);
       this.#identity.start();
       this.#configuration.start();
       return await ended;

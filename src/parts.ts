@@ -53,6 +53,8 @@ export interface Parts {
   readonly listen: ListenOptions;
   /** Connections are closed when the peer's certificate ends; absent: they go on, as Istio's do. */
   readonly closeExpired?: boolean;
+  /** Ports of this process on loopback that nothing is led to. */
+  readonly ownPorts: readonly number[];
   /** Told of every stream and opaque connection at its end. */
   readonly streamObservers: readonly StreamObserver[];
   readonly tcpObservers: readonly TcpObserver[];

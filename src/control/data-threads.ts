@@ -79,7 +79,7 @@ class DataThread {
  * and replaced when one dies. What was said to all is kept, to be said to a replacement.
  */
 export class DataThreads {
-  readonly #start: Omit<DataThreadStart, "name" | "row">;
+  readonly #start: Omit<DataThreadStart, "name" | "row" | "commandPorts">;
   readonly #listener: DataThreadsListener;
   readonly #timers: TimerWheel;
   readonly #clock: Clock;
@@ -94,6 +94,7 @@ export class DataThreads {
   #keys: FetchedKeys | null = null;
   #logLevel: LogLevel;
   #ports: CapturePorts | null = null;
+  #commandPorts: readonly number[] = [];
   #nextThread = 0;
   #toStart = 0;
   #nextQuestion = 0;
@@ -101,7 +102,7 @@ export class DataThreads {
   #isDraining = false;
   #isStopping = false;
 
-  constructor(start: Omit<DataThreadStart, "name" | "row">, listener: DataThreadsListener, timers: TimerWheel, clock: Clock) {
+  constructor(start: Omit<DataThreadStart, "name" | "row" | "commandPorts">, listener: DataThreadsListener, timers: TimerWheel, clock: Clock) {
     this.#start = start;
     this.#listener = listener;
     this.#timers = timers;
@@ -122,8 +123,11 @@ export class DataThreads {
   /**
    * Starts the first of `count` threads; it listens once it was given its first snapshot. The others follow when it
    * listens, because only then "any free port" is a number they can share.
+   *
+   * @param commandPorts where this process is commanded, on loopback
    */
-  start(count: number): void {
+  start(count: number, commandPorts: readonly number[] = []): void {
+    this.#commandPorts = commandPorts;
     this.#limits = new SharedLimits(count);
     if (this.#snapshot !== null) this.#limits.apply(this.#snapshot.clusters);
     this.#toStart = count - 1;
@@ -214,7 +218,7 @@ export class DataThreads {
     const ports = this.#ports;
     const name = `data-${id}`;
     const row = this.#freeRow();
-    const start = { ...this.#start, name, row, logLevel: this.#logLevel };
+    const start = { ...this.#start, name, row, commandPorts: this.#commandPorts, logLevel: this.#logLevel };
     const workerData: DataThreadStart = ports === null ? start
       : { ...start, listen: { ...listen, outboundPort: ports.outbound, inboundPort: ports.inbound, hbonePort: ports.hbone } };
     const thread = new DataThread(id, row, new Worker(dataThreadFile(), { workerData, name, resourceLimits: RESOURCE_LIMITS }), this.#clock.monotonicMs(), this.#isDraining);

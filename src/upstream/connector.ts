@@ -4,6 +4,7 @@ import type { TLSSocket } from "node:tls";
 
 import type { TcpKeepAliveSpec } from "../config/snapshot.ts";
 import { KEEP_ALIVE_PROBE_MS } from "../core/keep-alive.ts";
+import { leadsToLoopback } from "../core/loopback-address.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
 import { PeerRefused } from "../identity/peer-refused.ts";
 import type { TlsIdentity } from "../identity/tls-identity.ts";
@@ -75,6 +76,8 @@ export interface ConnectorParts {
   readonly timers: TimerWheel;
   /** Trust domains whose peers are accepted now, `Snapshot.trustDomains`. */
   readonly trustDomains: () => readonly string[];
+  /** Ports on loopback that nothing is connected to, whatever the configuration says; absent: none. */
+  readonly ownPorts?: readonly number[];
 }
 
 /**
@@ -127,7 +130,11 @@ class Dial implements Dialing {
   }
 
   begin(): void {
-    const { connectTimeoutMs, tls } = this.#target;
+    const { address, port, connectTimeoutMs, tls } = this.#target;
+    if (this.#parts.ownPorts?.includes(port) === true && leadsToLoopback(address)) {
+      this.#failSoon(new ProxyError("connect_failure", `${this.#peerName} is a port of this proxy itself, which it leads nobody to`));
+      return;
+    }
     if (isMeshTls(tls) && this.#parts.identity.clientContext === null) {
       this.#failSoon(tlsFailure(this.#withoutCertificate()));
       return;

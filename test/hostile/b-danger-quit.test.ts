@@ -136,10 +136,33 @@ describe("POST /quitquitquit and POST /drain", () => {
     const question = { path: "/quitquitquit", method: "POST", headers: { host: "localhost" } };
     try {
       const answers = [await ask(asSocket(await client.open(`127.0.0.1:${status}`)), question), await ask(connect(ingressPort, "127.0.0.1"), question)];
-      expect(answers.map((answer) => answer.status)).toEqual([403, 403]);
+      expect(answers.map((answer) => answer.status)).toEqual([503, 503]);
     } finally {
       client.close();
     }
+    expect(await isReady(proxy)).toBe(true);
+  });
+
+  it.each(["127.0.0.1", "[::1]"])("B27: are not reached through opaque connections that the proxy makes to %s, nor are the admin pages", async (own) => {
+    const [status, admin, ready, ...bound] = [await freePort(), await freePort(), await freePort(), await freePort(), await freePort(), await freePort(), await freePort()] as const;
+    const targets = [status, admin, ready];
+    const yaml = yamlOf(
+      networking("Sidecar", "default", {
+        ingress: targets.map((port, index) => ({ port: { number: bound[index], protocol: "TCP", name: `tcp-${index}` }, bind: "127.0.0.1", defaultEndpoint: `${own}:${port}` })),
+        egress: [{ port: { number: bound[3], protocol: "TCP", name: "tcp" }, bind: "127.0.0.1", captureMode: "NONE", hosts: ["./own.test"] }],
+      }),
+      networking("ServiceEntry", "own", {
+        hosts: ["own.test"], resolution: "STATIC", location: "MESH_EXTERNAL", ports: [{ number: bound[3], protocol: "TCP", name: "tcp" }],
+        endpoints: [{ address: own.replaceAll(/[[\]]/g, ""), ports: { tcp: status } }],
+      }),
+    );
+    const proxy = await start(["--allow-quit", "--status-port", String(status), "--admin-port", String(admin), "--ready-port", String(ready)], { files: { "own.yaml": yaml } });
+    const through = (port: number, path: string, method: string): Promise<Answer | string> => post(port, path, { method }).catch((error: NodeJS.ErrnoException) => error.code ?? String(error));
+    expect(await through(bound[0], "/quitquitquit", "POST")).toBe("ECONNRESET");
+    expect(await through(bound[3], "/quitquitquit", "POST")).toBe("ECONNRESET");
+    expect(await through(bound[1], "/config_dump", "GET")).toBe("ECONNRESET");
+    // What says no more than whether traffic may come is led to.
+    expect(await through(bound[2], "/healthz/ready", "GET")).toEqual({ status: 200, body: "ready\n" });
     expect(await isReady(proxy)).toBe(true);
   });
 });
