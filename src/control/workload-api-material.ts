@@ -74,7 +74,8 @@ function converted(field: string, der: Buffer, toPem: (der: Buffer) => string): 
 }
 
 /**
- * The bundles of other domains. One that is missing is taken away, one that is empty has no root any more (section 4.4). They come in no order,
+ * The bundles of other domains. One that is missing is taken away, one that is empty has no root any more (section 4.4), and one that was
+ * never good has none yet: an alias of ours must not fall back to our own roots for it. They come in no order,
  * since protobuf's maps have none: the same in another one must be the same identity.
  */
 function federatedBundles(sent: ReadonlyMap<string, Buffer>, inForce: readonly TrustBundle[], problems: string[]): TrustBundle[] {
@@ -92,8 +93,7 @@ function federatedBundles(sent: ReadonlyMap<string, Buffer>, inForce: readonly T
       continue;
     }
     problems.push(`federated bundle ${id}: ${read}`);
-    const last = inForce.find((bundle) => bundle.trustDomain === trustDomain);
-    if (last !== undefined) bundles.push(last);
+    bundles.push(inForce.find((bundle) => bundle.trustDomain === trustDomain) ?? { trustDomain, pem: "" });
   }
   return bundles.toSorted((one, other) => (one.trustDomain < other.trustDomain ? -1 : 1));
 }
