@@ -70,7 +70,7 @@ export class HboneConnections {
   constructor(next: HboneNext, parts: HboneParts) {
     this.#next = next;
     this.#parts = parts;
-    this.#recheck = new GradualVisit(parts.timers);
+    this.#recheck = new GradualVisit(parts.clock);
   }
 
   /** What holds for tunnels from now on. */

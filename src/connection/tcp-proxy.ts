@@ -49,7 +49,7 @@ export class TcpProxy {
     this.#direction = direction;
     this.#cluster = cluster;
     this.#parts = parts;
-    this.#recheck = new GradualVisit(parts.timers);
+    this.#recheck = new GradualVisit(parts.clock);
   }
 
   /** Opaque connections open now. */
@@ -59,7 +59,7 @@ export class TcpProxy {
 
   /**
    * Asks about every open connection whether it may go on, and closes those that may not: `denied` gives the reason, or
-   * null, or calls `close` with it later. Some hundred at once, the rest in the next moments; a further call begins anew.
+   * null, or calls `close` with it later. A few at once, the rest in the next turns of the event loop; a further call begins anew.
    */
   recheck(denied: (facts: ConnectionFacts, upstream: UpstreamFacts | null, close: (reason: string) => void) => string | null): void {
     this.#recheck.begin(this.#active, (connection) => {

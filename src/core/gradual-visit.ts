@@ -1,29 +1,39 @@
-import type { Timer, TimerWheel } from "./timer-wheel.ts";
+import type { Clock } from "./clock.ts";
+import { afterNextPoll, type NextTurn } from "./next-turn.ts";
 
-/** Visited at a time: a fraction of a millisecond's work. */
-const AT_ONCE = 200;
+/** Spent on visits at a time. Several visits may be under way, and all of them together are to stay below a millisecond. */
+const AT_ONCE_MS = 0.3;
 
-/** Goes through many things a few at a time, so that traffic need not wait for all of them. */
+/**
+ * Goes through many things a few at a time, and lets traffic pass between: what one visit takes differs, a look from the
+ * end of a connection by a hundred times.
+ */
 export class GradualVisit<T> {
-  readonly #timers: TimerWheel;
-  #rest: Timer | null = null;
+  readonly #clock: Clock;
+  #rest: NextTurn | null = null;
 
-  constructor(timers: TimerWheel) {
-    this.#timers = timers;
+  constructor(clock: Clock) {
+    this.#clock = clock;
   }
 
   /** Visits all that `items` holds now, the first within the call. What an earlier call has left is not visited any more. */
   begin(items: Iterable<T>, visit: (item: T) => void): void {
     this.#rest?.cancel();
+    this.#rest = null;
     const left = [...items];
-    let at = 0;
-    const step = (): void => {
-      this.#rest = null;
-      const until = Math.min(at + AT_ONCE, left.length);
-      // Set before: a visit may begin anew.
-      if (until < left.length) this.#rest = this.#timers.schedule(0, step);
-      while (at < until) visit(left[at++] as T);
-    };
-    step();
+    if (left.length > 0) this.#visitFrom(0, left, visit);
+  }
+
+  #visitFrom(first: number, left: readonly T[], visit: (item: T) => void): void {
+    const endsAtMs = this.#clock.monotonicMs() + AT_ONCE_MS;
+    // Set before: a visit may begin anew, and one that throws must not keep the others from theirs.
+    let next = first + 1;
+    const rest = afterNextPoll(() => this.#visitFrom(next, left, visit));
+    this.#rest = rest;
+    visit(left[first] as T);
+    while (this.#rest === rest && next < left.length && this.#clock.monotonicMs() < endsAtMs) visit(left[next++] as T);
+    if (this.#rest !== rest || next < left.length) return;
+    rest.cancel();
+    this.#rest = null;
   }
 }

@@ -61,7 +61,7 @@ export class HttpConnectionManager implements StreamOwner {
     this.router = router;
     this.clock = parts.clock;
     this.#parts = parts;
-    this.#recheck = new GradualVisit(parts.timers);
+    this.#recheck = new GradualVisit(parts.clock);
   }
 
   /** Streams under way. */
