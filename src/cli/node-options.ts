@@ -4,6 +4,7 @@ const REFUSED: ReadonlyMap<string, string> = new Map([
   ["--inspect", "would open the process, keys included, to a debugger"],
   ["--inspect-brk", "would open the process, keys included, to a debugger"],
   ["--inspect-wait", "would open the process, keys included, to a debugger"],
+  ["--inspect-brk-node", "would open the process, keys included, to a debugger"],
   ["--inspect-port", "would prepare the process for a debugger"],
   ["--debug-port", "would prepare the process for a debugger"],
   ["--heapsnapshot-signal", "would write memory, keys included, to a file"],

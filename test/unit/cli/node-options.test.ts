@@ -3,7 +3,7 @@ import { optionProblem } from "../../../src/cli/node-options.ts";
 
 describe("optionProblem (D08)", () => {
   it.each([
-    "--insecure-http-parser", "--inspect", "--inspect=0.0.0.0:9229", "--inspect-brk", "--inspect-wait=1", "--inspect-port=1", "--debug-port=1",
+    "--insecure-http-parser", "--inspect", "--inspect=0.0.0.0:9229", "--inspect-brk", "--inspect-wait=1", "--inspect-brk-node=1", "--inspect-port=1", "--debug-port=1",
     "--heapsnapshot-signal=SIGUSR2", "--heapsnapshot-near-heap-limit=1", "--tls-keylog=/tmp/keys", "--tls-keylog /tmp/keys", "--trace-tls", "--tls-min-v1.0", "--tls-min-v1.1",
     "--tls-cipher-list=ALL", "--openssl-legacy-provider", "--security-revert=CVE-2024-1", "--experimental-config-file=x", "--experimental-default-config-file",
   ])("%s is refused, however it is given", (option) => {
