@@ -3,7 +3,7 @@ import type { AdminSources } from "./admin-sources.ts";
 import { HttpEndpoint } from "./http-endpoint.ts";
 import { LocalGuard } from "./local-guard.ts";
 import { metricsRoutes, readyRoutes, statusRoutes } from "./status-pages.ts";
-import { WriteGuard } from "./write-guard.ts";
+import { TokenGuard } from "./token-guard.ts";
 
 /** Port numbers of the operators' listeners; 0 is any free one. */
 export interface AdminPorts {
@@ -13,10 +13,12 @@ export interface AdminPorts {
   readonly metrics: number;
 }
 
-/** Who may change something by the admin pages. */
+/** Who may use the admin pages. */
 export interface AdminAccess {
-  /** Null: nobody over TCP. */
+  /** Who knows it may change something over TCP; null: nobody may. */
   readonly token: string | null;
+  /** Over TCP: `open` to every process of the pod, `token` as changes are. */
+  readonly reads: "open" | "token";
   /** Path of a Unix socket with the admin pages, for the user of this process alone; null: there is none. */
   readonly socketPath: string | null;
   /** True: programs of the pod may end or drain the proxy by the status port, without a token. */
@@ -36,14 +38,14 @@ export class AdminServers {
   readonly #ready: HttpEndpoint;
   readonly #metrics: HttpEndpoint;
 
-  constructor(sources: AdminSources, { token, socketPath, allowsQuit }: AdminAccess) {
-    const writes = new WriteGuard(token);
-    this.#admin = new HttpEndpoint(adminRoutes(sources), { isLoopbackOnly: true, writes });
-    this.#adminSocket = socketPath === null ? null : new HttpEndpoint(adminRoutes(sources), { isLoopbackOnly: true, writes: null });
+  constructor(sources: AdminSources, { token, reads, socketPath, allowsQuit }: AdminAccess) {
+    const writes = new TokenGuard(token, "changes");
+    this.#admin = new HttpEndpoint(adminRoutes(sources), { isLoopbackOnly: true, reads: reads === "open" ? null : new TokenGuard(token, "these pages"), writes });
+    this.#adminSocket = socketPath === null ? null : new HttpEndpoint(adminRoutes(sources), { isLoopbackOnly: true, reads: null, writes: null });
     this.#socketPath = socketPath;
-    this.#status = new HttpEndpoint(statusRoutes(sources, new LocalGuard(allowsQuit, "--allow-quit")), { isLoopbackOnly: false, writes });
-    this.#ready = new HttpEndpoint(readyRoutes(sources), { isLoopbackOnly: false, writes });
-    this.#metrics = new HttpEndpoint(metricsRoutes(sources), { isLoopbackOnly: false, writes });
+    this.#status = new HttpEndpoint(statusRoutes(sources, new LocalGuard(allowsQuit, "--allow-quit")), { isLoopbackOnly: false, reads: null, writes });
+    this.#ready = new HttpEndpoint(readyRoutes(sources), { isLoopbackOnly: false, reads: null, writes });
+    this.#metrics = new HttpEndpoint(metricsRoutes(sources), { isLoopbackOnly: false, reads: null, writes });
   }
 
   /** Binds all of them and gives their real ports. Rejects with Node's error, nothing left open. */

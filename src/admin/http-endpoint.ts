@@ -20,7 +20,7 @@ export interface PageRoute {
   readonly path: string;
   readonly method: "GET" | "POST";
   readonly help: string;
-  /** Asked in place of the endpoint's `writes`. */
+  /** Asked in place of the endpoint's. */
   readonly guard?: RequestGuard;
   /** `rest`: what stands in place of the star of the path. */
   handle(query: URLSearchParams, rest: string): Page | Promise<Page>;
@@ -29,7 +29,9 @@ export interface PageRoute {
 export interface EndpointOptions {
   /** True: only requests that name a loopback host, and none a foreign web page made, are answered. */
   readonly isLoopbackOnly: boolean;
-  /** Asked before anything but GET is answered; null: whoever reaches the endpoint may. */
+  /** Asked before GET is answered; null: whoever reaches the endpoint may. */
+  readonly reads: RequestGuard | null;
+  /** Asked before anything but GET is answered; null: as above. */
   readonly writes: RequestGuard | null;
 }
 
@@ -156,7 +158,7 @@ export class HttpEndpoint {
       const allow = here.map((candidate) => candidate.method).join(", ");
       return { ...textPage(405, `use ${allow}\n`), headers: { allow } };
     }
-    const guard = route.guard ?? (route.method === "GET" ? null : this.#options.writes);
+    const guard = route.guard ?? (route.method === "GET" ? this.#options.reads : this.#options.writes);
     const refusal = guard?.refusal(request) ?? null;
     if (refusal !== null) return textPage(403, `${refusal}\n`);
     const rest = route.path.endsWith("/*") ? path.slice(route.path.length - 1) : "";

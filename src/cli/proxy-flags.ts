@@ -16,6 +16,7 @@ export const PROXY_FLAGS: readonly Flag[] = [
   text("inbound-port", "OUTRIDER_INBOUND_PORT", "15006", "PORT", "capture listener of what arrives for the application"),
   text("admin-port", "OUTRIDER_ADMIN_PORT", "15000", "PORT", "admin pages, on 127.0.0.1 only"),
   text("admin-token-file", "OUTRIDER_ADMIN_TOKEN_FILE", "", "FILE", "the token that admin pages which change something ask for; empty is none, and they refuse"),
+  text("admin-reads", "OUTRIDER_ADMIN_READS", "open", "WHO", "who may read admin pages over TCP: open (every process of the pod), or token (who knows the token); with token, --admin-token-file or --admin-socket is needed"),
   text("admin-socket", "OUTRIDER_ADMIN_SOCKET", "", "PATH", "Unix socket with the admin pages, for the proxy's own user, without a token; empty is none"),
   { name: "allow-quit", kind: "switch", environment: "OUTRIDER_ALLOW_QUIT", fallback: "", value: "", help: "programs of the pod may end or drain the proxy: POST /quitquitquit and /drain on the status port, from loopback only" },
   text("status-port", "OUTRIDER_STATUS_PORT", "15020", "PORT", "health and merged metrics"),

@@ -6,7 +6,8 @@ import { parseWorkloadApiEndpoint } from "../control/workload-api-endpoint.ts";
 import { Cidr } from "../core/cidr.ts";
 import { visibleText } from "../core/visible-text.ts";
 import { isLogLevel } from "../telemetry/log.ts";
-import { MIN_TOKEN_LENGTH } from "../admin/write-guard.ts";
+import type { AdminAccess } from "../admin/admin-servers.ts";
+import { MIN_TOKEN_LENGTH } from "../admin/token-guard.ts";
 import { describeFlags, type FlagValues, readFlags, UsageError } from "./command-flags.ts";
 import { PROXY_FLAGS } from "./proxy-flags.ts";
 import { startSettings } from "./start-settings.ts";
@@ -75,7 +76,7 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
     bindAddress: flags.text("bind"),
     capturePorts: { outbound: port("outbound-port"), inbound: port("inbound-port"), hbone: optionalPort("hbone-port") },
     adminPorts: { admin: port("admin-port"), status: port("status-port"), ready: port("ready-port"), metrics: port("metrics-port") },
-    adminAccess: { token: readToken(flags.text("admin-token-file")), socketPath: flags.text("admin-socket") || null, allowsQuit: flags.isOn("allow-quit") },
+    adminAccess: adminAccess(flags),
     keysAllowedFrom: addressBlocks("jwks-allow", flags.text("jwks-allow")),
     dnsPort: optionalPort("dns-port"),
     closeExpired: flags.isOn("close-expired"),
@@ -83,6 +84,16 @@ function toOptions(flags: FlagValues, environment: NodeJS.ProcessEnv): ProxyOpti
     logLevel,
     logFormat,
   };
+}
+
+/** Who may use the admin pages. Pages that nobody could read would be a mistake. @throws UsageError */
+function adminAccess(flags: FlagValues): AdminAccess {
+  const reads = flags.text("admin-reads");
+  const token = readToken(flags.text("admin-token-file"));
+  const socketPath = flags.text("admin-socket") || null;
+  if (reads !== "open" && reads !== "token") throw new UsageError(`--admin-reads: ${JSON.stringify(reads)} is neither open nor token`);
+  if (reads === "token" && token === null && socketPath === null) throw new UsageError("--admin-reads token needs --admin-token-file or --admin-socket");
+  return { token, reads, socketPath, allowsQuit: flags.isOn("allow-quit") };
 }
 
 /** Where the identity comes from. A Workload API has no usual place: a socket that somebody else put there would be believed. @throws UsageError */

@@ -21,7 +21,7 @@ let changes: string[] = [];
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "outrider-admin-"));
   const sources = adminSources({ setLogLevel: (level) => changes.push(level), quit: () => changes.push("quit"), drain: () => changes.push("drain") });
-  servers = new AdminServers(sources, { token: TOKEN, socketPath: join(folder, "socket"), allowsQuit: true });
+  servers = new AdminServers(sources, { token: TOKEN, reads: "open", socketPath: join(folder, "socket"), allowsQuit: true });
   ports = await servers.listen({ admin: 0, status: 0, ready: 0, metrics: 0 });
 });
 beforeEach(() => {
@@ -136,5 +136,38 @@ describe("what is answered", () => {
     await exchange(socket, bytes);
     expect(changes).toEqual([]);
     expect(statusOf(await ask(lines("GET /ready HTTP/1.1", "Host: localhost")))).toBe(200);
+  });
+});
+
+describe("who reads, with --admin-reads token (B30, CVE-2026-31838)", () => {
+  const PATHS = ["/", "/config_dump", "/config/status", "/clusters", "/clusters?format=json", "/explain/x", "/certs", "/stats", "/stats/prometheus", "/server_info", "/ready", "/logging"];
+  let guarded: AdminServers;
+  let own: AdminPorts;
+
+  beforeAll(async () => {
+    guarded = new AdminServers(adminSources(), { token: TOKEN, reads: "token", socketPath: join(folder, "guarded"), allowsQuit: false });
+    own = await guarded.listen({ admin: 0, status: 0, ready: 0, metrics: 0 });
+  });
+  afterAll(() => guarded.close());
+
+  it.each(PATHS)("%s: whoever knows the token, or may open the socket, and nobody else", async (path) => {
+    const get = (method: string, ...fields: readonly string[]): string => lines(`${method} ${path} HTTP/1.1`, "Host: localhost", ...fields);
+    for (const method of ["GET", "HEAD"]) {
+      for (const fields of [[], ["Authorization: Bearer x"], [`Authorization: Bearer ${TOKEN}x`], [`Cookie: token=${TOKEN}`]]) expect(statusOf(await ask(get(method, ...fields), connect(own.admin, "127.0.0.1")))).toBe(403);
+    }
+    expect(await ask(get("GET"), connect(own.admin, "127.0.0.1"))).toMatch(/\r\n\r\nthese pages need the token of --admin-token-file, as Authorization: Bearer TOKEN\n$/);
+    // There is no such denial, which only those are told who may ask.
+    const found = path === "/explain/x" ? 404 : 200;
+    expect(statusOf(await ask(get("GET", AUTHORIZED), connect(own.admin, "127.0.0.1")))).toBe(found);
+    expect(statusOf(await ask(get("GET"), connect(join(folder, "guarded"))))).toBe(found);
+  });
+
+  it("what the kubelet and Prometheus ask for needs none", async () => {
+    const paths = [[own.ready, "/healthz/ready"], [own.status, "/healthz/ready"], [own.metrics, "/stats/prometheus"], [own.status, "/stats/prometheus"], [own.status, "/metrics"]] as const;
+    for (const [port, path] of paths) expect(statusOf(await ask(lines(`GET ${path} HTTP/1.1`, "Host: pod"), connect(port, "127.0.0.1"))), path).toBe(200);
+  });
+
+  it("a page elsewhere does not with the token either", async () => {
+    expect(statusOf(await ask(lines("GET /config_dump HTTP/1.1", "Host: evil.example", AUTHORIZED), connect(own.admin, "127.0.0.1")))).toBe(403);
   });
 });

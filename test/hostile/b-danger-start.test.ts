@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -58,6 +58,37 @@ describe("the program does not start with", () => {
       expect(proxy.program.stderr).not.toMatch(/debugger|denied/i);
     } finally {
       await proxy.stop();
+    }
+  });
+});
+
+/* B30, CVE-2026-31838 */
+describe("--admin-reads", () => {
+  it.each([
+    ["--admin-reads token", ["--admin-reads", "token"], 'outrider proxy: --admin-reads token needs --admin-token-file or --admin-socket\n'],
+    ["a word it does not know", ["--admin-reads", "closed"], 'outrider proxy: --admin-reads: "closed" is neither open nor token\n'],
+  ])("is no start with %s", async (_what, flags, told) => {
+    const proxy = RunningProxy.spawn({ files: {}, flags });
+    try {
+      expect(await proxy.program.finished).toMatchObject({ code: 2, stdout: "", stderr: told });
+    } finally {
+      await proxy.stop();
+    }
+  });
+
+  it("by the environment: pages for whoever knows the token, and none but those of health and metrics for others", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "outrider-reads-"));
+    const token = "correct-horse-battery-staple";
+    writeFileSync(join(folder, "token"), token);
+    const proxy = await RunningProxy.start({ files: {}, environment: { OUTRIDER_ADMIN_READS: "token", OUTRIDER_ADMIN_TOKEN_FILE: join(folder, "token") } });
+    try {
+      expect((await proxy.page("/config_dump")).status).toBe(403);
+      expect((await fetch(`http://127.0.0.1:${proxy.ports.admin}/config_dump`, { headers: { authorization: `Bearer ${token}` } })).status).toBe(200);
+      expect((await proxy.page("/healthz/ready", "ready")).status).toBe(200);
+      expect((await proxy.page("/stats/prometheus", "metrics")).status).toBe(200);
+    } finally {
+      await proxy.stop();
+      rmSync(folder, { recursive: true, force: true });
     }
   });
 });

@@ -20,7 +20,7 @@ afterEach(async () => {
 
 const TOKEN = "correct-horse-battery-staple";
 const AUTHORIZED = { authorization: `Bearer ${TOKEN}` };
-const ACCESS: AdminAccess = { token: TOKEN, socketPath: null, allowsQuit: false };
+const ACCESS: AdminAccess = { token: TOKEN, reads: "open", socketPath: null, allowsQuit: false };
 
 async function start(change: Partial<AdminSources> = {}, access: AdminAccess = ACCESS): Promise<AdminPorts> {
   const servers = new AdminServers(adminSources(change), access);
@@ -228,7 +228,7 @@ describe("whoever changes something needs the token, or the socket (CVE-2024-406
   });
 
   test("without a token there is nothing to present", async () => {
-    const ports = await start({}, { token: null, socketPath: null, allowsQuit: false });
+    const ports = await start({}, { token: null, reads: "open", socketPath: null, allowsQuit: false });
     expect(await post(ports.admin, AUTHORIZED)).toMatchObject({ status: 403, body: "changes are refused here; start the proxy with --admin-token-file, or use its --admin-socket\n" });
     expect((await ask(ports.admin, "/logging")).status).toBe(200);
   });
@@ -238,11 +238,11 @@ describe("whoever changes something needs the token, or the socket (CVE-2024-406
     const socketPath = join(folder, "admin.sock");
     const levels: LogLevel[] = [];
     try {
-      await start({ setLogLevel: (to) => { levels.push(to); } }, { token: null, socketPath, allowsQuit: false });
+      await start({ setLogLevel: (to) => { levels.push(to); } }, { token: null, reads: "open", socketPath, allowsQuit: false });
       expect(statSync(socketPath).mode & 0o777).toBe(0o600);
       expect((await askSocket(socketPath, "/logging?level=debug")).status).toBe(200);
       // As after a process that was killed: the file is there and nobody listens.
-      await start({ setLogLevel: (to) => { levels.push(to); } }, { token: null, socketPath, allowsQuit: false });
+      await start({ setLogLevel: (to) => { levels.push(to); } }, { token: null, reads: "open", socketPath, allowsQuit: false });
       expect((await askSocket(socketPath, "/logging?level=warn")).status).toBe(200);
       expect(levels).toEqual(["debug", "warn"]);
     } finally {
@@ -255,7 +255,7 @@ describe("whoever changes something needs the token, or the socket (CVE-2024-406
     const socketPath = join(folder, "notes.txt");
     writeFileSync(socketPath, "mine");
     try {
-      await expect(start({}, { token: null, socketPath, allowsQuit: false })).rejects.toThrow(/EADDRINUSE/);
+      await expect(start({}, { token: null, reads: "open", socketPath, allowsQuit: false })).rejects.toThrow(/EADDRINUSE/);
       expect(readFileSync(socketPath, "utf8")).toBe("mine");
     } finally {
       rmSync(folder, { recursive: true, force: true });
