@@ -1,7 +1,7 @@
 import type { TrustSourceSpec } from "../config/snapshot-security.ts";
 import type { Clock } from "../core/clock.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
-import type { IdentityMaterial, TrustBundle } from "../identity/identity-material.ts";
+import { type IdentityMaterial, isSameIdentity, type TrustBundle } from "../identity/identity-material.ts";
 import { mergeTrustBundles } from "../identity/trust-bundle-merge.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { SeriesWriter } from "../telemetry/series-writer.ts";
@@ -112,8 +112,4 @@ export class MeshTrust {
   #count(isSuccess: boolean): void {
     this.#parts.metrics.counter("outrider_trust_bundle_fetches_total", { outcome: isSuccess ? "success" : "failure" }, "Trust bundles that were fetched from the URLs of caCertificates").add(1);
   }
-}
-
-function isSameIdentity(one: IdentityMaterial, other: IdentityMaterial): boolean {
-  return JSON.stringify({ ...one, generation: 0 }) === JSON.stringify({ ...other, generation: 0 });
 }

@@ -1,10 +1,8 @@
-import { isDeepStrictEqual } from "node:util";
-
 import { backOffMs } from "../core/back-off.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
-import type { IdentityMaterial } from "../identity/identity-material.ts";
+import { type IdentityMaterial, isSameIdentity } from "../identity/identity-material.ts";
 import type { IdentityEvents, IdentitySource } from "./identity-source.ts";
 import { materialOfMessage } from "./workload-api-material.ts";
 import { readWorkloadApiMessage, type WorkloadApiMessage } from "./workload-api-message.ts";
@@ -164,7 +162,7 @@ export class WorkloadApi implements IdentitySource {
     this.#messageProblems = problems;
     this.#svids = message.svids.map((svid) => ({ spiffeId: svid.spiffeId, hint: svid.hint }));
     this.#warnOfRevocation(message.revocationLists);
-    if (this.#material !== null && isDeepStrictEqual(this.#material, { ...material, generation: this.#material.generation })) return null;
+    if (this.#material !== null && isSameIdentity(material, this.#material)) return null;
     this.#material = material;
     onMaterial(material);
     return null;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import type { Clock } from "../core/clock.ts";
 import type { Timer, TimerWheel } from "../core/timer-wheel.ts";
-import type { IdentityMaterial, TrustBundle } from "./identity-material.ts";
+import { type IdentityMaterial, isSameIdentity, type TrustBundle } from "./identity-material.ts";
 import { IDENTITY_FILES, loadMaterial } from "./load-material.ts";
 import type { IdentityProblem } from "./load-material.ts";
 import { BUNDLES_FOLDER, type FileContent, isBundleFile, TrustBundleFiles } from "./trust-bundle-files.ts";
@@ -125,10 +125,6 @@ export class IdentityFiles {
     this.#reported = text;
     this.#options.onProblems(problems);
   }
-}
-
-function isSameIdentity(one: IdentityMaterial, other: IdentityMaterial): boolean {
-  return JSON.stringify({ ...one, generation: 0 }) === JSON.stringify({ ...other, generation: 0 });
 }
 
 /** A bundle of our own domain could only contradict `root-cert.pem`. */

@@ -23,3 +23,8 @@ export interface IdentityMaterial {
   /** Our own trust domain's first, then the federated ones. */
   readonly bundles: readonly TrustBundle[];
 }
+
+/** Whether two are the same but for their generation. */
+export function isSameIdentity(one: IdentityMaterial, other: IdentityMaterial): boolean {
+  return JSON.stringify({ ...one, generation: 0 }) === JSON.stringify({ ...other, generation: 0 });
+}

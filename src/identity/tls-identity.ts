@@ -47,7 +47,7 @@ export class TlsIdentity {
    * @throws {Error} when OpenSSL does not take the certificate or the key, or a root cannot be read.
    */
   apply(material: IdentityMaterial): void {
-    const trust = TrustStore.of(material.trustDomain, material.bundles);
+    const trust = TrustStore.of(material.trustDomain, material.bundles, this.#current?.trust);
     this.#current = { material, trust, server: tlsContext(material, this.#leastServed), client: tlsContext(material, "TLSv1.2") };
     this.#generation++;
   }

@@ -14,6 +14,12 @@ interface VerifiedPeer extends PathValidity {
   readonly trustDomain: string;
 }
 
+/** A bundle, read. */
+interface Roots {
+  readonly pem: string;
+  readonly anchors: readonly TrustAnchor[];
+}
+
 const MAX_VERIFIED = 4096;
 /** More than any trust domain rotates through. Each is read by every data thread whenever an identity comes into force. */
 const MAX_ROOTS = 256;
@@ -24,22 +30,34 @@ const MAX_ROOTS = 256;
  */
 export class TrustStore {
   readonly #ownTrustDomain: string;
-  readonly #anchors: ReadonlyMap<string, readonly TrustAnchor[]>;
+  readonly #roots: ReadonlyMap<string, Roots>;
   readonly #verified = new Map<string, VerifiedPeer>();
 
-  constructor(ownTrustDomain: string, anchors: ReadonlyMap<string, readonly TrustAnchor[]>) {
+  private constructor(ownTrustDomain: string, roots: ReadonlyMap<string, Roots>) {
     this.#ownTrustDomain = ownTrustDomain;
-    this.#anchors = anchors;
+    this.#roots = roots;
   }
 
-  /** Reads the bundles of an identity. @throws when one is not what `readTrustBundle` takes. */
-  static of(ownTrustDomain: string, bundles: readonly TrustBundle[]): TrustStore {
-    return new TrustStore(ownTrustDomain, new Map(bundles.map(({ trustDomain, pem }) => [trustDomain, pem === "" ? [] : readTrustBundle(pem)])));
+  /**
+   * Reads the bundles of an identity, but for those that are in `last` as they are: most rotations are of leaves, and a root costs a data
+   * thread 70 microseconds.
+   *
+   * @throws when one is not what `readTrustBundle` takes.
+   */
+  static of(ownTrustDomain: string, bundles: readonly TrustBundle[], last: TrustStore | null = null): TrustStore {
+    const known = (bundle: TrustBundle): Roots | null => (last === null ? null : last.#rootsOf(bundle));
+    return new TrustStore(ownTrustDomain, new Map(bundles.map((bundle) => [bundle.trustDomain, known(bundle) ?? readRoots(bundle)])));
+  }
+
+  /** What was read of this very bundle, or null. */
+  #rootsOf({ trustDomain, pem }: TrustBundle): Roots | null {
+    const known = this.#roots.get(trustDomain);
+    return known?.pem === pem ? known : null;
   }
 
   /** Whether a bundle of its own was mounted for a trust domain. */
   has(trustDomain: string): boolean {
-    return this.#anchors.has(trustDomain);
+    return this.#roots.has(trustDomain);
   }
 
   /**
@@ -47,7 +65,7 @@ export class TrustStore {
    * Istio's `trustDomainAliases` share one CA. Never several bundles at once.
    */
   anchors(trustDomain: string): readonly TrustAnchor[] {
-    return this.#anchors.get(trustDomain) ?? this.#anchors.get(this.#ownTrustDomain) ?? [];
+    return (this.#roots.get(trustDomain) ?? this.#roots.get(this.#ownTrustDomain))?.anchors ?? [];
   }
 
   /** What an earlier handshake found of the leaf with this SHA-256, if it holds at `nowMs`. */
@@ -65,6 +83,10 @@ export class TrustStore {
     }
     this.#verified.set(verified.peer.hash, verified);
   }
+}
+
+function readRoots({ pem }: TrustBundle): Roots {
+  return { pem, anchors: pem === "" ? [] : readTrustBundle(pem) };
 }
 
 /**
