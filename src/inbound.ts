@@ -91,10 +91,8 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
 
   // What ambient peers send comes in tunnels, and out of them as if in plaintext to the port it is for.
   const hbone = new HboneConnections({
-    terminateTls: (socket, hello, done) => terminateTls(socket, { ...parts, handshakes, hello, trustDomains: parts.trustDomains(), alpnPreference: HBONE_ALPN }, (refused, secured, facts) => {
-      expiry?.note(facts?.peer?.expiresAtMs ?? 0);
-      done(refused, secured, facts);
-    }),
+    terminateTls: (socket, hello, done) => terminateTls(socket, { ...parts, handshakes, hello, trustDomains: parts.trustDomains(), alpnPreference: HBONE_ALPN }, done),
+    dismissal: next.dismissal,
     serve: (socket, facts) => tunnelled.serve(socket, facts),
     refused: (refusal) => parts.refused("inbound", refusal),
   }, parts);

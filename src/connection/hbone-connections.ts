@@ -14,6 +14,7 @@ import type { DownstreamStream, HttpHandler, RequestReceiver } from "../message/
 import { parseBaggage } from "../telemetry/baggage.ts";
 import { type ClientHello, inspectClientHello } from "./client-hello.ts";
 import { FirstBytes } from "./first-bytes.ts";
+import type { Dismissal } from "./inbound-admission.ts";
 import type { InboundRefusal } from "./inbound-refusal.ts";
 import { tunnelDestination } from "./tunnel-request.ts";
 import { type TunnelAnswer, TunnelSocket } from "./tunnel-socket.ts";
@@ -42,6 +43,8 @@ export interface HboneNext {
   /** Mutual TLS that takes nothing but `h2`. */
   readonly terminateTls: (socket: Socket, hello: ClientHello,
     done: (refusal: { reason: string; message: string } | null, socket: Socket | null, tls: TlsFacts | null) => void) => void;
+  /** Why a peer that has proved who it is may not go on all the same: what it was let in by has changed meanwhile. */
+  readonly dismissal: (facts: ConnectionFacts) => Dismissal | null;
   /** Serves what comes out of a tunnel as a connection; the socket is paused. */
   readonly serve: (socket: Socket, facts: ConnectionFacts) => void;
   readonly refused: (refusal: InboundRefusal) => void;
@@ -64,6 +67,7 @@ export class HboneConnections {
   readonly #parts: HboneParts;
   readonly #open = new Set<HboneConnection>();
   readonly #recheck: GradualVisit<HboneConnection>;
+  readonly #drainSome: GradualVisit<HboneConnection>;
   #destinations: HboneDestinations = { addresses: [], ownPorts: () => [] };
   #isDraining = false;
 
@@ -71,6 +75,7 @@ export class HboneConnections {
     this.#next = next;
     this.#parts = parts;
     this.#recheck = new GradualVisit(parts.clock);
+    this.#drainSome = new GradualVisit(parts.clock);
   }
 
   /** What holds for tunnels from now on. */
@@ -107,7 +112,9 @@ export class HboneConnections {
 
   /** Asks the peers that are meant to open no more tunnels. */
   drainSome(isMeant: (facts: ConnectionFacts) => boolean): void {
-    for (const { server } of this.#open) if (isMeant(server.connection)) server.drain();
+    this.#drainSome.begin(this.#open, (connection) => {
+      if (this.#open.has(connection) && isMeant(connection.server.connection)) connection.server.drain();
+    });
   }
 
   /**
@@ -116,7 +123,7 @@ export class HboneConnections {
    */
   recheck(denied: (facts: ConnectionFacts) => string | null): void {
     this.#recheck.begin(this.#open, (connection) => {
-      if (connection.isDismissed || denied(connection.server.connection) === null) return;
+      if (connection.isDismissed || !this.#open.has(connection) || denied(connection.server.connection) === null) return;
       connection.isDismissed = true;
       connection.server.finish();
     });
@@ -133,7 +140,10 @@ export class HboneConnections {
         if (refusal !== null || secured === null || tls === null) {
           this.#refuse(socket, remote, local, refusal?.reason ?? "tls_closed", refusal?.message ?? "the peer closed");
         } else {
-          this.#serve(secured, { remote, local, isCaptured: false, tls });
+          const facts: ConnectionFacts = { remote, local, isCaptured: false, tls };
+          const dismissal = this.#next.dismissal(facts);
+          if (dismissal === null) this.#serve(secured, facts);
+          else this.#refuse(secured, remote, local, dismissal.reason, dismissal.message);
         }
       } catch (cause) {
         socket.destroy();

@@ -51,6 +51,7 @@ export class HttpConnectionManager implements StreamOwner {
   /** Those of them that get no further request. */
   readonly #dismissed = new WeakSet<HttpServer>();
   readonly #recheck: GradualVisit<HttpServer>;
+  readonly #drainSome: GradualVisit<HttpServer>;
   #policy: StreamPolicy | null = null;
   #activeStreams = 0;
   #isDraining = false;
@@ -62,6 +63,7 @@ export class HttpConnectionManager implements StreamOwner {
     this.clock = parts.clock;
     this.#parts = parts;
     this.#recheck = new GradualVisit(parts.clock);
+    this.#drainSome = new GradualVisit(parts.clock);
   }
 
   /** Streams under way. */
@@ -108,7 +110,9 @@ export class HttpConnectionManager implements StreamOwner {
 
   /** Asks for the end of the connections that are meant: they close with the response under way, or with the next. */
   drainSome(isMeant: (facts: ConnectionFacts) => boolean): void {
-    for (const server of this.#connections) if (isMeant(server.connection)) server.drain();
+    this.#drainSome.begin(this.#connections, (server) => {
+      if (this.#connections.has(server) && isMeant(server.connection)) server.drain();
+    });
   }
 
   /**

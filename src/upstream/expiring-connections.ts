@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 
 import type { Clock } from "../core/clock.ts";
+import { GradualVisit } from "../core/gradual-visit.ts";
 import { resetConnection } from "../core/reset-connection.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import { PeerExpiry } from "../identity/peer-expiry.ts";
@@ -20,10 +21,12 @@ export interface ExpiringHooks {
 export class ExpiringConnections {
   readonly #open = new Map<Socket, UpstreamFacts>();
   readonly #expiry: PeerExpiry;
+  readonly #visit: GradualVisit<Socket>;
   readonly #hooks: ExpiringHooks;
 
   constructor(parts: { readonly clock: Clock; readonly timers: TimerWheel }, hooks: ExpiringHooks) {
     this.#expiry = new PeerExpiry([0, GRACE_MS], parts, () => this.#due());
+    this.#visit = new GradualVisit(parts.clock);
     this.#hooks = hooks;
   }
 
@@ -48,15 +51,18 @@ export class ExpiringConnections {
 
   #due(): void {
     this.#hooks.expired();
-    for (const [socket, facts] of this.#open) {
-      const expiresAtMs = facts.peerExpiresAtMs ?? Number.POSITIVE_INFINITY;
-      if (!this.#expiry.hasPassed(expiresAtMs, GRACE_MS)) {
-        this.#expiry.note(expiresAtMs);
-        continue;
-      }
-      this.#open.delete(socket);
-      this.#hooks.cut(facts);
-      resetConnection(socket);
+    this.#visit.begin(this.#open.keys(), (socket) => this.#judge(socket));
+  }
+
+  #judge(socket: Socket): void {
+    const facts = this.#open.get(socket);
+    if (facts?.peerExpiresAtMs === undefined) return;
+    if (!this.#expiry.hasPassed(facts.peerExpiresAtMs, GRACE_MS)) {
+      this.#expiry.note(facts.peerExpiresAtMs);
+      return;
     }
+    this.#open.delete(socket);
+    this.#hooks.cut(facts);
+    resetConnection(socket);
   }
 }

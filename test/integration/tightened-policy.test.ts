@@ -1,5 +1,5 @@
 import { connect as connectHttp2 } from "node:http2";
-import type { Socket } from "node:net";
+import { connect as connectTcp, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DevelopmentCa } from "../../src/identity/development-ca.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { HboneClient } from "./hbone-client.ts";
+import { HeldHandshake } from "./held-handshake.ts";
 import { ManualTime } from "./manual-time.ts";
 import { ISTIO_HTTP, ISTIO_TCP, meshClient } from "./mesh-client.ts";
 import { meshConfig, type Resource, security, service, yamlOf } from "./mesh-resources.ts";
@@ -240,6 +241,25 @@ describe("B24: when a trust domain is not accepted any more", () => {
     expect(await counted("tls_peer_wrong_trust_domain")).toBeGreaterThanOrEqual(4);
     await kept.say(get("/ok"), "ok");
     ambient.close();
+  });
+
+  it("peers that are in the middle of their handshake are refused as well, in a tunnel's too", async () => {
+    await proxy.apply(aliased("old.example"));
+    const relays = await Promise.all([proxy.inboundPort, proxy.hbonePort].map((port) => HeldHandshake.start(port)));
+    const [direct, tunnels] = relays as [HeldHandshake, HeldHandshake];
+    proxy.destination = { address: "127.0.0.1", port: application.port };
+    const client = new Client(meshClient(connectTcp(direct.port, "127.0.0.1"), { alpn: ISTIO_HTTP, spiffeId: FORMER }));
+    client.socket.write(get("/ok"));
+    const ambient = new HboneClient(tunnels.port, { spiffeId: FORMER });
+    const answer = ambient.open(`127.0.0.1:${other.port}`).then(({ status }) => status, () => 0);
+    await eventually(() => relays.every((relay) => relay.isHolding), "the proxy waits for certificates");
+    await proxy.apply(aliased());
+    for (const relay of relays) relay.goOn();
+    await gone(client);
+    expect([client.received, await answer]).toEqual(["", 0]);
+    await eventually(async () => (await counted("tls_peer_wrong_trust_domain")) === 2, "both were counted");
+    ambient.close();
+    for (const relay of relays) relay.stop();
   });
 
   it("new roots of our own domain close nothing", async () => {
