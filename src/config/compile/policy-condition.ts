@@ -3,7 +3,7 @@ import type { AuthorizationCondition } from "../kinds/authorization-policy.ts";
 import type { AnyOf, ConditionSpec } from "../snapshot-security.ts";
 import { toBlock } from "./ip-address.ts";
 import { compilePrincipals, compileServiceAccounts, compileTrustDomains } from "./policy-principal.ts";
-import { accountDomains, anyOf, orNever } from "./policy-source.ts";
+import { accountDomains, anyOf, keepsOut, orNever } from "./policy-source.ts";
 import type { PolicyScope } from "./policy-source.ts";
 import { compilePolicyNamespace, compilePolicyString } from "./policy-string.ts";
 
@@ -30,7 +30,7 @@ export function compileCondition(condition: AuthorizationCondition, scope: Polic
     case "source.namespace":
       return onStrings({ kind: key }, anyOf(values, notValues, compilePolicyNamespace));
     case "source.principal":
-      return onPrincipal(condition, (list) => compilePrincipals(list, scope.trustDomains));
+      return onPrincipal(condition, (list, isNegated) => compilePrincipals(list, scope.trustDomains, keepsOut(scope, isNegated)));
     case "source.serviceAccount":
       return onPrincipal(condition, (list, isNegated) => compileServiceAccounts(list, scope.namespace, accountDomains(scope, isNegated)));
     case "source.trustDomain":

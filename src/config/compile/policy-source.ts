@@ -26,8 +26,13 @@ export interface PolicyScope {
  * The trust domains in which a service account is meant, where a policy names it and not its domain. What lets somebody in means ours;
  * what keeps somebody out means every one, since Istio does not look at the domain at all (spec/05 5.5).
  */
-export function accountDomains({ trustDomains, knownTrustDomains, isGrant }: PolicyScope, isNegated: boolean): readonly string[] {
-  return isGrant === isNegated ? knownTrustDomains : trustDomains;
+export function accountDomains(scope: PolicyScope, isNegated: boolean): readonly string[] {
+  return keepsOut(scope, isNegated) ? scope.knownTrustDomains : scope.trustDomains;
+}
+
+/** Whether whom a condition matches is kept out by it: by a value of what denies, by a `not` of what lets in. */
+export function keepsOut({ isGrant }: PolicyScope, isNegated: boolean): boolean {
+  return isGrant === isNegated;
 }
 
 /** One `from[].source` (spec/05 5.5). Service accounts and trust domains become conditions on the principal. */
@@ -43,9 +48,11 @@ export function compileSource(source: AuthorizationSource, scope: PolicyScope): 
 
 function principalsOf(source: AuthorizationSource, scope: PolicyScope): StringMatchSpec[] {
   const { namespace, trustDomains, knownTrustDomains } = scope;
+  // Accounts with their trust domains beside them are meant in those, whosever they are.
+  const domains = source.trustDomains === undefined ? accountDomains(scope, false) : knownTrustDomains;
   const principals = [
-    ...compilePrincipals(source.principals ?? [], trustDomains),
-    ...compileServiceAccounts(source.serviceAccounts ?? [], namespace, accountDomains(scope, false)),
+    ...compilePrincipals(source.principals ?? [], trustDomains, keepsOut(scope, false)),
+    ...compileServiceAccounts(source.serviceAccounts ?? [], namespace, domains),
   ];
   if (source.trustDomains === undefined) return principals;
   if (principals.length > 0) return restrictToTrustDomains(principals, source.trustDomains, knownTrustDomains);
@@ -55,7 +62,7 @@ function principalsOf(source: AuthorizationSource, scope: PolicyScope): StringMa
 function notPrincipalsOf(source: AuthorizationSource, scope: PolicyScope): StringMatchSpec[] {
   const { namespace, trustDomains, knownTrustDomains } = scope;
   return [
-    ...compilePrincipals(source.notPrincipals ?? [], trustDomains),
+    ...compilePrincipals(source.notPrincipals ?? [], trustDomains, keepsOut(scope, true)),
     ...compileServiceAccounts(source.notServiceAccounts ?? [], namespace, accountDomains(scope, true)),
     ...compileTrustDomains(source.notTrustDomains ?? [], knownTrustDomains),
   ];
