@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { connect } from "node:net";
+import type { TLSSocket } from "node:tls";
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
@@ -89,6 +91,18 @@ describe("identities from the Workload API between two sidecars", () => {
     }
   }
 
+  /** A connection to the callee that had an answer and stays. */
+  async function live(spiffeId: string, ca: DevelopmentCa): Promise<TLSSocket> {
+    const socket = meshClient(connect(ingress, "127.0.0.1"), { spiffeId, ca });
+    socket.on("error", () => undefined);
+    socket.write("GET / HTTP/1.1\r\nhost: reviews\r\n\r\n");
+    const [bytes] = (await once(socket, "data")) as [Buffer];
+    expect(bytes.toString("latin1")).toMatch(/^HTTP\/1\.1 200 /);
+    // The end of what nobody reads is never told.
+    socket.resume();
+    return socket;
+  }
+
   it("rotate under load, certificates and the authority, without a request lost", async () => {
     const running = load();
     await running.more(50);
@@ -162,10 +176,14 @@ describe("identities from the Workload API between two sidecars", () => {
     // Its authority vouches for its own domain alone, and ours for ours.
     expect(await statusAs(PRODUCTPAGE, foreignCa)).toBe(0);
     expect(await statusAs(FOREIGN, testCa)).toBe(0);
+    // What is open when the bundle goes: the other domain's connection is closed, ours is not.
+    const [foreign, ours] = [await live(FOREIGN, foreignCa), await live(PRODUCTPAGE, testCa)];
     const before = await generation(callee);
     apis.callee.send(message(REVIEWS));
     await eventually(async () => (await generation(callee)) > before, "the bundle is taken away");
     await eventually(async () => (await statusAs(FOREIGN, foreignCa)) === 0, "the peer of the other domain is refused");
-    expect(await statusAs(PRODUCTPAGE, testCa)).toBe(200);
+    await eventually(() => foreign.closed, "its connection is closed");
+    expect([ours.closed, await statusAs(PRODUCTPAGE, testCa)]).toEqual([false, 200]);
+    ours.destroy();
   });
 });

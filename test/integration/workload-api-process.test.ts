@@ -49,7 +49,8 @@ describe("outrider proxy --identity spiffe", () => {
   }
 
   it("is ready with what the Workload API gives, shows the source and no key, and says how it stands in metrics", async () => {
-    api.send(reviews());
+    const message = reviews();
+    api.send(message);
     const proxy = await start();
     const page = await pageOf(proxy);
     expect(page.source).toMatchObject({ kind: "spiffe", location: api.uri, connected: true, svids: [{ spiffeId: REVIEWS, hint: "" }] });
@@ -57,7 +58,7 @@ describe("outrider proxy --identity spiffe", () => {
     expect(page.problems).toEqual([]);
     // Who does not send the header is refused.
     expect(api.refused).toBe(0);
-    for (const path of ["/certs", "/config_dump", "/config/status", "/server_info"]) expect((await proxy.page(path)).text).not.toMatch(/PRIVATE KEY/);
+    for (const path of ["/certs", "/config_dump", "/config/status", "/server_info", "/"]) expect((await proxy.page(path)).text).not.toMatch(/PRIVATE KEY/);
     const metrics = (await proxy.page("/stats/prometheus", "metrics")).text;
     expect(metrics).toContain('outrider_identity_updates_total{source="spiffe"} 1');
     expect(metrics).toContain('outrider_identity_source_connected{source="spiffe"} 1');
@@ -65,6 +66,10 @@ describe("outrider proxy --identity spiffe", () => {
     for (const name of ["errors", "reconnects"]) expect(metrics).toContain(`outrider_identity_${name}_total{source="spiffe"} 0`);
     proxy.program.signal("SIGTERM");
     expect(await proxy.program.finished).toMatchObject({ code: 0, stderr: "" });
+    // Neither whole nor a line of it.
+    const keyLines = message.svids.flatMap(({ issued }) => issued.privateKeyPem.trim().split("\n").slice(1, -1));
+    expect(keyLines.length).toBeGreaterThan(1);
+    for (const line of keyLines) expect(proxy.program.stdout).not.toContain(line);
     await eventually(() => api.openStreams === 0, "the stream is gone with the process");
   });
 
