@@ -22,6 +22,8 @@ import { TlsFiles } from "./tls-files.ts";
 
 /** After the start, when whoever waited for readiness has it. */
 const SETTLED_MS = 2000;
+/** Trust domains that policies know of though nobody of them is let in any more. */
+const MAX_FORMER_DOMAINS = 256;
 
 export interface ConfigurationControlOptions {
   /** Folders and files. */
@@ -132,12 +134,19 @@ export class ConfigurationControl {
     this.#saved.tellStale(update);
   }
 
-  /** The certificate in force names our trust domain, unless the environment does; `federated` are others whose roots came with it. */
+  /**
+   * The certificate in force names our trust domain, unless the environment does; `federated` are others whose roots came with it. Peers of
+   * the certificate's are believed either way, so policies must know of it.
+   */
   useTrustDomain(named: string, federated: readonly string[] = []): void {
     const trustDomain = this.#options.workload.trustDomain ?? named;
-    const { federatedTrustDomains = [] } = this.#workload;
-    if (this.#workload.trustDomain === trustDomain && federatedTrustDomains.join() === federated.join()) return;
-    this.#workload = { ...this.#workload, trustDomain, federatedTrustDomains: federated };
+    const { federatedTrustDomains: known = [] } = this.#workload;
+    // One that is taken away stays known: until the last of its connections is closed, what denied its peers must go on denying them.
+    const believed = [named, ...federated].filter((domain) => domain !== trustDomain);
+    const former = known.filter((domain) => !believed.includes(domain)).slice(-MAX_FORMER_DOMAINS);
+    const federatedTrustDomains = [...former, ...believed];
+    if (this.#workload.trustDomain === trustDomain && federatedTrustDomains.join() === known.join()) return;
+    this.#workload = { ...this.#workload, trustDomain, federatedTrustDomains };
     if (this.#update !== null) this.#compile(this.#update);
   }
 

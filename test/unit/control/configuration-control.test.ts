@@ -155,6 +155,27 @@ describe("ConfigurationControl", () => {
     const before = snapshots.length;
     control.useTrustDomain("cluster.local", ["partner.example"]);
     expect(snapshots).toHaveLength(before);
+    // Taken away: connections of its peers that are still open are denied to their end.
+    control.useTrustDomain("cluster.local");
+    expect(denied()).toEqual([{ kind: "prefix", value: "partner.example/" }]);
+    control.useTrustDomain("cluster.local", ["partner.next", "partner.example"]);
+    expect(denied()).toEqual([{ kind: "prefix", value: "partner.next/" }, { kind: "prefix", value: "partner.example/" }]);
+  });
+
+  it("knows the certificate's trust domain where the environment names another: peers of both are let in", () => {
+    write("a.yaml", JSON.stringify({
+      apiVersion: "security.istio.io/v1", kind: "AuthorizationPolicy", metadata: { name: "p", namespace: "default" },
+      spec: { action: "DENY", rules: [{ from: [{ source: { serviceAccounts: ["cart"] } }] }] },
+    }));
+    const timers = new TimerWheel(systemClock);
+    const fixed = new ConfigurationControl({
+      paths: [folder], workload: { ...WORKLOAD, trustDomain: "fixed.example" }, dnsCapture: false, state: null, clock: systemClock, timers, log: new Logger({ write: () => undefined }, systemClock, timers),
+    }, (snapshot) => snapshots.push(snapshot));
+    fixed.useTrustDomain("prod.example", ["partner.example"]);
+    fixed.start();
+    fixed.stop();
+    const principals = snapshots.at(-1)?.inbound.authorization.deny[0]?.rules[0]?.from[0]?.principals;
+    expect(principals?.values.map(({ value }) => value.split("/")[0])).toEqual(["fixed.example", "prod.example", "partner.example"]);
   });
 
   it("tells which generation is in force, when a data thread obeys it", () => {
