@@ -4,9 +4,11 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, 
 import { createServer as createTcpServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
 
-import type { IssuedCertificate } from "../../src/identity/development-ca.ts";
+import type { DevelopmentCa, IssuedCertificate } from "../../src/identity/development-ca.ts";
 import { freePort } from "./free-port.ts";
+import { ISTIO_HTTP } from "./mesh-client.ts";
 import { networking, portOf, type Resource, service } from "./mesh-resources.ts";
 import { RunningProxy } from "./running-proxy.ts";
 
@@ -18,6 +20,11 @@ export type PortsOf = Readonly<Record<(typeof PROTOCOLS)[number], number>>;
 
 /** How certificates come into the folder of a proxy. */
 export type Delivery = "symlinks, as Kubernetes mounts a Secret" | "files, one after the other";
+
+/** What a client kept of an earlier connection. */
+export interface EarlierSession {
+  ticket: Buffer | null;
+}
 
 interface CertificatesPage {
   readonly certificates: readonly { readonly generation: number }[];
@@ -100,6 +107,27 @@ export class RotationPod {
   async generation(): Promise<number> {
     const page = JSON.parse((await this.proxy.page("/certs")).text) as CertificatesPage;
     return page.certificates[0]?.generation ?? 0;
+  }
+
+  /** Whether a request under a certificate of `authority` is answered; the session of an earlier connection is offered where there is one. */
+  letsIn(authority: DevelopmentCa, session: EarlierSession): Promise<boolean> {
+    const issued = authority.issue("spiffe://cluster.local/ns/default/sa/outsider");
+    return new Promise((resolve) => {
+      const socket = connectTls({
+        host: "127.0.0.1", port: this.ingress.HTTP, rejectUnauthorized: false, ALPNProtocols: [...ISTIO_HTTP], cert: issued.certificateChainPem, key: issued.privateKeyPem,
+        ...(session.ticket === null ? {} : { session: session.ticket }),
+      });
+      let received = "";
+      socket.on("session", (ticket: Buffer) => (session.ticket = ticket));
+      socket.on("error", () => socket.destroy());
+      socket.on("data", (chunk: Buffer) => {
+        received += chunk.toString("latin1");
+        if (received.endsWith(this.name)) socket.destroy();
+      });
+      socket.on("close", () => resolve(received.startsWith("HTTP/1.1 200")));
+      socket.on("secureConnect", () => session.ticket ??= socket.getSession() ?? null);
+      socket.write("GET / HTTP/1.1\r\nHost: pod\r\n\r\n");
+    });
   }
 
   /** File descriptors and resident bytes of the sidecar. */

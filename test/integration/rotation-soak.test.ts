@@ -1,14 +1,12 @@
 import { connect, type Socket } from "node:net";
-import { connect as connectTls } from "node:tls";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { systemClock } from "../../src/core/clock.ts";
 import { DevelopmentCa } from "../../src/identity/development-ca.ts";
 import { Load } from "./load.ts";
-import { ISTIO_HTTP } from "./mesh-client.ts";
 import { eventually } from "./proxy-under-test.ts";
-import { RotationPod } from "./rotation-pod.ts";
+import { type EarlierSession, RotationPod } from "./rotation-pod.ts";
 import { Http2Load, LongEcho } from "./rotation-traffic.ts";
 
 /*
@@ -110,27 +108,6 @@ class Authorities {
   }
 }
 
-/** Whether a request under a certificate of `authority` is answered; a ticket of an earlier connection is offered where there is one. */
-function isLetIn(pod: RotationPod, authority: DevelopmentCa, session: { ticket: Buffer | null }): Promise<boolean> {
-  const issued = authority.issue("spiffe://cluster.local/ns/default/sa/outsider");
-  return new Promise((resolve) => {
-    const socket = connectTls({
-      host: "127.0.0.1", port: pod.ingress.HTTP, rejectUnauthorized: false, ALPNProtocols: [...ISTIO_HTTP], cert: issued.certificateChainPem, key: issued.privateKeyPem,
-      ...(session.ticket === null ? {} : { session: session.ticket }),
-    });
-    let received = "";
-    socket.on("session", (ticket: Buffer) => (session.ticket = ticket));
-    socket.on("error", () => socket.destroy());
-    socket.on("data", (chunk: Buffer) => {
-      received += chunk.toString("latin1");
-      if (received.endsWith(pod.name)) socket.destroy();
-    });
-    socket.on("close", () => resolve(received.startsWith("HTTP/1.1 200")));
-    socket.on("secureConnect", () => session.ticket ??= socket.getSession() ?? null);
-    socket.write("GET / HTTP/1.1\r\nHost: pod\r\n\r\n");
-  });
-}
-
 describe("F10 F12 rotation under load", () => {
   const authorities = new Authorities();
   let reviews: RotationPod;
@@ -164,16 +141,16 @@ describe("F10 F12 rotation under load", () => {
     const traffic = [new Traffic(productpage, reviews), new Traffic(reviews, productpage)];
     const usages: Usage[][] = pods.map(() => []);
     const done: Record<string, number> = {};
-    const session: { ticket: Buffer | null } = { ticket: null };
+    const session: EarlierSession = { ticket: null };
     const endsAtMs = systemClock.monotonicMs() + DURATION_MS;
     while (systemClock.monotonicMs() < endsAtMs || (done["root removed"] ?? 0) === 0) {
       const startedAtMs = systemClock.monotonicMs();
       const old = authorities.removed;
-      if (old !== null && done["root used"] === (done["root removed"] ?? 0) * 2 + 1) expect(await isLetIn(reviews, old, session), "under the old root, which is believed still").toBe(true);
+      if (old !== null && done["root used"] === (done["root removed"] ?? 0) * 2 + 1) expect(await reviews.letsIn(old, session), "under the old root, which is believed still").toBe(true);
       const step = await rotate();
       done[step] = (done[step] ?? 0) + 1;
       if (step === "root removed" && old !== null) {
-        for (const pod of pods) expect(await isLetIn(pod, old, session), `${pod.name} believes a root that was taken out`).toBe(false);
+        for (const pod of pods) expect(await pod.letsIn(old, session), `${pod.name} believes a root that was taken out`).toBe(false);
         session.ticket = null;
       }
       for (const [at, pod] of pods.entries()) usages[at]?.push(pod.usage());
