@@ -171,8 +171,11 @@ export class IdentityControl {
   }
 
   #onProblems(problems: readonly IdentityProblem[]): void {
+    const known = this.#problems;
     this.#problems = problems;
     for (const { file, reason } of problems) {
+      // One that stays while others come and go was told.
+      if (known.some((problem) => problem.file === file && problem.reason === reason)) continue;
       this.#count("outrider_identity_errors_total");
       this.#parts.log.error("certificate problem", { source: this.#location, file, reason });
     }

@@ -142,8 +142,7 @@ export class WorkloadApi implements IdentitySource {
     this.#badMessages = problem === null ? 0 : this.#badMessages + 1;
     if (problem !== null) this.#messageProblems = [problem];
     this.#report();
-    // What is wrong may be the clock, or be put right without anybody telling us: a new stream begins with a message.
-    this.#schedule(problem === null ? this.#renewalMs() : MAX_RETRY_MS + this.#backOff(this.#badMessages), () => this.#open());
+    this.#schedule(problem === null ? this.#renewalMs() : this.#betterMessageMs(), () => this.#open());
   }
 
   /** Obeys a message, or says why not. */
@@ -172,6 +171,14 @@ export class WorkloadApi implements IdentitySource {
     if (count === this.#revocationLists) return;
     this.#revocationLists = count;
     this.#options.onWarning(count === 0 ? null : `unsupported: ${count} certificate revocation lists (crl) are not obeyed; a certificate ends by expiring, or with its root`);
+  }
+
+  /**
+   * When to ask for a message in place of a bad one: what is wrong may be the clock, or be put right without anybody telling us, and a new
+   * stream begins with a message. Sooner at the start, where nothing is served meanwhile.
+   */
+  #betterMessageMs(): number {
+    return (this.#material === null ? 0 : MAX_RETRY_MS) + this.#backOff(this.#badMessages);
   }
 
   /** When to ask for a newer SVID by ourselves: an agent that is stuck holds its connection and says nothing. */

@@ -108,6 +108,23 @@ describe("outrider proxy --identity spiffe", () => {
     await eventually(async () => (await readiness()).startsWith("200"), "it is ready");
   });
 
+  it("tells of each problem once, whatever else comes and goes meanwhile", async () => {
+    const leaf = testCa.issue("spiffe://example.org/x").certificateChainPem;
+    const message = reviews({ federated: { "example.org": leaf } });
+    api.send(message);
+    const proxy = await start();
+    const errors = (): number => proxy.log.filter(({ msg, reason }) => msg === "certificate problem" && String(reason).includes("example.org")).length;
+    await eventually(() => errors() === 1, "the bundle is named");
+    for (let round = 0; round < 2; round++) {
+      api.refuse(status.PERMISSION_DENIED, `no identity ${round}`);
+      await proxy.logged("certificate problem", `no identity ${round}`);
+      api.send(message);
+      await eventually(async () => (await pageOf(proxy)).problems.length === 1, "only the bundle is wrong");
+    }
+    expect(errors()).toBe(1);
+    expect((await proxy.page("/stats/prometheus", "metrics")).text).toContain('outrider_identity_errors_total{source="spiffe"} 3');
+  });
+
   it("asks no more where the socket is not a Workload API, until a reload", async () => {
     api.refuse(status.UNIMPLEMENTED, "unknown service");
     const proxy = spawn();
