@@ -83,14 +83,21 @@ export class OutsideAuthorizer implements ExternalAuthorizer {
   #ask(request: FilterRequest, body: ShownBody | null, note: RefusalNote): Promise<LocalReply | undefined> {
     const { connection, head, info } = request;
     return new Promise((resolve, reject) => {
-      const call = this.#transport.ask({ connection, head, info, body }, (outcome) => {
+      let isAbandoned = false;
+      let call: { cancel(): void } | null = null;
+      request.onAbandoned(() => {
+        isAbandoned = true;
+        call?.cancel();
+      });
+      // Its client left right behind the body that was waited for.
+      if (isAbandoned) return;
+      call = this.#transport.ask({ connection, head, info, body }, (outcome) => {
         try {
           resolve(this.#conclude(outcome, request, note));
         } catch (cause) {
           reject(cause instanceof Error ? cause : new Error(String(cause)));
         }
       });
-      request.onAbandoned(() => call.cancel());
     });
   }
 

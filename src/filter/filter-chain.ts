@@ -14,7 +14,7 @@ export interface FilterRequest {
   readonly route: RouteSpec | null;
   /** Changes the head of the response once there is one, whoever makes it; the last gate's change is made first. */
   changeResponse(change: (head: ResponseHead) => void): void;
-  /** For a gate that waits: `cancel` is called if the request ends before the promise is kept, which it then need not be. */
+  /** For a gate that waits: `cancel` is called if the request ends before the promise is kept, at once if it already has; the promise then need not be. */
   onAbandoned(cancel: () => void): void;
   /** There is a body, or may be one, none of which has gone on yet. */
   readonly hasBody: boolean;

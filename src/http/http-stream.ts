@@ -131,7 +131,8 @@ export class HttpStream implements RequestReceiver, RoutedStream {
   }
 
   onAbandoned(cancel: () => void): void {
-    this.#cancelWait = cancel;
+    if (this.#phase === "ended") cancel();
+    else this.#cancelWait = cancel;
   }
 
   findRouteAgain(): void {

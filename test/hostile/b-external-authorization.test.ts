@@ -5,6 +5,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { AuthorizationStage } from "../integration/authorization-stage.ts";
 import { type Resource, security } from "../integration/mesh-resources.ts";
 import { eventually } from "../integration/proxy-under-test.ts";
+import { FrameFlag, FrameType } from "../../src/codec/http2-frame.ts";
+import { rawFrame, uint32 } from "../unit/codec/http2-session-harness.ts";
+import { literalHeaders, RawHttp2 } from "./raw-http2.ts";
 
 /*
  * External authorizers that misbehave, and clients that do: nothing passes that was not allowed, nothing that is over
@@ -79,6 +82,29 @@ describe("CVE-2026-47205: a client that goes away while its authorizer is asked"
     expect(await status).toBe(200);
     expect(stage.application.requests.map(({ url }) => url)).toEqual(["/ask/stays"]);
     session.destroy();
+  });
+
+  /*
+   * Symptom: a stream whose body and RST_STREAM came in one segment left a question that nobody cut, for as long as the
+   * provider's timeout (10 minutes), with its body: a peer could pile them up. Cause: the gate asks a microtask after the
+   * body was there, and said only then whom to tell of the end, which had been. Fix: it says so first, and is told at once.
+   */
+  it("over HTTP/2, in the segment that ends the body it shows: nobody is asked", async () => {
+    await stage.apply({ isPermissive: true, provider: { includeRequestBodyInCheck: { maxRequestBytes: 1000 } } });
+    const socket = stage.connectPlain();
+    const frames: Buffer[] = [];
+    for (let id = 1; id < 20; id += 2) {
+      frames.push(
+        literalHeaders(id, [[":method", "POST"], [":scheme", "http"], [":path", "/ask/gone"], [":authority", "reviews"]], false),
+        rawFrame(FrameType.data, FrameFlag.endStream, id, "body"), rawFrame(FrameType.resetStream, 0, id, uint32(8)),
+      );
+    }
+    RawHttp2.client(socket).send(...frames);
+    await eventually(() => stage.callee.accessLog.length === 10, "all are over");
+    // A question that was asked before would have come before this one.
+    await stage.ask("/ask/after", { method: "POST", body: "body" });
+    expect(stage.authorizer.questions.map(({ path }) => path)).toEqual(["/ask/after"]);
+    socket.destroy();
   });
 
   it("at the very moment the answer comes, whichever is first, a hundred times", async () => {

@@ -113,6 +113,12 @@ describe("what becomes of an answer", () => {
     bench.abandon?.();
     expect(bench.cancelled).toBe(1);
   });
+
+  it("is not asked for when the client is gone already", () => {
+    const bench = new Bench();
+    void bench.check(bench.request(null, { onAbandoned: (cancel) => cancel() }));
+    expect(bench.questions).toEqual([]);
+  });
 });
 
 describe("the body", () => {
