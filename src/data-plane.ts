@@ -99,6 +99,8 @@ export class DataPlane {
   #snapshot: Snapshot;
   /** The newest that was to be obeyed. */
   #newest: Snapshot;
+  /** Came while that one was being made ready, by whose policies those are judged whom this lets in. */
+  #nextIdentity: IdentityMaterial | null = null;
 
   /** Nothing listens before `listen()`; `snapshot` is obeyed from the start. */
   constructor(options: DataPlaneOptions, snapshot: Snapshot) {
@@ -131,13 +133,20 @@ export class DataPlane {
     this.#requestMetrics.apply(snapshot.workload);
     this.#tcpMetrics.apply(snapshot.workload);
     this.#accessLog.isEnabled = snapshot.accessLog;
-    const problems = await Promise.all(this.#directions.map((direction) => direction.apply(snapshot)));
+    const binding = this.#directions.map((direction) => direction.apply(snapshot));
+    if (this.#nextIdentity !== null) this.applyIdentity(this.#nextIdentity);
+    const problems = await Promise.all(binding);
     if (hasOtherTrust) for (const direction of this.#directions) direction.identityChanged();
     return problems.flat();
   }
 
-  /** New certificates: handshakes from now on use them, connections stay. */
+  /** New certificates: handshakes from now on use them, connections stay. They never overtake a snapshot that was given before. */
   applyIdentity(material: IdentityMaterial): void {
+    if (this.#newest !== this.#snapshot) {
+      this.#nextIdentity = material;
+      return;
+    }
+    this.#nextIdentity = null;
     this.#identity.apply(material);
     for (const direction of this.#directions) direction.identityChanged();
   }
