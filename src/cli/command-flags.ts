@@ -14,6 +14,10 @@ export interface Flag {
   readonly help: string;
 }
 
+/** How a switch is written in the environment: Istio's `strconv.ParseBool`, in any case. */
+const TRUE = /^(?:true|t|1)$/i;
+const FALSE = /^(?:false|f|0)$/i;
+
 /** A command line that cannot be obeyed; the message names the flag. */
 export class UsageError extends Error {}
 
@@ -21,6 +25,7 @@ export class UsageError extends Error {}
 export interface FlagValues {
   text(name: string): string;
   list(name: string): readonly string[];
+  /** Whether a switch is on. @throws UsageError for an environment variable that is neither true nor false */
   isOn(name: string): boolean;
   /** Whether the command line itself has it. */
   isGiven(name: string): boolean;
@@ -75,7 +80,11 @@ class Values implements FlagValues {
   }
 
   isOn(name: string): boolean {
-    return this.#given[name] === true || this.#inherited(name) === "true";
+    if (this.#given[name] === true) return true;
+    const inherited = this.#inherited(name);
+    if (TRUE.test(inherited)) return true;
+    if (inherited === "" || FALSE.test(inherited)) return false;
+    throw new UsageError(`${this.#flags.get(name)?.environment}: ${JSON.stringify(inherited)} is neither true nor false`);
   }
 
   isGiven(name: string): boolean {
@@ -103,7 +112,7 @@ export function describeFlags(flags: readonly Flag[]): string {
     const short = flag.short === undefined ? "    " : `-${flag.short}, `;
     const value = flag.kind === "switch" ? "" : ` ${flag.value}`;
     const source = flag.environment === null ? "" : `${flag.environment}; `;
-    return `  ${short}--${flag.name}${value}\n        ${flag.help} [${source}default: ${flag.fallback === "" ? "none" : flag.fallback}]\n`;
+    return `  ${short}--${flag.name}${value}\n        ${flag.help} [${source}default: ${flag.fallback || (flag.kind === "switch" ? "false" : "none")}]\n`;
   });
   return `${rows.join("")}  -h, --help\n        this text\n`;
 }

@@ -35,6 +35,17 @@ describe("readFlags", () => {
     expect(readFlags(flags, [], {})?.isOn("once")).toBe(false);
   });
 
+  // Symptom: with OUTRIDER_CLOSE_EXPIRED=1 or =yes connections were not closed, and nothing said why. Cause: whatever was
+  // not the word "true" counted as false. Fix: what Istio's own switches take is taken, and all else is an error.
+  it.each([["1", true], ["TRUE", true], ["0", false], ["false", false], ["", false]])("a switch whose variable is %j is %j", (value, expected) => {
+    expect(readFlags(flags, [], { A_ONCE: value })?.isOn("once")).toBe(expected);
+  });
+
+  it("a switch whose variable is neither true nor false is refused by its name", () => {
+    expect(() => readFlags(flags, [], { A_ONCE: "yes" })?.isOn("once")).toThrow(new UsageError('A_ONCE: "yes" is neither true nor false'));
+    expect(describeFlags(flags)).toContain("[A_ONCE; default: false]");
+  });
+
   it.each([["--prot", "1"], ["--port"], ["stray"]])("refuses %s with the flag's name", (...args) => {
     expect(() => readFlags(flags, args, {})).toThrow(UsageError);
   });
