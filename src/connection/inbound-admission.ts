@@ -1,6 +1,7 @@
-import type { InboundSpec, MtlsMode } from "../config/snapshot.ts";
+import type { InboundPortSpec, InboundSpec, MtlsMode } from "../config/snapshot.ts";
 import type { PeerExpiry } from "../identity/peer-expiry.ts";
 import type { ConnectionFacts, PeerCertificate } from "../message/connection-facts.ts";
+import type { UnmatchedReason } from "./inbound-chain.ts";
 import { describeRefusal, type InboundRefusal } from "./inbound-refusal.ts";
 
 const SCHEME = "spiffe://";
@@ -10,16 +11,24 @@ export const EXPIRED = "tls_peer_expired";
 /** Of an open connection, by what it would be refused if it came now. */
 export type Dismissal = Pick<InboundRefusal, "reason" | "message">;
 
+/** What a port demands of connections to it. */
+interface Demand {
+  readonly mtls: MtlsMode;
+  /** A Sidecar has TLS for it. */
+  readonly hasOwnTls: boolean;
+}
+
 /**
  * Whether connections that are open would be let in now: live connections obey a policy that was tightened (B24). Only
- * what was asked of the connection as a whole is asked again: mutual TLS where PeerAuthentication demands it, and a trust
- * domain that is accepted. Certificates and the roots they end at are judged in the handshake and not again.
+ * what was asked of the connection as a whole is asked again: mutual TLS where PeerAuthentication demands it, TLS where a
+ * Sidecar has it, and a trust domain that is accepted. Certificates and the roots they end at are judged in the handshake
+ * and not again.
  */
 export class InboundAdmission {
   readonly #acceptsTrustDomain: (trustDomain: string) => boolean;
   readonly #expiry: PeerExpiry | null;
-  #modes = new Map<number, MtlsMode>();
-  #passthrough: MtlsMode = "STRICT";
+  #ports = new Map<number, Demand>();
+  #passthrough: Demand = { mtls: "STRICT", hasOwnTls: false };
   #demands = "";
 
   /** `expiry`: set where connections are closed when the peer's certificate ends; told of each that goes on. */
@@ -30,9 +39,9 @@ export class InboundAdmission {
 
   /** Obeys a snapshot; true when it asks something else of connections than the last, so that those open are to be asked again. */
   apply({ ports, passthrough }: InboundSpec, trustDomains: readonly string[]): boolean {
-    this.#modes = new Map(ports.map(({ port, mtls }) => [port, mtls]));
-    this.#passthrough = passthrough.mtls;
-    const demands = JSON.stringify([[...this.#modes], passthrough.mtls, trustDomains]);
+    this.#ports = new Map(ports.map((spec) => [spec.port, demandOf(spec)]));
+    this.#passthrough = demandOf(passthrough);
+    const demands = JSON.stringify([[...this.#ports], this.#passthrough, trustDomains]);
     const isNew = demands !== this.#demands;
     this.#demands = demands;
     return isNew;
@@ -46,9 +55,18 @@ export class InboundAdmission {
       if (this.#acceptsTrustDomain(trustDomain)) return this.#expiry === null ? null : expired(peer, this.#expiry);
       return { reason: "tls_peer_wrong_trust_domain", message: `${peer.spiffeId} is of trust domain ${trustDomain}, which is not accepted any more` };
     }
-    const mode = this.#modes.get(facts.local.port) ?? this.#passthrough;
-    return mode === "STRICT" ? { reason: "plaintext_on_strict_port", message: describeRefusal("plaintext_on_strict_port", facts) } : null;
+    const { mtls, hasOwnTls } = this.#ports.get(facts.local.port) ?? this.#passthrough;
+    if (mtls === "STRICT") return dismissal("plaintext_on_strict_port", facts);
+    return hasOwnTls && facts.tls === null ? dismissal("plaintext_on_tls_port", facts) : null;
   }
+}
+
+function demandOf({ mtls, tls }: InboundPortSpec): Demand {
+  return { mtls, hasOwnTls: tls !== undefined };
+}
+
+function dismissal(reason: UnmatchedReason, facts: ConnectionFacts): Dismissal {
+  return { reason, message: describeRefusal(reason, facts) };
 }
 
 function expired({ spiffeId, expiresAtMs }: PeerCertificate, expiry: PeerExpiry): Dismissal | null {

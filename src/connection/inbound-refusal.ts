@@ -19,7 +19,7 @@ export function describeRefusal(reason: UnmatchedReason, facts: ConnectionFacts)
   const { port } = facts.local;
   if (reason === "plaintext_on_tls_port") return `plaintext to port ${port}, where the Sidecar has TLS`;
   return reason === "plaintext_on_strict_port"
-    ? `plaintext to port ${port}, where PeerAuthentication is STRICT`
+    ? `${facts.tls === null ? "plaintext" : "TLS that is not the mesh's"} to port ${port}, where PeerAuthentication is STRICT`
     : `TLS without an Istio ALPN name to port ${port}, which is declared HTTP: under PERMISSIVE only mesh TLS or plaintext HTTP is served there`;
 }
 

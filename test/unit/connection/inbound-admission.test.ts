@@ -31,6 +31,18 @@ describe("whether an open connection may go on", () => {
     expect(reason({ ...facts(80), tls: { peer: null, ownSpiffeId: "", serverName: null, alpn: null } })).toBe("plaintext_on_strict_port");
   });
 
+  it("plaintext to a port for which a Sidecar has TLS by now; whoever came by TLS stays", () => {
+    const own = { ...port(80, "DISABLE"), tls: { mode: "SIMPLE", certificatePath: "", privateKeyPath: "", caCertificatesPath: null, leastVersion: "TLSv1.2", filesDigest: "" } } as const;
+    const before = spec("DISABLE", "DISABLE");
+    admission.apply(before, []);
+    expect(admission.apply({ ...before, ports: [own] }, [])).toBe(true);
+    expect([reason(facts(80)), reason(facts(81))]).toEqual(["plaintext_on_tls_port", null]);
+    const secured: ConnectionFacts = { ...facts(80), tls: { peer: null, ownSpiffeId: "", serverName: null, alpn: null } };
+    expect(reason(secured)).toBeNull();
+    admission.apply(spec("STRICT", "DISABLE"), []);
+    expect(admission.dismissal(secured)?.message).toBe("TLS that is not the mesh's to port 80, where PeerAuthentication is STRICT");
+  });
+
   it.each(["STRICT", "PERMISSIVE", "DISABLE"] as const)("mutual TLS: by the peer's trust domain, whatever the mode (%s)", (mode) => {
     admission.apply(spec(mode, mode), []);
     const former = facts(80, "spiffe://old.example/ns/default/sa/a");
