@@ -44,7 +44,7 @@ describe("what ProxyConfig says of a start", () => {
   });
 
   test("every variable of the proxy is known, but those that say where configuration is, who commands the proxy and what guards its own requests", () => {
-    const own = ["OUTRIDER_CONFIG", "OUTRIDER_STATE", "OUTRIDER_ADMIN_TOKEN_FILE", "OUTRIDER_ADMIN_SOCKET", "OUTRIDER_ALLOW_QUIT", "OUTRIDER_JWKS_ALLOW"];
+    const own = ["OUTRIDER_CONFIG", "OUTRIDER_STATE", "OUTRIDER_ADMIN_TOKEN_FILE", "OUTRIDER_ADMIN_SOCKET", "OUTRIDER_ADMIN_READS", "OUTRIDER_ALLOW_QUIT", "OUTRIDER_JWKS_ALLOW"];
     const all = PROXY_FLAGS.map(({ environment }) => environment ?? "").filter((name) => !own.includes(name));
     expect(new Set(PROXY_ENVIRONMENT)).toEqual(new Set(all));
   });
