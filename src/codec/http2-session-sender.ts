@@ -5,7 +5,7 @@ import type { Http2FrameWriter } from "./http2-frame-writer.ts";
 import type { Http2HeadWriter } from "./http2-head-writer.ts";
 import type { Http2Output } from "./http2-output.ts";
 import { Http2SendWindow } from "./http2-send-window.ts";
-import { Http2Chunks } from "./http2-session-chunks.ts";
+import { ByteQueue } from "../core/byte-queue.ts";
 import type { Http2SessionStream } from "./http2-session-stream.ts";
 
 /** What one stream sends before others that wait have their turn. */
@@ -71,7 +71,7 @@ export class Http2Sender {
         rest = chunk.subarray(count);
       }
     }
-    stream.waiting ??= new Http2Chunks();
+    stream.waiting ??= new ByteQueue();
     stream.waiting.push(rest);
     this.waits(stream);
     if (this.window.available > 0) this.pump();

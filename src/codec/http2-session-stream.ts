@@ -4,7 +4,7 @@ import type { Http2BodyLength } from "./http2-body-length.ts";
 import { Http2ReceiveWindow } from "./http2-receive-window.ts";
 import type { Http2Answered } from "./http2-response-head.ts";
 import { Http2SendWindow } from "./http2-send-window.ts";
-import { Http2Chunks } from "./http2-session-chunks.ts";
+import { ByteQueue } from "../core/byte-queue.ts";
 import type { Http2Late, Http2StreamPatience } from "./http2-stream-patience.ts";
 
 /** Why a stream ended before its time. */
@@ -67,7 +67,7 @@ export class Http2SessionStream {
   /** Each half ends by itself: a tunnel, or a CONNECT. */
   isTunnel = false;
   /** Data that waits for its windows, its turn, or the socket; null when there never was any. */
-  waiting: Http2Chunks | null = null;
+  waiting: ByteQueue | null = null;
   /** The end is due when nothing waits any more. */
   endsAfterWaiting = false;
   trailers: HeaderList | null = null;
@@ -87,7 +87,7 @@ export class Http2SessionStream {
   readonly #host: Http2StreamHost;
   #isPaused = false;
   #isDelivering = false;
-  #held: Http2Chunks | null = null;
+  #held: ByteQueue | null = null;
   #heldEnd = false;
   #heldTrailers: HeaderList | null = null;
 
@@ -168,7 +168,7 @@ export class Http2SessionStream {
     }
     // Nobody will hear of it.
     if (this.user === null) return;
-    this.#held ??= new Http2Chunks();
+    this.#held ??= new ByteQueue();
     this.#held.push(chunk);
     this.#host.heldChanged(chunk.length);
   }
@@ -207,7 +207,7 @@ export class Http2SessionStream {
     this.#host.heldChanged(-bytes);
   }
 
-  #deliverHeld(held: Http2Chunks): void {
+  #deliverHeld(held: ByteQueue): void {
     this.#isDelivering = true;
     try {
       while (held.bytes > 0 && !this.#isPaused && this.user !== null) {

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { ByteQueue } from "../core/byte-queue.ts";
 import { TunnelSocket } from "./tunnel-socket.ts";
 
 /** As much as waits for a verdict; more stays with the sender. */
@@ -11,36 +12,33 @@ const MAX_BYTES = 65_536;
 export class HeldConnection {
   readonly #socket: Socket;
   readonly #gone: () => void;
-  #chunks: Buffer[];
-  #bytes: number;
+  readonly #waiting = new ByteQueue();
 
   /** The socket is paused. `gone` is told once if it closes before `release`. */
   constructor(socket: Socket, firstBytes: Buffer | null, gone: () => void) {
     this.#socket = socket;
     this.#gone = gone;
-    this.#chunks = firstBytes === null ? [] : [firstBytes];
-    this.#bytes = firstBytes?.length ?? 0;
+    if (firstBytes !== null && firstBytes.length > 0) this.#waiting.push(firstBytes);
     socket.on("data", this.#onData);
     socket.on("close", this.#onClosed);
     // A tunnel tells that it is over without being read, and is not accepted before somebody reads from it.
-    if (this.#bytes < MAX_BYTES && !(socket instanceof TunnelSocket)) socket.resume();
+    if (this.#waiting.bytes < MAX_BYTES && !(socket instanceof TunnelSocket)) socket.resume();
   }
 
   /** Lets go of the socket, paused, and gives all that was read; empty for nothing. */
   release(): Buffer {
     this.#letGo();
-    return this.#chunks.length === 1 ? this.#chunks[0] as Buffer : Buffer.concat(this.#chunks);
+    return this.#waiting.peek(Infinity);
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#chunks.push(chunk);
-    this.#bytes += chunk.length;
-    if (this.#bytes >= MAX_BYTES) this.#socket.pause();
+    this.#waiting.push(chunk);
+    if (this.#waiting.bytes >= MAX_BYTES) this.#socket.pause();
   };
 
   readonly #onClosed = (): void => {
     this.#letGo();
-    this.#chunks = [];
+    this.#waiting.clear();
     this.#gone();
   };
 

@@ -1,3 +1,4 @@
+import { ByteQueue } from "../core/byte-queue.ts";
 import type { ShownBody } from "../filter/ext-authz-outcome.ts";
 import type { HeaderList } from "../message/header-list.ts";
 import type { DownstreamStream } from "../message/stream.ts";
@@ -17,8 +18,7 @@ interface BodyReceiver {
  */
 export class HeldBody {
   readonly #downstream: Pick<DownstreamStream, "pause" | "resume">;
-  #chunks: Buffer[] = [];
-  #bytes = 0;
+  readonly #waiting = new ByteQueue();
   #trailers: HeaderList | null = null;
   #isEnded = false;
   #isPaused = false;
@@ -43,10 +43,9 @@ export class HeldBody {
 
   data(chunk: Buffer): void {
     if (chunk.length === 0) return;
-    this.#chunks.push(chunk);
-    this.#bytes += chunk.length;
+    this.#waiting.push(chunk);
     this.#showIfThere();
-    if (this.#bytes < this.#maxBytes || this.#isPaused || this.#isLeaving) return;
+    if (this.#waiting.bytes < this.#maxBytes || this.#isPaused || this.#isLeaving) return;
     this.#isPaused = true;
     this.#downstream.pause();
   }
@@ -64,8 +63,7 @@ export class HeldBody {
   passOn(receiver: BodyReceiver): void {
     this.letGo();
     // What comes while it is passed on is passed on last.
-    for (let index = 0; index < this.#chunks.length; index++) receiver.requestData(this.#chunks[index] as Buffer);
-    this.#chunks = [];
+    while (this.#waiting.bytes > 0) receiver.requestData(this.#waiting.take(Infinity));
     if (this.#isEnded) receiver.requestEnd(this.#trailers);
   }
 
@@ -79,9 +77,9 @@ export class HeldBody {
 
   #showIfThere(): void {
     const shown = this.#shown;
-    if (shown === null || (!this.#isEnded && this.#bytes <= this.#wanted)) return;
+    const { bytes } = this.#waiting;
+    if (shown === null || (!this.#isEnded && bytes <= this.#wanted)) return;
     this.#shown = null;
-    const bytes = Buffer.concat(this.#chunks, this.#bytes);
-    shown({ bytes: bytes.subarray(0, this.#wanted), isWhole: this.#bytes <= this.#wanted });
+    shown({ bytes: this.#waiting.peek(this.#wanted), isWhole: bytes <= this.#wanted });
   }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Http2ErrorCode } from "../../../src/codec/http2-error-code.ts";
 import { FrameFlag, FrameType } from "../../../src/codec/http2-frame.ts";
-import { Http2Chunks } from "../../../src/codec/http2-session-chunks.ts";
+import { ByteQueue } from "../../../src/core/byte-queue.ts";
 import { SettingId } from "../../../src/codec/http2-settings.ts";
 import { ResponseHead } from "../../../src/message/head.ts";
 import { HeaderList } from "../../../src/message/header-list.ts";
@@ -241,7 +241,7 @@ describe("receiving", () => {
 
 describe("what waits", () => {
   test("keeps its order however it is put in and taken out", () => {
-    const chunks = new Http2Chunks();
+    const chunks = new ByteQueue();
     const body = Buffer.from(Array.from({ length: 50_000 }, (_, index) => (index * 7) & 0xff));
     const out: Buffer[] = [];
     let at = 0;
@@ -257,7 +257,7 @@ describe("what waits", () => {
   });
 
   test("CVE-2020-8659 octets that come one by one do not keep a buffer each", () => {
-    const chunks = new Http2Chunks();
+    const chunks = new ByteQueue();
     const memory = new Set<ArrayBufferLike>();
     for (let index = 0; index < 10_000; index++) chunks.push(Buffer.alloc(64 * KIB).subarray(5, 6));
     let pieces = 0;

@@ -30,7 +30,7 @@ describe("a body that waits", () => {
     for (const text of ["one", "", "two"]) body.data(Buffer.from(text));
     body.end(HeaderList.of(["x-sum", "1"]));
     body.passOn(receiver);
-    expect(events).toEqual(["data one", "data two", "end x-sum"]);
+    expect(events).toEqual(["data onetwo", "end x-sum"]);
   });
 
   it("stops its sender at the bound, and what comes at once when it goes on comes last", () => {
@@ -44,7 +44,7 @@ describe("a body that waits", () => {
       bench.body.end(null);
     };
     bench.body.passOn(bench.receiver);
-    expect([bench.isPaused, bench.events]).toEqual([false, [`data ${BOUND - 1}`, "data x", "data late", "end"]]);
+    expect([bench.isPaused, bench.events]).toEqual([false, [`data ${BOUND - 1}`, "data xlate", "end"]]);
   });
 
   it("loses nothing that comes while it is passed on", () => {
@@ -60,6 +60,17 @@ describe("a body that waits", () => {
       requestEnd: () => events.push("end"),
     });
     expect(events).toEqual(["one", "two"]);
+  });
+
+  it("CVE-2020-8659 in octets that come one by one does not keep a buffer each", () => {
+    const { body } = new Bench();
+    const memory = new Set<ArrayBufferLike>();
+    // Each is all that a read of 64 KiB brought of this body; the rest of the read is of another stream and has gone on.
+    for (let index = 0; index < 10_000; index++) body.data(Buffer.alloc(BOUND).subarray(5, 6));
+    let bytes = 0;
+    body.passOn({ requestData: (chunk) => { memory.add(chunk.buffer); bytes += chunk.length; }, requestEnd() {} });
+    expect(bytes).toBe(10_000);
+    expect([...memory].reduce((sum, buffer) => sum + buffer.byteLength, 0)).toBeLessThanOrEqual(16_384);
   });
 
   it("is let go without going anywhere", () => {

@@ -4,10 +4,10 @@ const BLOCK_BYTES = 4096;
 const MIN_SHARE = 4;
 
 /**
- * Data that waits, of one stream, in order. What it keeps alive is bounded by what it holds: a peer that sends octets one
+ * Data of one sender that waits, in order. What it keeps alive is bounded by what it holds: a peer that sends octets one
  * by one, each a view of a large buffer, must not cost a buffer each (CVE-2020-8659; A22).
  */
-export class Http2Chunks {
+export class ByteQueue {
   /** Octets that wait. */
   bytes = 0;
   #chunks: Buffer[] = [];
@@ -48,6 +48,12 @@ export class Http2Chunks {
       this.#first = 0;
     }
     return chunk;
+  }
+
+  /** A copy of the first octets, at most `maxBytes` of them; all of them stay. */
+  peek(maxBytes: number): Buffer {
+    const waiting = this.#first === 0 ? this.#chunks : this.#chunks.slice(this.#first);
+    return Buffer.concat(waiting, Math.min(maxBytes, this.bytes));
   }
 
   /** Drops everything. */
