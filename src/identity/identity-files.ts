@@ -139,8 +139,10 @@ function readContents(directory: string): Contents {
   let names: string[] = [];
   try {
     names = readdirSync(join(directory, BUNDLES_FOLDER)).filter(isBundleFile).toSorted();
-  } catch {
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
     // No such folder: nothing is federated.
+    if (code !== "ENOENT") contents.set(BUNDLES_FOLDER, { problem: unreadable(code) });
   }
   const [tooMany] = names.splice(MAX_BUNDLES);
   if (tooMany !== undefined) contents.set(`${BUNDLES_FOLDER}/${tooMany}`, { problem: `and what follows it is not read: there are more than ${MAX_BUNDLES} bundles` });
@@ -155,6 +157,10 @@ function readContent(path: string): FileContent {
     return { text: readFileSync(path, "latin1") };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    return { problem: code === "ENOENT" ? "does not exist" : `cannot be read (${code ?? "unknown error"})` };
+    return { problem: code === "ENOENT" ? "does not exist" : unreadable(code) };
   }
+}
+
+function unreadable(code: string | undefined): string {
+  return `cannot be read (${code ?? "unknown error"})`;
 }

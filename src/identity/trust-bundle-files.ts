@@ -13,7 +13,8 @@ const PEM = ".pem";
 const JSON_DOCUMENT = ".json";
 
 /** What is in force of one trust domain. */
-interface GoodBundle {
+interface BundleInForce {
+  /** Empty: nobody is believed, since the document says so or since no good file came yet. */
   readonly pem: string;
   /** The highest `spiffe_sequence` seen; null while no document counted. */
   readonly sequence: number | null;
@@ -27,29 +28,37 @@ export function isBundleFile(name: string): boolean {
 /**
  * The federated trust domains of a certificate folder: `bundles/<trust domain>.pem` or `.json`, a SPIFFE bundle document. Of each the
  * last good content is kept: while its file is broken, while there are two files of which nobody knows which counts, and
- * while a document is older than one that was in force. A file removed is a bundle removed, and its sequence is forgotten.
+ * while a document is older than one that was in force. A file removed is a bundle removed, and its sequence is forgotten. A domain whose file
+ * was never good has an empty bundle: it must not be taken for an alias of ours that our own roots vouch for.
  */
 export class TrustBundleFiles {
-  readonly #good = new Map<string, GoodBundle>();
+  readonly #inForce = new Map<string, BundleInForce>();
 
   /**
-   * @param contents by name within the certificate folder; names outside of `bundles/` are passed over.
+   * @param contents by name within the certificate folder; names outside of `bundles/` are passed over. Under the name of that folder itself
+   * stands a problem when it could not be listed, and then all stays as it was.
    * @param problems what is wrong is added here.
    */
   read(contents: ReadonlyMap<string, FileContent>, problems: IdentityProblem[]): TrustBundle[] {
+    const folder = contents.get(BUNDLES_FOLDER);
+    if (folder !== undefined && "problem" in folder) problems.push({ file: BUNDLES_FOLDER, reason: folder.problem });
+    else this.#readAll(contents, problems);
+    return [...this.#inForce].map(([trustDomain, { pem }]) => ({ trustDomain, pem }));
+  }
+
+  #readAll(contents: ReadonlyMap<string, FileContent>, problems: IdentityProblem[]): void {
     const present = new Set<string>();
     for (const [file, content] of contents) {
       const trustDomain = trustDomainOf(file);
       if (trustDomain === null) continue;
       present.add(trustDomain);
       const reason = this.#take(trustDomain, file, content, contents);
-      if (reason !== null) problems.push({ file, reason });
+      if (reason === null) continue;
+      problems.push({ file, reason });
+      const isNew = !this.#inForce.has(trustDomain) && trustDomainProblem(trustDomain) === null;
+      if (isNew) this.#inForce.set(trustDomain, { pem: "", sequence: null });
     }
-    for (const trustDomain of this.#good.keys()) if (!present.has(trustDomain)) this.#good.delete(trustDomain);
-    return [...present].flatMap((trustDomain) => {
-      const good = this.#good.get(trustDomain);
-      return good === undefined ? [] : [{ trustDomain, pem: good.pem }];
-    });
+    for (const trustDomain of this.#inForce.keys()) if (!present.has(trustDomain)) this.#inForce.delete(trustDomain);
   }
 
   /** Keeps what the file says, or says why not. */
@@ -61,11 +70,11 @@ export class TrustBundleFiles {
     }
     const bundle = isDocument ? readSpiffeBundle(content.text) : { pem: content.text, sequence: null };
     if (typeof bundle === "string") return bundle;
-    const known = this.#good.get(trustDomain)?.sequence ?? null;
+    const known = this.#inForce.get(trustDomain)?.sequence ?? null;
     // Only a document can say that there are no roots: a file that is empty was cut short.
     const isEmptied = isDocument && bundle.pem === "";
     const problem = (isEmptied ? trustDomainProblem(trustDomain) : trustBundleProblem({ trustDomain, pem: bundle.pem })) ?? staleness(bundle.sequence, known);
-    if (problem === null) this.#good.set(trustDomain, { pem: bundle.pem, sequence: bundle.sequence ?? known });
+    if (problem === null) this.#inForce.set(trustDomain, { pem: bundle.pem, sequence: bundle.sequence ?? known });
     return problem;
   }
 }

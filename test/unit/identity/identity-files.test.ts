@@ -189,12 +189,44 @@ describe("IdentityFiles", () => {
   });
 });
 
+it("a federated bundle that was never good leaves the domain to nobody, our own roots least of all: it may be an alias", () => {
+  write(ca.issue(idOf("reviews")));
+  mkdirSync(join(directory, "bundles"));
+  put("bundles/alias.example.pem", "garbage");
+  files.start();
+  const identity = new TlsIdentity(clock);
+  identity.apply(files.material as IdentityMaterial);
+  expect(identity.acceptsTrustDomain("alias.example", [TRUST_DOMAIN, "alias.example"])).toBe(false);
+  rmSync(join(directory, "bundles/alias.example.pem"));
+  second();
+  identity.apply(files.material as IdentityMaterial);
+  expect(identity.acceptsTrustDomain("alias.example", [TRUST_DOMAIN, "alias.example"])).toBe(true);
+});
+
+it("a folder of bundles that cannot be listed takes no bundle away, and is named", () => {
+  const other = DevelopmentCa.create("other.example", clock);
+  write(ca.issue(idOf("reviews")));
+  mkdirSync(join(directory, "bundles"));
+  put("bundles/other.example.pem", other.rootPem);
+  files.start();
+  renameSync(join(directory, "bundles"), join(directory, "kept"));
+  symlinkSync("bundles", join(directory, "bundles"));
+  second();
+  expect(problems).toEqual([[{ file: "bundles", reason: "cannot be read (ELOOP)" }]]);
+  expect(files.material?.bundles[1]).toEqual({ trustDomain: "other.example", pem: other.rootPem });
+  rmSync(join(directory, "bundles"));
+  second();
+  expect(problems.at(-1)).toEqual([]);
+  expect(files.material?.bundles).toHaveLength(1);
+});
+
 it("reads 256 bundles, and names the first of more", () => {
   write(ca.issue(idOf("reviews")));
   mkdirSync(join(directory, "bundles"));
   for (let number = 100; number < 358; number++) put(`bundles/d${number}.example.pem`, ca.rootPem);
   files.start();
-  expect(materials[0]?.bundles).toHaveLength(257);
+  expect(materials[0]?.bundles.filter(({ pem }) => pem !== "")).toHaveLength(257);
+  expect(materials[0]?.bundles).toContainEqual({ trustDomain: "d356.example", pem: "" });
   expect(problems).toEqual([[{ file: "bundles/d356.example.pem", reason: "and what follows it is not read: there are more than 256 bundles" }]]);
 });
 
@@ -268,7 +300,7 @@ describe("a federated domain's SPIFFE bundle document", () => {
   it("with an authority that is no CA is refused", () => {
     put(NAME, bundleDocument([authorityKey(ca.issue(idOf("reviews")).certificateChainPem)]));
     files.start();
-    expect(federated()).toBeUndefined();
+    expect(federated()).toBe("");
     expect(problems).toMatchObject([[{ file: NAME, reason: expect.stringContaining("not a CA") as unknown }]]);
   });
 
@@ -276,7 +308,7 @@ describe("a federated domain's SPIFFE bundle document", () => {
     put("bundles/other.example.pem", other.rootPem);
     put(NAME, document(1, []));
     files.start();
-    expect(federated()).toBeUndefined();
+    expect(federated()).toBe("");
     expect(problems[0]?.map(({ file }) => file)).toEqual([NAME, "bundles/other.example.pem"]);
     expect(problems[0]?.[0]?.reason).toContain("nobody knows which counts");
     rmSync(join(directory, NAME));
