@@ -142,8 +142,8 @@ function ownAnswer({ status, headers, body }: Omit<CheckDenied, "kind">, details
   return isGrpc ? { ...reply, body: body.toString("utf8", 0, MAX_GRPC_MESSAGE) } : { ...reply, body: "", bytes: body };
 }
 
-/** Whoever speaks gRPC reads a reply of its own form. What the authorizer's sidecar says of itself is for nobody else. */
+/** Whoever speaks gRPC reads a reply of its own form. */
 function mayBeTold(key: string, isGrpc: boolean): boolean {
-  if (!isOthersToChange(key) || key.startsWith("x-outrider-")) return false;
+  if (!isOthersToChange(key)) return false;
   return !isGrpc || (key !== "content-type" && !key.startsWith("grpc-"));
 }

@@ -9,15 +9,17 @@ const NONE: Fields = [];
 
 /** Fields of one hop beside those that frame, and the names that HTTP/1 and HTTP/2 give the host. */
 const NOT_FOR_OTHERS: ReadonlySet<string> = new Set(["host", "te", "trailer"]);
+/** Of fields that only one of us says, of itself. */
+const OWN_PREFIX = "x-outrider-";
 
 /**
  * Whether an authorizer may write or take away a field: none that says where a message ends or whom it is for, since
- * what was routed and authorized is what is sent.
+ * what was routed and authorized is what is sent; and none by which a proxy speaks for itself.
  *
  * @param key in lower case.
  */
 export function isOthersToChange(key: string): boolean {
-  return key !== "" && !key.startsWith(":") && !isFramingField(key) && !NOT_FOR_OTHERS.has(key);
+  return key !== "" && !key.startsWith(":") && !isFramingField(key) && !NOT_FOR_OTHERS.has(key) && !key.startsWith(OWN_PREFIX);
 }
 
 /** Changes a request that was allowed, before anybody else looks at it. */

@@ -9,8 +9,8 @@ import { HeaderList } from "../../../src/message/header-list.ts";
 const NONE: AllowedChanges = { set: [], append: [], remove: [], addToResponse: [], setInResponse: [], path: null };
 const requestOf = (...fields: readonly (readonly [string, string])[]) => new RequestHead("POST", "a.test", "/a?b", HeaderList.of(...fields), 5);
 const responseOf = (...fields: readonly (readonly [string, string])[]) => new ResponseHead(200, "OK", HeaderList.of(...fields), 5);
-/** Names that say where a message ends, whom it is for, or what becomes of its connection. */
-const NOT_THEIRS = ["Host", "content-length", "Transfer-Encoding", "connection", "Keep-Alive", "TE", "trailer", "Upgrade", "Expect", "proxy-connection", ":path", ":authority", ""];
+/** Names that say where a message ends, whom it is for, or what becomes of its connection, and by which a proxy speaks for itself. */
+const NOT_THEIRS = ["Host", "content-length", "Transfer-Encoding", "connection", "Keep-Alive", "TE", "trailer", "Upgrade", "Expect", "proxy-connection", ":path", ":authority", "x-outrider-authz", ""];
 
 describe("what an authorizer changes of a request", () => {
   it("takes the place of all the client sent under the name, in any case", () => {
