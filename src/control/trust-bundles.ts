@@ -81,11 +81,13 @@ export class TrustBundles {
 
   /** Keeps these URLs and no others; `done` is called when each was tried. */
   use(urls: ReadonlySet<string>, done: () => void): void {
-    for (const [url, endpoint] of this.#endpoints) {
-      if (urls.has(url)) continue;
-      endpoint.timer?.cancel();
+    const removed = [...this.#endpoints.values()].filter(({ url }) => !urls.has(url));
+    for (const { url, timer } of removed) {
+      timer?.cancel();
       this.#endpoints.delete(url);
     }
+    // Taken away is taken away: a restart brings back neither its roots nor its sequence.
+    if (removed.length > 0) this.#save();
     for (const url of urls) {
       if (this.#endpoints.has(url)) continue;
       const endpoint = this.#newEndpoint(url);
@@ -181,7 +183,7 @@ export class TrustBundles {
     this.#tellTried();
   }
 
-  /** With every success, since how old they are is kept as well. */
+  /** With every success, since how old they are is kept as well, and when one is taken away. */
   #save(): void {
     const { clock, saved } = this.#parts;
     if (saved === null) return;

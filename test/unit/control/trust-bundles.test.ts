@@ -196,6 +196,20 @@ describe("over a restart", () => {
     expect(warnings).toMatchObject([{ url: URL_B, consequence: "nobody is believed for it" }]);
   });
 
+  test("a URL that was taken away is forgotten on disk as well, and so is its sequence", async () => {
+    const time = new ManualTime();
+    const run = trustBundles(saved(time), time);
+    run.use(URL_A, URL_B);
+    for (const fetch of run.fetches) await fetch.succeed({ pem: PEM, sequence: 7 });
+    run.use(URL_B);
+    await run.bundles.settled();
+    const { use, bundles, fetches } = trustBundles(saved(time), time);
+    use(URL_A, URL_B);
+    expect([bundles.pemOf(URL_A), bundles.pemOf(URL_B)]).toEqual(["", PEM]);
+    await fetches[0]?.succeed({ pem: PEM, sequence: 6 });
+    expect(bundles.pemOf(URL_A)).toBe(PEM);
+  });
+
   test("a bundle that is older than the one on disk is refused, a newer one takes its place", async () => {
     const time = new ManualTime();
     await firstRun(time, { pem: PEM, sequence: 7 });
