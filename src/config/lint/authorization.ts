@@ -43,7 +43,7 @@ function exactDenials(policy: Policy): Finding[] {
   if (action !== "DENY" && action !== "ALLOW") return [];
   const field = action === "DENY" ? "paths" : "notPaths";
   return policy.spec.rules.flatMap((rule, index) => (rule.to ?? []).flatMap(({ operation }, at) => (operation[field] ?? []).flatMap((path, entry): Finding[] => {
-    const isPlainName = /^\/(?:[^*{}]*\/)?[^*{}./]+$/.test(path);
+    const isPlainName = /^\/(?:[^*{}?]*\/)?[^*{}./?]+$/.test(path);
     if (!isPlainName || (operation[field] ?? []).some((other) => coversBelow(other, `${path}/`))) return [];
     return [{
       lint: "deny-exact-path", resource: policy, path: ["spec", "rules", index, "to", at, "operation", field, entry],

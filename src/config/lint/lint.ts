@@ -25,12 +25,13 @@ import { surprisingWeights } from "./surprising-weight.ts";
 import { tokensNotRequired } from "./token-not-required.ts";
 import { trafficPolicies } from "./traffic-policy.ts";
 import { unusedSubsetPolicies } from "./unused-subset-policy.ts";
+import { valuesThatNeverMatch } from "./value-never-matches.ts";
 
 const FAMILIES: readonly ((model: LintModel) => readonly Finding[])[] = [
   shadowedRoutes, prefixesWithoutSlash, surprisingWeights, doubtfulRetries, faultsThatNeverFire, brokenRateLimits,
   boundToGatewaysOnly, hiddenBySidecar, rulesWithoutPort, subnetsNeverDialled, portProtocols, claimedHosts, foreignHosts,
   trafficPolicies, unusedSubsetPolicies, plaintextToTheMesh, modesForServicePorts,
-  authorizationPolicies, tokensNotRequired, keysInPlainText, excludedPorts, aroundCapture,
+  authorizationPolicies, valuesThatNeverMatch, tokensNotRequired, keysInPlainText, excludedPorts, aroundCapture,
 ];
 
 /**
