@@ -24,7 +24,8 @@ export class PeerAuthentications {
 
   /** `rejected`: those that validation refused; what they may have closed is closed (STRICT). */
   constructor(resources: readonly AnyResource[], rejected: readonly RejectedPolicy[], rootNamespace: string, problems: ProblemList) {
-    this.#rejected = rejected.filter(({ kind }) => kind === "PeerAuthentication");
+    // One that would count for nobody if it were valid closes nothing either.
+    this.#rejected = rejected.filter(({ kind, namespace, selector }) => kind === "PeerAuthentication" && (namespace !== rootNamespace || !hasLabels(selector ?? undefined)));
     this.#rootNamespace = rootNamespace;
     for (const resource of oldestFirst(resources, "PeerAuthentication")) {
       const { namespace } = resource.metadata;
@@ -97,5 +98,9 @@ export class PeerAuthentications {
 }
 
 function hasSelector(resource: PeerAuthentication): boolean {
-  return Object.keys(resource.spec.selector?.matchLabels ?? {}).length > 0;
+  return hasLabels(resource.spec.selector?.matchLabels);
+}
+
+function hasLabels(labels: Labels | undefined): boolean {
+  return Object.keys(labels ?? {}).length > 0;
 }

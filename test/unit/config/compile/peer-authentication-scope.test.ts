@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { RejectedPolicy } from "../../../../src/config/compile/authorization.ts";
 import { PeerAuthentications } from "../../../../src/config/compile/peer-authentication.ts";
 import { ProblemList } from "../../../../src/config/compile/problem-list.ts";
 import { formatProblem } from "../../../../src/config/problem.ts";
@@ -28,6 +29,19 @@ const modeOf = (yaml: string, port = 80): string => compiled(yaml).policies.mode
 
 const mesh = policy("mesh", "root", mode("STRICT"));
 const namespaced = (value: string): string => policy("ns", "own", mode(value));
+
+test.each<readonly [string, string, Readonly<Record<string, string>> | null, string]>([
+  ["of the namespace", "own", null, "STRICT"],
+  ["of another namespace", "other", null, "PERMISSIVE"],
+  ["of the mesh", "root", null, "STRICT"],
+  ["of the mesh, with an empty selector", "root", {}, "STRICT"],
+  ["of the workload", "own", { app: "me" }, "STRICT"],
+  ["of another workload", "own", { app: "other" }, "PERMISSIVE"],
+  ["in the root namespace with a selector, which would count for nobody", "root", { app: "me" }, "PERMISSIVE"],
+])("one that was refused is STRICT for whom it would count: %s", (_what, namespace, selector, expected) => {
+  const refused: RejectedPolicy = { kind: "PeerAuthentication", namespace, name: "broken", selector, file: "a.yaml", line: 1 };
+  expect(new PeerAuthentications([], [refused], "root", new ProblemList()).modeOf("own", LABELS, 80)).toBe(expected);
+});
 
 describe("spec/05 5.2 and 10.2: port over workload over namespace over mesh", () => {
   test.each([
