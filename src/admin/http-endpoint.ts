@@ -1,6 +1,6 @@
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { ListenOptions } from "node:net";
+import type { ListenOptions, Socket } from "node:net";
 import { isLoopbackOrigin, namesLoopbackHost } from "./loopback-host.ts";
 import type { RequestGuard } from "./request-guard.ts";
 
@@ -35,9 +35,14 @@ export interface EndpointOptions {
   readonly writes: RequestGuard | null;
 }
 
-const MAX_CONNECTIONS = 256;
+/** One more closes the oldest, so that whoever holds them keeps nobody from being answered: the kubelet's next probe is. */
+const MAX_CONNECTIONS = 64;
 const HEADERS_TIMEOUT_MS = 5000;
 const REQUEST_TIMEOUT_MS = 10_000;
+/** How often the two above are looked after; Node's own choice is half a minute. */
+const TIMEOUT_CHECK_MS = 5000;
+/** For who neither sends nor takes anything. */
+const IDLE_TIMEOUT_MS = 10_000;
 
 /** A text/plain page. */
 export function textPage(status: number, body: string): Page {
@@ -50,21 +55,28 @@ export function jsonPage(value: unknown): Page {
   return { status: 200, contentType: "application/json", body: `${body}\n` };
 }
 
-/** A small HTTP server for operators, off the path of traffic. */
+/**
+ * A small HTTP server for operators, off the path of traffic. Some of its ports are reached by every pod, so what a peer can make it hold
+ * is bounded: so many connections, and one page on each.
+ */
 export class HttpEndpoint {
   readonly #routes: readonly PageRoute[];
   readonly #options: EndpointOptions;
   readonly #server: Server;
+  /** In the order in which they came. */
+  readonly #connections = new Set<Socket>();
+  /** Those with an answer that is under way. */
+  readonly #answering = new WeakSet<Socket>();
 
   constructor(routes: readonly PageRoute[], options: EndpointOptions) {
     this.#routes = routes;
     this.#options = options;
     // By name at run time: an `import` of node:http costs five times the memory in the bundle (design.md).
     const http = process.getBuiltinModule("node:http");
-    this.#server = http.createServer({ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
-      void this.#answer(request, response);
-    });
-    this.#server.maxConnections = MAX_CONNECTIONS;
+    const timeouts = { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS };
+    this.#server = http.createServer(timeouts, (request, response) => this.#onRequest(request, response));
+    this.#server.timeout = IDLE_TIMEOUT_MS;
+    this.#server.on("connection", (socket) => this.#onConnection(socket));
     this.#server.on("clientError", (_error, socket) => socket.destroy());
   }
 
@@ -121,6 +133,28 @@ export class HttpEndpoint {
         resolve();
       });
     });
+  }
+
+  #onConnection(socket: Socket): void {
+    const [oldest] = this.#connections;
+    if (oldest !== undefined && this.#connections.size >= MAX_CONNECTIONS) {
+      this.#connections.delete(oldest);
+      oldest.destroy();
+    }
+    this.#connections.add(socket);
+    socket.once("close", () => this.#connections.delete(socket));
+  }
+
+  #onRequest(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    // Who asks for pages waits for each. Node would make all that are asked for at once, a thousand pages for one packet.
+    if (this.#answering.has(socket)) {
+      socket.destroy();
+      return;
+    }
+    this.#answering.add(socket);
+    response.once("close", () => this.#answering.delete(socket));
+    void this.#answer(request, response);
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -5,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
 import { type AdminPorts, AdminServers } from "../../src/admin/admin-servers.ts";
-import { exchange, statusOf } from "../integration/proxy-under-test.ts";
+import { eventually, exchange, statusOf } from "../integration/proxy-under-test.ts";
 import { adminSources } from "../unit/admin/sources.ts";
 
 /* B30, CVE-2024-40632, CVE-2026-31838: what any container of the pod may send to the admin port, byte for byte. */
@@ -169,5 +170,55 @@ describe("who reads, with --admin-reads token (B30, CVE-2026-31838)", () => {
 
   it("a page elsewhere does not with the token either", async () => {
     expect(statusOf(await ask(lines("GET /config_dump HTTP/1.1", "Host: evil.example", AUTHORIZED), connect(own.admin, "127.0.0.1")))).toBe(403);
+  });
+});
+
+describe("what one peer can make it hold", () => {
+  let made = 0;
+  let crowded: AdminServers;
+  let own: AdminPorts;
+  const held: Socket[] = [];
+
+  beforeAll(async () => {
+    const metrics = async (): Promise<string> => {
+      made++;
+      return "x 1\n".repeat(1000);
+    };
+    crowded = new AdminServers(adminSources({ metrics }), { token: null, reads: "open", socketPath: null, allowsQuit: false });
+    own = await crowded.listen({ admin: 0, status: 0, ready: 0, metrics: 0 });
+  });
+  afterAll(async () => {
+    for (const socket of held) socket.destroy();
+    await crowded.close();
+  });
+
+  /** Connected, and silent. */
+  async function hold(port: number): Promise<void> {
+    const socket = connect(port, "127.0.0.1");
+    held.push(socket);
+    socket.on("error", () => undefined);
+    await once(socket, "connect");
+  }
+
+  it("connections that say nothing keep no probe out", async () => {
+    for (let count = 0; count < 300; count++) await hold(own.ready);
+    expect(statusOf(await ask(lines("GET /healthz/ready HTTP/1.1", "Host: pod"), connect(own.ready, "127.0.0.1")))).toBe(200);
+    await eventually(() => held.filter((socket) => !socket.destroyed && !socket.readableEnded).length <= 64, "all but the newest are closed");
+  });
+
+  it("a thousand pages asked for in one packet are not made", async () => {
+    await exchange(connect(own.metrics, "127.0.0.1"), "GET /stats/prometheus HTTP/1.1\r\nHost: pod\r\n\r\n".repeat(1000));
+    expect(made).toBeLessThanOrEqual(1);
+  });
+
+  it("one page after the other on a connection is", async () => {
+    const socket = connect(own.metrics, "127.0.0.1");
+    const before = made;
+    for (let count = 1; count <= 3; count++) {
+      socket.write("GET /stats/prometheus HTTP/1.1\r\nHost: pod\r\n\r\n");
+      for (let text = ""; !text.endsWith("x 1\n".repeat(1000));) text += String((await once(socket, "data"))[0]);
+      expect(made - before).toBe(count);
+    }
+    socket.destroy();
   });
 });
