@@ -4,7 +4,7 @@ import { HOP_ALPN } from "./cluster/http-offer.ts";
 import { deniedNow } from "./connection/denied-now.ts";
 import { HboneConnections } from "./connection/hbone-connections.ts";
 import { HandshakeLimiter } from "./connection/handshake-limiter.ts";
-import { EXPIRED, InboundAdmission } from "./connection/inbound-admission.ts";
+import { EXPIRED, EXPIRY_LEAD_MS, InboundAdmission } from "./connection/inbound-admission.ts";
 import { InboundConnections, type InboundNext } from "./connection/inbound-connections.ts";
 import type { InboundRefusal } from "./connection/inbound-refusal.ts";
 import { IngressContexts } from "./connection/ingress-contexts.ts";
@@ -38,8 +38,6 @@ const TCP_ALPN: readonly string[] = ["istio", "h2", "http/1.1"];
 const HBONE_ALPN: readonly string[] = ["h2"];
 /** In TLS that a Sidecar has for callers from outside of the mesh. */
 const INGRESS_ALPN: readonly string[] = ["h2", "http/1.1"];
-/** How long before its certificate ends a peer is asked to leave. */
-const EXPIRY_LEAD_MS = 5_000;
 
 /**
  * What happens to a connection that arrives for the application, in the order it happens: from the wire, through the
@@ -136,11 +134,11 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
   };
   const live = { authorization, authorized: next.authorized, refused: (refusal: InboundRefusal): void => parts.refused("inbound", refusal) };
   // What a call has not come to yet is forgotten with the next, so each asks all there is to ask.
-  const recheckTcp = (): void => tcp.recheck((facts, _upstream, close) => nowDismissed(facts, admission, parts) ?? deniedNow(facts, close, live));
+  const recheckTcp = (): void => tcp.recheck((connection) => nowDismissed(connection.facts, admission, parts) ?? deniedNow(connection, live));
 
   // A peer that is asked in time loses nothing: it has another connection by the end of its certificate.
   const endExpired = (): void => {
-    const endsSoon = ({ tls }: ConnectionFacts): boolean => expiry !== null && tls?.peer !== null && tls?.peer !== undefined && expiry.hasPassed(tls.peer.expiresAtMs, -EXPIRY_LEAD_MS);
+    const endsSoon = (facts: ConnectionFacts): boolean => admission.endsSoon(facts);
     http.drainSome(endsSoon);
     hbone.drainSome(endsSoon);
     recheckAll();

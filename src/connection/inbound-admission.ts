@@ -7,6 +7,8 @@ import { describeRefusal, type InboundRefusal } from "./inbound-refusal.ts";
 const SCHEME = "spiffe://";
 /** Of a peer whose certificate ended while its connection was open. */
 export const EXPIRED = "tls_peer_expired";
+/** How long before its certificate ends a peer is asked to leave. */
+export const EXPIRY_LEAD_MS = 5_000;
 
 /** Of an open connection, by what it would be refused if it came now. */
 export type Dismissal = Pick<InboundRefusal, "reason" | "message">;
@@ -58,6 +60,12 @@ export class InboundAdmission {
     const { mtls, hasOwnTls } = this.#ports.get(facts.local.port) ?? this.#passthrough;
     if (mtls === "STRICT") return dismissal("plaintext_on_strict_port", facts);
     return hasOwnTls && facts.tls === null ? dismissal("plaintext_on_tls_port", facts) : null;
+  }
+
+  /** Whether the certificate of the peer ends so soon that it is to be asked to leave; never where connections may outlive it. */
+  endsSoon({ tls }: ConnectionFacts): boolean {
+    const peer = tls?.peer ?? null;
+    return peer !== null && this.#expiry !== null && this.#expiry.hasPassed(peer.expiresAtMs, -EXPIRY_LEAD_MS);
   }
 }
 
