@@ -1,12 +1,15 @@
 import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import type { WorkloadIdentity } from "../config/compile/workload-identity.ts";
+import { trustDomainProblem } from "../identity/spiffe-id.ts";
 
 const LABELS_FILE = "/etc/podinfo/labels";
 
 /**
  * Who we are, as the pod's environment says: POD_NAME, POD_NAMESPACE, SERVICE_ACCOUNT, INSTANCE_IP, POD_LABELS or the
  * downward-API file POD_LABELS_FILE, TRUST_DOMAIN, NODE_NAME, OUTRIDER_LOCALITY. What is missing has the defaults of `outrider proxy --help`.
+ *
+ * @throws Error for a TRUST_DOMAIN that is none: `*` would make policies mean everybody's.
  */
 export function workloadFromEnvironment(environment: NodeJS.ProcessEnv, hostName: string): WorkloadIdentity {
   const value = (name: string): string | undefined => (environment[name] === "" ? undefined : environment[name]);
@@ -17,10 +20,17 @@ export function workloadFromEnvironment(environment: NodeJS.ProcessEnv, hostName
     serviceAccount: value("SERVICE_ACCOUNT") ?? "default",
     addresses: addresses ?? hostAddresses(),
     labels: readLabels(value("POD_LABELS"), value("POD_LABELS_FILE") ?? LABELS_FILE),
-    trustDomain: value("TRUST_DOMAIN") ?? null,
+    trustDomain: readTrustDomain(value("TRUST_DOMAIN")),
     locality: value("OUTRIDER_LOCALITY") ?? null,
     nodeName: value("NODE_NAME") ?? null,
   };
+}
+
+function readTrustDomain(name: string | undefined): string | null {
+  if (name === undefined) return null;
+  const problem = trustDomainProblem(name);
+  if (problem !== null) throw new Error(`TRUST_DOMAIN ${JSON.stringify(name)}: ${problem}`);
+  return name;
 }
 
 /** The host's own addresses, loopback and link-local ones left out. */

@@ -146,6 +146,9 @@ export class ConfigurationControl {
     const former = known.filter((domain) => !believed.includes(domain)).slice(-MAX_FORMER_DOMAINS);
     const federatedTrustDomains = [...former, ...believed];
     if (this.#workload.trustDomain === trustDomain && federatedTrustDomains.join() === known.join()) return;
+    if (named !== trustDomain && !known.includes(named)) {
+      this.#options.log.warn("trust domain differs", { certificate: named, environment: trustDomain, consequence: "policies and callees take that of the environment for ours; peers of both are let in" });
+    }
     this.#workload = { ...this.#workload, trustDomain, federatedTrustDomains };
     if (this.#update !== null) this.#compile(this.#update);
   }

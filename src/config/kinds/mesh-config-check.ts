@@ -1,3 +1,4 @@
+import { trustDomainProblem } from "../../identity/spiffe-id.ts";
 import type { Path } from "../resource.ts";
 import { checkCaCertificates } from "./ca-certificate-check.ts";
 import { checkConnectionPool, checkOutlierDetection } from "./destination-rule-check.ts";
@@ -14,6 +15,8 @@ import { idleConditions, retryOnFault } from "./retry-conditions.ts";
 function checkTrustDomain(domain: string, path: Path, report: Report): void {
   const fault = hostNameFault(domain, { allowsWildcard: false });
   if (fault !== null) report.error(path, `is not a trust domain: ${fault}`);
+  const problem = fault === null ? trustDomainProblem(domain) : null;
+  if (problem !== null) report.warn(path, `is the trust domain of nobody: ${problem}`);
 }
 
 function checkRetryPolicy(policy: MeshRetryPolicy | undefined, path: Path, report: Report): void {

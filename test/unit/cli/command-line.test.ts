@@ -99,6 +99,10 @@ describe("workloadFromEnvironment", () => {
     expect(workload.addresses).not.toContain("127.0.0.1");
   });
 
+  it.each(["*", "Upper.td", "td/ns/a", " "])("refuses %j as a trust domain", (name) => {
+    expect(() => workloadFromEnvironment({ TRUST_DOMAIN: name }, "host")).toThrow(`TRUST_DOMAIN ${JSON.stringify(name)}: trust domain characters`);
+  });
+
   it("reads the downward API's file", () => {
     const folder = mkdtempSync(join(tmpdir(), "outrider-labels-"));
     try {

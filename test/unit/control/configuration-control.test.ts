@@ -168,14 +168,17 @@ describe("ConfigurationControl", () => {
       spec: { action: "DENY", rules: [{ from: [{ source: { serviceAccounts: ["cart"] } }] }] },
     }));
     const timers = new TimerWheel(systemClock);
+    const logLines: string[] = [];
     const fixed = new ConfigurationControl({
-      paths: [folder], workload: { ...WORKLOAD, trustDomain: "fixed.example" }, dnsCapture: false, state: null, clock: systemClock, timers, log: new Logger({ write: () => undefined }, systemClock, timers),
+      paths: [folder], workload: { ...WORKLOAD, trustDomain: "fixed.example" }, dnsCapture: false, state: null, clock: systemClock, timers, log: new Logger({ write: (line) => logLines.push(line) }, systemClock, timers),
     }, (snapshot) => snapshots.push(snapshot));
+    fixed.useTrustDomain("prod.example");
     fixed.useTrustDomain("prod.example", ["partner.example"]);
     fixed.start();
     fixed.stop();
     const principals = snapshots.at(-1)?.inbound.authorization.deny[0]?.rules[0]?.from[0]?.principals;
     expect(principals?.values.map(({ value }) => value.split("/")[0])).toEqual(["fixed.example", "prod.example", "partner.example"]);
+    expect(logLines.filter((line) => line.includes("trust domain differs"))).toHaveLength(1);
   });
 
   it("tells which generation is in force, when a data thread obeys it", () => {

@@ -60,3 +60,10 @@ it("defaultConfig.caCertificatesPem is judged as roots of our own domain", () =>
   expect(problemsOf({ defaultConfig: { caCertificatesPem: [ROOT, "x"] } })).toEqual([expect.stringMatching(/^error: defaultConfig\.caCertificatesPem\[1\]: is not a bundle of roots/)]);
   expect(problemsOf({ defaultConfig: { caCertificatesPem: [PARTNER] } })).toEqual([expect.stringMatching(/^warning: .*counts for cluster\.local/)]);
 });
+
+it("a trust domain that no certificate can be of is warned of, whichever of ours it is", () => {
+  expect(problemsOf({ trustDomain: "Own.td", trustDomainAliases: ["old.td", "OLD"] })).toEqual([
+    expect.stringMatching(/^warning: trustDomain: is the trust domain of nobody: .*lower-case/),
+    expect.stringMatching(/^warning: trustDomainAliases\[1\]: is the trust domain of nobody: .*lower-case/),
+  ]);
+});
