@@ -1,4 +1,3 @@
-import { constants } from "node:crypto";
 import { createSecureContext } from "node:tls";
 
 import type { IngressTlsSpec } from "../config/snapshot-security.ts";
@@ -6,6 +5,7 @@ import type { Clock } from "../core/clock.ts";
 import { refuseClient } from "../identity/client-certificate.ts";
 import { PeerRefused } from "../identity/peer-refused.ts";
 import { presentedChain } from "../identity/presented-chain.ts";
+import { TLS_SETTINGS } from "../identity/tls-context.ts";
 import { readTrustBundle } from "../identity/trust-store.ts";
 import { readPem } from "../upstream/pem-file.ts";
 import type { OwnServerTls } from "./tls-server.ts";
@@ -48,9 +48,9 @@ function contextOf({ certificatePath, privateKeyPath, caCertificatesPath, leastV
     cert: readPem(certificatePath, "serverCertificate"),
     key: readPem(privateKeyPath, "privateKey"),
     ...(ca === null ? {} : { ca }),
+    // No tickets either: a session resumed would be of a client nobody asked.
+    ...TLS_SETTINGS,
     minVersion: leastVersion,
-    // As for connections of the mesh: a session resumed would be of a client nobody asked.
-    secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
     sessionIdContext: "ingress",
   });
   if (ca === null) return { secureContext, refuseClient: null };

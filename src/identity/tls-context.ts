@@ -23,6 +23,9 @@ const GROUPS = "X25519:P-256:P-384";
  */
 const OPTIONS = constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION | constants.SSL_OP_CIPHER_SERVER_PREFERENCE;
 
+/** What TLS of the mesh, either side of it, and that of ports for callers from outside have in common. */
+export const TLS_SETTINGS = { maxVersion: "TLSv1.3", ciphers: CIPHERS, ecdhCurve: GROUPS, secureOptions: OPTIONS } as const;
+
 /** What one side of every handshake under an identity is made with. @throws {Error} when OpenSSL does not take the certificates or the key. */
 export function tlsContext(material: IdentityMaterial, minVersion: LeastTlsVersion): SecureContext {
   return createSecureContext({
@@ -31,11 +34,8 @@ export function tlsContext(material: IdentityMaterial, minVersion: LeastTlsVersi
     // Whom to believe is decided in `verifyPeer`, from the certificates themselves. Roots given here would be named to every client, and
     // beyond 64 KiB of names no handshake succeeds any more: the roots of one federated domain could cut us off from all others.
     ca: [],
+    ...TLS_SETTINGS,
     minVersion,
-    maxVersion: "TLSv1.3",
-    ciphers: CIPHERS,
-    ecdhCurve: GROUPS,
-    secureOptions: OPTIONS,
     sessionIdContext: `generation-${material.generation}`,
   });
 }

@@ -131,6 +131,12 @@ describe("TLS of an ingress entry", () => {
     expect(await exchange(proxy.connectInbound(application.port), "GET / HTTP/1.1\r\nHost: a\r\n\r\n").catch(() => "")).toBe("");
   });
 
+  it("has the cipher suites of the mesh, none without forward secrecy or in CBC mode", async () => {
+    await proxy.apply(yaml("DISABLE"));
+    for (const ciphers of ["ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-CCM8", "AES128-GCM-SHA256"]) expect(await ask({ maxVersion: "TLSv1.2", ciphers }), ciphers).toBeTypeOf("string");
+    expect(await ask({ maxVersion: "TLSv1.2", ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256" })).toBe(200);
+  });
+
   it("takes TLS 1.3 alone where it says so", async () => {
     await proxy.apply(yaml("DISABLE", { mode: "SIMPLE", ...files(), minProtocolVersion: "TLSV1_3" }));
     expect(await ask({ maxVersion: "TLSv1.2" })).toBeTypeOf("string");
