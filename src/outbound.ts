@@ -47,7 +47,7 @@ export function outbound(parts: Parts): CheckedDirection {
   const expiring = parts.closeExpired !== true ? null : new ExpiringConnections(parts, {
     expired() {
       clusters.closeStale();
-      tcp.recheck((_facts, upstream) => (upstream !== null && expiring?.hasExpired(upstream) === true ? closedExpired(upstream, parts) : null));
+      tcp.recheck(({ upstream }) => (upstream !== null && expiring?.hasExpired(upstream) === true ? closedExpired(upstream, parts) : null));
     },
     cut: (facts) => void closedExpired(facts, parts),
   });

@@ -1,6 +1,7 @@
 import type { ConnectionAuthorization, ConnectionRefusal } from "../filter/connection-authorization.ts";
 import type { AuthorizationVerdict } from "../filter/rbac-verdict.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
+import type { OpenConnection } from "./tcp-connection.ts";
 import { describeDenial, type InboundRefusal } from "./inbound-refusal.ts";
 
 /** What the live connections of a direction are judged by, and who is told. */
@@ -13,13 +14,20 @@ export interface DeniedNowParts {
 
 /**
  * Response code details of an open connection that the policies in force now forbid; null for one that may go on. Where
- * an external authorizer has to be asked it goes on meanwhile, and `close` gets the details later if it may not.
+ * an external authorizer has to be asked it goes on meanwhile, and is closed later if it may not: by the answer to the
+ * question asked last, and to none once it is over.
  */
-export function deniedNow(facts: ConnectionFacts, close: (details: string) => void, parts: DeniedNowParts): string | null {
+export function deniedNow(connection: OpenConnection, parts: DeniedNowParts): string | null {
+  const { facts } = connection;
   const { authorization } = parts;
-  const asked = authorization.ask(facts, (verdict, refusal) => {
-    if (!verdict.isAllowed) close(tell(facts, verdict, refusal, parts));
+  connection.awaits(null);
+  // Whom these forbid no authorizer lets pass: it does not stay open for as long as one thinks.
+  const byRules = authorization.judgeByRules(facts);
+  if (!byRules.isAllowed) return tell(facts, byRules, null, parts);
+  const asked = authorization.ask(facts, (judged, refusal) => {
+    if (!judged.isAllowed) connection.close(tell(facts, judged, refusal, parts));
   });
+  connection.awaits(asked);
   if (asked !== null) return null;
   const verdict = authorization.judge(facts);
   return verdict.isAllowed ? null : tell(facts, verdict, null, parts);

@@ -45,6 +45,9 @@ const TIME_LIMITS = {
   duration: { flag: "DT", details: "max_connection_duration_reached" },
 } as const satisfies Record<string, Ending>;
 
+/** An open connection, for whoever looks whether it may go on. */
+export type OpenConnection = Pick<TcpConnection, "facts" | "upstream" | "awaits" | "close">;
+
 /** One opaque connection: dials an endpoint, joins the two sockets, and tells the observers of its life. */
 export class TcpConnection implements TcpReceiver {
   readonly #socket: Socket;
@@ -63,6 +66,8 @@ export class TcpConnection implements TcpReceiver {
   #movedAtMs: number;
   /** Ours; null: it ends by itself. */
   #ending: Ending | null = null;
+  /** Somebody who is asked about it while it goes on; null: nobody is. */
+  #asked: { cancel(): void } | null = null;
 
   constructor(socket: Socket, firstBytes: Buffer | null, info: TcpInfo, parts: TcpConnectionParts, onOver: (connection: TcpConnection) => void) {
     this.#socket = socket;
@@ -103,8 +108,16 @@ export class TcpConnection implements TcpReceiver {
     return this.#phase === "over";
   }
 
+  /** Somebody was asked whether it may go on, in place of whoever was before; null: nobody was. Cancelled when it is over. */
+  awaits(asked: { cancel(): void } | null): void {
+    this.#asked?.cancel();
+    this.#asked = asked;
+    if (this.isOver) asked?.cancel();
+  }
+
   /** Ends it because it is no longer allowed; `details` say by what. */
   close(details: string): void {
+    this.awaits(null);
     if (this.#phase === "joined") {
       this.#cut({ flag: "-", details });
     } else if (this.#phase === "dialling") {
@@ -219,6 +232,7 @@ export class TcpConnection implements TcpReceiver {
     if (this.#phase === "dialling") this.#tellOpened();
     this.#phase = "over";
     this.#checks?.cancel();
+    this.#asked?.cancel();
     this.#lease?.release();
     this.#onOver(this);
     this.#info.flags = flag;

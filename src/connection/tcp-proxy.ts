@@ -10,10 +10,9 @@ import type { WeightedClusterSpec } from "../config/snapshot.ts";
 import type { ConnectionFacts } from "../message/connection-facts.ts";
 import { type Direction, type ServiceRef, TcpInfo, type TcpObserver } from "../message/stream-info.ts";
 import { chooseCluster } from "../router/route-match.ts";
-import type { UpstreamFacts } from "../upstream/connector.ts";
 import { connectOpaque } from "./connect-opaque.ts";
 import { EarlyDial, type EarlyDialOptions } from "./early-dial.ts";
-import { TcpConnection } from "./tcp-connection.ts";
+import { type OpenConnection, TcpConnection } from "./tcp-connection.ts";
 
 export interface TcpProxyParts {
   readonly clock: Clock;
@@ -59,11 +58,11 @@ export class TcpProxy {
 
   /**
    * Asks about every open connection whether it may go on, and closes those that may not: `denied` gives the reason, or
-   * null, or calls `close` with it later. A few at once, the rest in the next turns of the event loop; a further call begins anew.
+   * null, or closes it later. A few at once, the rest in the next turns of the event loop; a further call begins anew.
    */
-  recheck(denied: (facts: ConnectionFacts, upstream: UpstreamFacts | null, close: (reason: string) => void) => string | null): void {
+  recheck(denied: (connection: OpenConnection) => string | null): void {
     this.#recheck.begin(this.#active, (connection) => {
-      const reason = connection.isOver ? null : denied(connection.facts, connection.upstream, (later) => connection.close(later));
+      const reason = connection.isOver ? null : denied(connection);
       if (reason !== null) connection.close(reason);
     });
   }

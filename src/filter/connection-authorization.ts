@@ -55,6 +55,11 @@ export class ConnectionAuthorization {
     return custom === null || this.#isGranted(connection, custom) ? authorizer.check(facts) : custom;
   }
 
+  /** Judges by DENY and ALLOW alone, whatever an authorizer would say. */
+  judgeByRules(connection: ConnectionFacts): AuthorizationVerdict {
+    return this.#policies.authorizer.check(new AuthorizationFacts(connection, null));
+  }
+
   /**
    * Asks whoever has to be asked, and then judges by the policies of that time; null: nobody has to be, or nobody can be.
    * `judged` is told once, possibly within the call, and never after `cancel`.

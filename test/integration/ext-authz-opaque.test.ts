@@ -18,6 +18,8 @@ const open: Socket[] = [];
 const clients: HboneClient[] = [];
 
 const CUSTOM = security("AuthorizationPolicy", "ask", { action: "CUSTOM", provider: { name: "opa" }, rules: [{}] });
+/** The same policy with another rule, which takes the same connections. */
+const OTHER = security("AuthorizationPolicy", "ask", { action: "CUSTOM", provider: { name: "opa" }, rules: [{ to: [{ operation: { notPorts: ["1"] } }] }] });
 const deny = (...principals: string[]): Resource => security("AuthorizationPolicy", "deny", { action: "DENY", rules: [{ from: [{ source: { principals } }] }] });
 const resources = (...policies: readonly Resource[]): string => yamlFor({ envoyExtAuthzGrpc: {} }, policies);
 
@@ -220,9 +222,8 @@ describe("an open connection that was allowed", () => {
   it("is asked about again when the rule changes, and goes on meanwhile", async () => {
     const socket = connect();
     expect(await answerTo(socket, "one")).toBe("echo one");
-    const other = security("AuthorizationPolicy", "ask", { action: "CUSTOM", provider: { name: "opa" }, rules: [{ to: [{ operation: { ports: [String(application.port)] } }] }] });
     const answer = later();
-    await proxy.apply(resources(other));
+    await proxy.apply(resources(OTHER));
     await eventually(() => opa.questions.length === 2, "it is asked about again");
     expect(await answerTo(socket, "two")).toContain("echo two");
     const closed = ended(socket);
@@ -239,6 +240,40 @@ describe("an open connection that was allowed", () => {
     await proxy.apply(resources(CUSTOM));
     await eventually(() => opa.questions.length === 1, "it is asked about");
     expect(await answerTo(socket, "two")).toContain("echo two");
+  });
+
+  it("is closed by a DENY policy that comes, even while an authorizer thinks about another rule", async () => {
+    const socket = connect();
+    expect(await answerTo(socket, "one")).toBe("echo one");
+    const closed = ended(socket);
+    later();
+    await proxy.apply(resources(OTHER, deny("cluster.local/ns/default/sa/productpage")));
+    await closed;
+    expect(opa.questions).toHaveLength(1);
+  });
+
+  /*
+   * Symptom: a question about an open connection went on when that was over, and its refusal was logged and counted; each
+   * change of a policy brought another one. Cause: nobody kept it to cancel. Fix: the connection does.
+   */
+  it("is forgotten when it goes away while it is asked about again, and one question is open at a time", async () => {
+    const socket = connect();
+    expect(await answerTo(socket, "one")).toBe("echo one");
+    const refusals: (() => void)[] = [];
+    opa.answer = () => new Promise((done) => refusals.push(() => done({ status: { code: 7 } })));
+    await proxy.apply(resources(OTHER));
+    await eventually(() => opa.questions.length === 2, "it is asked about again");
+    await proxy.apply(resources(security("AuthorizationPolicy", "third", { action: "CUSTOM", provider: { name: "opa" }, rules: [{}] })));
+    await eventually(() => opa.questions.length === 3, "and again");
+    refusals[0]?.();
+    expect(await answerTo(socket, "two"), "what was said of a rule that is gone").toContain("echo two");
+    socket.destroy();
+    await eventually(() => proxy.activeCount() === 0, "it is over");
+    refusals[1]?.();
+    opa.answer = null;
+    const next = connect();
+    expect(await answerTo(next, "three")).toBe("echo three");
+    expect(logged("ext_authz_denied")).toBeUndefined();
   });
 
   it("by one policy is asked about under the one that came while it waited", async () => {

@@ -206,7 +206,7 @@ describe("TcpProxy", () => {
     cluster.succeed(upstream);
     caller.socket.write("hello");
     await callee.until((peer) => peer.received === "hello");
-    proxy.recheck(({ local }) => (local === FACTS.local ? "no longer allowed" : null));
+    proxy.recheck(({ facts: { local } }) => (local === FACTS.local ? "no longer allowed" : null));
     await callee.until((peer) => peer.hasEnded || peer.isClosed);
     await caller.until((peer) => peer.hasEnded || peer.isClosed);
     await observer.closing;
