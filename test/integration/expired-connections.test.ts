@@ -153,6 +153,25 @@ describe("inbound connections whose peer's certificate ends", () => {
     await eventually(() => long.isClosed, "the other was closed at its own end");
   });
 
+  it("of ambient peers are asked in time to open no more tunnels; what is in one goes on to the end", async () => {
+    await start(true);
+    const client = new HboneClient(proxy.hbonePort, { lifetimeMs: HOUR_MS });
+    stops.push(() => client.session.destroy());
+    const { stream } = await client.open(`127.0.0.1:${echo.port}`);
+    let received = "";
+    let isTold = false;
+    client.session.on("goaway", () => (isTold = true));
+    stream.on("error", () => undefined);
+    stream.on("data", (chunk: Buffer) => (received += chunk.toString()));
+    stream.write("ping");
+    await eventually(() => received === "ping", "the tunnel carries bytes");
+    clock.offsetMs = HOUR_MS - 4_000;
+    await eventually(() => isTold, "the peer was told");
+    stream.write("pong");
+    await eventually(() => received === "pingpong", "the tunnel carries bytes still");
+    expect(client.isClosed).toBe(false);
+  });
+
   it("of ambient peers are closed, with what is in their tunnels", async () => {
     await start(true);
     const client = new HboneClient(proxy.hbonePort);

@@ -8,6 +8,8 @@ export interface HboneClientOptions {
   /** Null: no client certificate. */
   readonly spiffeId?: string | null;
   readonly alpn?: readonly string[];
+  /** Of its certificate; default: months. */
+  readonly lifetimeMs?: number;
 }
 
 /** A tunnel as its caller has it. */
@@ -25,8 +27,8 @@ export class HboneClient {
   isClosed = false;
 
   constructor(port: number, options: HboneClientOptions = {}) {
-    const { spiffeId = "spiffe://cluster.local/ns/default/sa/ambient", alpn = ["h2"] } = options;
-    const issued = spiffeId === null ? null : testCa.issue(spiffeId);
+    const { spiffeId = "spiffe://cluster.local/ns/default/sa/ambient", alpn = ["h2"], lifetimeMs } = options;
+    const issued = spiffeId === null ? null : testCa.issue(spiffeId, lifetimeMs === undefined ? {} : { lifetimeMs });
     this.socket = connectTls({
       host: "127.0.0.1", port, rejectUnauthorized: false, ALPNProtocols: [...alpn],
       ...(issued === null ? {} : { cert: issued.certificateChainPem, key: issued.privateKeyPem }),
