@@ -3,7 +3,7 @@ import type { AuthorizationCondition, AuthorizationOperation, AuthorizationPolic
 import { isAddress, isCidr } from "./ip-block.ts";
 import { checkOneTarget } from "./policy-target.ts";
 import type { Report } from "./report.ts";
-import { didYouMean } from "./suggestion.ts";
+import { didYouMean, suggest } from "./suggestion.ts";
 
 /** `spec/05` 5.5, "when keys" without the parameterised ones. */
 const KEYS = [
@@ -65,10 +65,18 @@ function checkOperation(operation: AuthorizationOperation, path: Path, report: R
   }
 }
 
+/** The attribute that was probably meant, those with a name in brackets too. */
+function keyHint(key: string): string {
+  const bracket = key.indexOf("[");
+  const base = suggest(bracket < 0 ? key : key.slice(0, bracket), ["request.headers", "request.auth.claims"]);
+  if (base !== null) return `; did you mean ${JSON.stringify(`${base}${bracket < 0 ? "[NAME]" : key.slice(bracket)}`)}?`;
+  return didYouMean(key, KEYS);
+}
+
 function checkCondition(condition: AuthorizationCondition, path: Path, isCustom: boolean, report: Report): void {
   const { key, values, notValues } = condition;
   const isKnown = (KEYS as readonly string[]).includes(key) || PARAMETERISED.test(key);
-  if (!isKnown) return report.error([...path, "key"], `${JSON.stringify(key)} is not an attribute that policies know${didYouMean(key, KEYS)}`);
+  if (!isKnown) return report.error([...path, "key"], `${JSON.stringify(key)} is not an attribute that policies know${keyHint(key)}`);
   if (isCustom && NOT_FOR_CUSTOM.test(key)) report.error([...path, "key"], `${key} is not allowed with action CUSTOM`);
   if (values === undefined && notValues === undefined) report.error(path, "needs values or notValues");
   for (const field of ["values", "notValues"] as const) {

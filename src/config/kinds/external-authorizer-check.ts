@@ -15,7 +15,10 @@ export function checkExternalAuthorizer(provider: ExtensionProvider, path: Path,
   for (const kind of ["envoyExtAuthzHttp", "envoyExtAuthzGrpc"] as const) {
     const authorizer = provider[kind];
     if (authorizer === undefined) continue;
-    const { statusOnError, includeRequestBodyInCheck: body } = authorizer;
+    const { service, statusOnError, includeRequestBodyInCheck: body } = authorizer;
+    if (!/^(?:[^/:]+\/)?[^/:]+$/.test(service)) {
+      report.error([...path, kind, "service"], `must be a host name of the registry, or NAMESPACE/HOST, without scheme and port, not ${JSON.stringify(service)}`);
+    }
     if (statusOnError !== undefined && !/^[2-5]\d\d$/.test(statusOnError)) {
       report.error([...path, kind, "statusOnError"], `must be an HTTP status such as "403", not ${JSON.stringify(statusOnError)}`);
     }

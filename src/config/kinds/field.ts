@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { fieldHint } from "./field-hint.ts";
 import { didYouMean } from "./suggestion.ts";
 
 /*
@@ -24,10 +25,18 @@ const expected = (what: string) => (issue: { readonly input: unknown }) => `must
  */
 export function object<const T extends v.ObjectEntries>(entries: T) {
   return v.strictObject(entries, (issue) => {
-    if (issue.expected === "Object") return `must be a mapping, not ${quote(issue.input)}`;
+    if (issue.expected === "Object") return `must be a mapping, not ${quote(issue.input)}${asMapping(issue.input, entries)}`;
     if (issue.expected !== "never") return "is required";
-    return `unknown field${didYouMean(String(issue.input), Object.keys(entries))}`;
+    // An array has its indices for keys.
+    if (Array.isArray(issue.path?.[0]?.input)) return "is an entry of a list where a mapping belongs; write the fields without \"- \"";
+    return `unknown field${fieldHint(String(issue.input), entries)}`;
   });
+}
+
+/** `mode: STRICT` written as `STRICT`. */
+function asMapping(input: unknown, entries: v.ObjectEntries): string {
+  const [only = "", ...others] = Object.keys(entries);
+  return typeof input === "string" && others.length === 0 ? `; write { ${only}: ${quote(input)} }` : "";
 }
 
 /** A mapping read from somebody else's export: other fields are left alone. */
@@ -51,7 +60,7 @@ export function mapOf<const T extends v.GenericSchema>(value: T) {
   return v.optional(v.record(v.string(), value as T, expected("a mapping")));
 }
 
-export const text = v.string(expected("a string"));
+export const text = v.string((issue) => `${expected("a string")(issue)}${typeof issue.input === "number" || typeof issue.input === "boolean" ? "; put it in quotes" : ""}`);
 export const filledText = v.pipe(text, v.nonEmpty("must not be empty"));
 /** A file by its path. Who writes what is in it instead must not find a key of theirs in every message about the file. */
 export const filePath = v.pipe(text, v.check((path) => !/\p{Cc}|-----BEGIN/u.test(path), "must be the path of a file, not what is in it"));

@@ -14,7 +14,8 @@ export function checkRequestAuthentication(spec: RequestAuthenticationSpec, repo
     if (rule.jwksUri !== undefined && rule.jwks !== undefined) report.error([...path, "jwks"], "must not stand beside jwksUri");
     if (rule.jwksUri !== undefined && !(/^https?:/.test(rule.jwksUri) && URL.canParse(rule.jwksUri))) report.error([...path, "jwksUri"], "must be a URL of http or https");
     else if (rule.jwksUri !== undefined && hasCredentials(rule.jwksUri)) report.error([...path, "jwksUri"], "must not hold a user or a password, which every page and message about these keys would tell");
-    if (rule.jwks !== undefined && !isKeySet(rule.jwks)) report.error([...path, "jwks"], "must be a JSON Web Key Set");
+    if (rule.jwks !== undefined && !isKeySet(rule.jwks)) report.error([...path, "jwks"], "must be a JSON Web Key Set: {\"keys\": [...]}, in JSON");
+    else if (rule.jwks !== undefined && hasPrivateKey(rule.jwks)) report.warn([...path, "jwks"], "holds a private key, which verifies nothing: whoever reads this can sign tokens; write its public part alone, without \"d\", and make a new key");
     rule.fromHeaders.forEach(({ name }, at) => {
       if (!isHeaderName(name)) report.error([...path, "fromHeaders", at, "name"], `${JSON.stringify(name)} is not a header name`);
     });
@@ -27,6 +28,12 @@ export function checkRequestAuthentication(spec: RequestAuthenticationSpec, repo
 function hasCredentials(uri: string): boolean {
   const { username, password } = new URL(uri);
   return username !== "" || password !== "";
+}
+
+/** RFC 7518 section 6: `d` is the private part of an RSA or EC key, RFC 8037 of the others. */
+function hasPrivateKey(keySet: string): boolean {
+  const { keys } = JSON.parse(keySet) as { readonly keys: readonly unknown[] };
+  return keys.some((key) => typeof key === "object" && key !== null && "d" in key);
 }
 
 function isKeySet(text: string): boolean {

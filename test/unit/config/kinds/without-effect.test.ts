@@ -50,3 +50,15 @@ describe("the status of a fault", () => {
     expect(lines).toEqual(isAccepted ? [] : [`error: ${VS}.http[0].fault.abort.httpStatus: must be an HTTP status from 200 to 599, not ${status}`]);
   });
 });
+
+it("a private key among those that verify tokens is told, and not quoted", () => {
+  const keys = (key: object): string => `apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: a, namespace: shop}
+spec: {jwtRules: [{issuer: a, jwks: ${JSON.stringify(JSON.stringify({ keys: [key] }))}}]}
+`;
+  expect(linesOf(keys({ kty: "OKP", crv: "Ed25519", x: "public", d: "private" }))).toEqual([
+    'warning: RequestAuthentication shop/a: spec.jwtRules[0].jwks: holds a private key, which verifies nothing: whoever reads this can sign tokens; write its public part alone, without "d", and make a new key',
+  ]);
+  expect(linesOf(keys({ kty: "OKP", crv: "Ed25519", x: "public" }))).toEqual([]);
+});
