@@ -3,6 +3,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import type { WorkloadIdentity } from "../config/compile/workload-identity.ts";
 import { formatProblem } from "../config/problem.ts";
+import { visibleLine } from "../core/visible-text.ts";
 import { describeExplanation } from "../explain/describe-explanation.ts";
 import { type ExplainRequest, InvalidExplainRequest, parseExplainLine } from "../explain/explain-request.ts";
 import { Explainer } from "../explain/explainer.ts";
@@ -59,7 +60,7 @@ export async function explain(args: readonly string[], environment: NodeJS.Proce
     return await run(flags, environment, streams);
   } catch (error) {
     // A command line or a request that cannot be obeyed is told in a sentence; so is a file that cannot be read.
-    streams.err(`outrider explain: ${describeFailure(error)}\n`);
+    streams.err(`outrider explain: ${visibleLine(describeFailure(error))}\n`);
     return 2;
   }
 }
@@ -109,8 +110,8 @@ async function explainLines(
       if (!(error instanceof InvalidExplainRequest)) throw error;
       const message = error.message.startsWith("line ") ? error.message : `line ${number}: ${error.message}`;
       hasFailed = true;
-      streams.err(`outrider explain: ${message}\n`);
-      shown = format === "json" ? `${JSON.stringify({ error: message })}\n` : `${message}\n`;
+      streams.err(`outrider explain: ${visibleLine(message)}\n`);
+      shown = format === "json" ? `${JSON.stringify({ error: message })}\n` : `${visibleLine(message)}\n`;
     }
     streams.out(format === "text" && number > 1 ? `\n${shown}` : shown);
     // Whoever stops reading, as `head` does, has what it wanted.

@@ -1,4 +1,5 @@
 import { systemClock } from "../core/clock.ts";
+import { visibleLine } from "../core/visible-text.ts";
 import { jsonReport } from "../meshtest/json-report.ts";
 import { junitReport } from "../meshtest/junit-report.ts";
 import { runTests } from "../meshtest/test-run.ts";
@@ -40,7 +41,7 @@ export async function test(args: readonly string[], environment: NodeJS.ProcessE
     if (run.problems.length > 0) return 2;
     return run.cases.some(({ differences }) => differences.length > 0) ? 1 : 0;
   } catch (error) {
-    process.stderr.write(`outrider test: ${describeFailure(error)}\n`);
+    process.stderr.write(`outrider test: ${visibleLine(describeFailure(error))}\n`);
     return 2;
   }
 }

@@ -1,4 +1,4 @@
-import { visibleText } from "../core/visible-text.ts";
+import { visibleLine } from "../core/visible-text.ts";
 import { formatPath, positionOf, resourceName } from "./resource.ts";
 import type { Path, Resource } from "./resource.ts";
 
@@ -44,7 +44,7 @@ export function formatProblem(problem: Problem): string {
   if (problem.field !== null) parts.push(problem.field);
   parts.push(problem.message);
   // One problem is one line, whatever a quoted value of the input contains.
-  return visibleText(parts.join(": ").replaceAll(/[\r\n]+/g, " "));
+  return visibleLine(parts.join(": "));
 }
 
 /** Order for sorting: errors before warnings. */

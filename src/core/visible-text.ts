@@ -10,6 +10,11 @@ export function visibleText(text: string): string {
   return HIDDEN.test(text) ? text.replaceAll(HIDDEN_ALL, escapeCharacter) : text;
 }
 
+/** Text that somebody else wrote as part of one line: its own lines are joined by spaces. */
+export function visibleLine(text: string): string {
+  return visibleText(text.replaceAll(/[\r\n]+/g, " "));
+}
+
 function escapeCharacter(character: string): string {
   let escaped = "";
   for (let index = 0; index < character.length; index++) escaped += `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`;

@@ -1,3 +1,4 @@
+import { visibleLine } from "../core/visible-text.ts";
 import { PEER_METADATA_HEADER, PEER_METADATA_ID_HEADER } from "../telemetry/peer-metadata.ts";
 import type { ExplainedCluster, ExplainedFilter, ExplainedRetries, Explanation, SentRequest, TriedRoute, WrittenAt } from "./explanation.ts";
 import type { ExplainRequest } from "./explain-request.ts";
@@ -26,7 +27,7 @@ export function describeExplanation(explanation: Explanation, request: ExplainRe
     ...answerLines(explanation),
   ];
   // A value of the input is never a line of its own.
-  return lines.map((line) => `${line.replaceAll(/[\r\n]+/g, " ")}\n`).join("");
+  return lines.map((line) => `${visibleLine(line)}\n`).join("");
 }
 
 function subject({ destination, direction, mtls }: Explanation, request: ExplainRequest): string {

@@ -1,3 +1,4 @@
+import { visibleLine } from "../core/visible-text.ts";
 import type { ReplayChange, ReplayRule, ReplaySummary } from "./replay-summary.ts";
 
 /** The summary for a reader: totals, then rule by rule what they change, then what could not be replayed. */
@@ -6,7 +7,7 @@ export function replayText(summary: ReplaySummary): string {
   const head = `${requests(replayed)} of ${lines} ${lines === 1 ? "line" : "lines"} replayed: ${same} decided as before, ${changed} otherwise\n`;
   const rules = summary.rules().map(ruleText).join("");
   const untold = summary.untold === 0 ? "" : `\nfurther rules: ${requests(summary.untold)}\n`;
-  const reasons = summary.skipped().map(({ reason, count, line }) => `  ${count} because ${reason} (first in line ${line})\n`).join("");
+  const reasons = summary.skipped().map(({ reason, count, line }) => `  ${count} because ${visibleLine(reason)} (first in line ${line})\n`).join("");
   return `${head}${rules}${untold}${skipped === 0 ? "" : `\n${skipped} not replayed:\n${reasons}`}`;
 }
 
@@ -34,7 +35,7 @@ function changeText({ was, now, parts, assuming, count, example }: ReplayChange)
   const difference = was === now ? `${now}, with other ${parts.join(", ")}` : `${was} -> ${now}`;
   const lines = [`  ${count}: ${difference}`, `     such as line ${example.line}: ${example.direction} ${what}${from}`];
   if (assuming !== null) lines.push(`     also depends on ${assuming}, which the log does not hold`);
-  return lines.map((line) => `${line.replaceAll(/\p{Cc}+/gu, " ")}\n`).join("");
+  return lines.map((line) => `${visibleLine(line)}\n`).join("");
 }
 
 function requests(count: number): string {

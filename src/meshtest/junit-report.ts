@@ -29,9 +29,9 @@ function seconds(ms: number): string {
   return (ms / 1000).toFixed(6);
 }
 
-/** Text and attribute values; what XML 1.0 has no way to write becomes a question mark. */
+/** Text and attribute values; what XML 1.0 has no way to write, or a viewer would hide or obey, becomes a question mark. */
 function escape(text: string): string {
   return text
-    .replaceAll(/[^\P{Cc}\t\n\r]|[\ufffe\uffff]|\p{Cs}/gu, "?")
+    .replaceAll(/[^\P{Cc}\t\n\r]|[\ufffe\uffff]|\p{Cs}|\p{Cf}/gu, "?")
     .replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;").replaceAll("\n", "&#10;");
 }

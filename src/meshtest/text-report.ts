@@ -1,4 +1,5 @@
 import { formatProblem } from "../config/problem.ts";
+import { visibleLine } from "../core/visible-text.ts";
 import { describeExplanation } from "../explain/describe-explanation.ts";
 import type { CaseResult, TestRun } from "./test-run.ts";
 
@@ -9,10 +10,10 @@ export function textReport(run: TestRun): string {
 }
 
 function caseLines({ file, line, name, ms, differences, decided }: CaseResult): string {
-  const head = `${differences.length === 0 ? "ok  " : "FAIL"} ${file}:${line}: ${oneLine(name)} (${milliseconds(ms)})\n`;
+  const head = `${differences.length === 0 ? "ok  " : "FAIL"} ${file}:${line}: ${visibleLine(name)} (${milliseconds(ms)})\n`;
   if (differences.length === 0) return head;
   const found = differences.map((difference) =>
-    `     ${file}:${difference.line}:${difference.col}: ${difference.field.join(".")}: expected ${oneLine(difference.expected)}, got ${oneLine(difference.got)}\n`);
+    `     ${file}:${difference.line}:${difference.col}: ${difference.field.join(".")}: expected ${visibleLine(difference.expected)}, got ${visibleLine(difference.got)}\n`);
   const reason = decided === null ? "" : describeExplanation(decided.explanation, decided.request).trimEnd().split("\n").map((text) => `     | ${text}\n`).join("");
   return `${head}${found.join("")}${reason}`;
 }
@@ -24,11 +25,6 @@ function totals({ cases, problems, files, configurations, ms }: TestRun): string
   if (cases.length > 0) parts.push(failed === 0 ? "all as expected" : `${failed} ${failed === 1 ? "differs" : "differ"}`);
   if (problems.length > 0) parts.push(`${problems.length} ${problems.length === 1 ? "error keeps" : "errors keep"} tests from running`);
   return `${parts.join(", ")} (${configurations} ${configurations === 1 ? "configuration" : "configurations"}, decided in ${milliseconds(deciding)}, ${milliseconds(ms)} in all)`;
-}
-
-/** One case is one line, whatever the file says. */
-function oneLine(text: string): string {
-  return text.replaceAll(/\p{Cc}+/gu, " ");
 }
 
 function milliseconds(ms: number): string {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { visibleText } from "../../../src/core/visible-text.ts";
+import { visibleLine, visibleText } from "../../../src/core/visible-text.ts";
 
 it("what can be seen stays as it is", () => {
   for (const text of ["", "a b", "naïve ✓ 日本 😀", '"\\']) expect(visibleText(text)).toBe(text);
@@ -10,3 +10,5 @@ it.each([
   ["NUL and DEL", "\0\u007f", String.raw`\u0000\u007f`], ["separators", "\u2028\u2029", String.raw`\u2028\u2029`], ["another order of text", "\u202eabc\u2066", String.raw`\u202eabc\u2066`],
   ["what has no width", "a\u200bb\ufeff", String.raw`a\u200bb\ufeff`], ["a tag", "\u{e0001}", String.raw`\udb40\udc01`],
 ])("%s is written out", (_what, text, expected) => expect(visibleText(text)).toBe(expected));
+
+it("several lines are one", () => expect(visibleLine("a\r\n\r\nb\nc\u001b")).toBe(String.raw`a b c\u001b`));
