@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { PROXY_FLAGS } from "../../../../src/cli/proxy-flags.ts";
@@ -6,9 +6,17 @@ import { MESH_CONFIG_UNSUPPORTED } from "../../../../src/config/kinds/mesh-confi
 import { meshConfig } from "../../../../src/config/kinds/mesh-config.ts";
 import { PROXY_ENVIRONMENT } from "../../../../src/config/kinds/proxy-environment.ts";
 
-/* docs/configuration.md and docs/scoping.md name all that is obeyed, and all that is excepted, of long lists. */
+/* README.md, docs/configuration.md and docs/scoping.md name all that is obeyed, and all that is excepted, of long lists. */
 
-const page = (name: string): string => readFileSync(join(import.meta.dirname, "../../../../docs", name), "utf8");
+const ROOT = join(import.meta.dirname, "../../../..");
+const page = (name: string): string => readFileSync(join(ROOT, "docs", name), "utf8");
+
+it("README.md names every flag of the proxy and every page", () => {
+  const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+  const named = new Set(readme.match(/`--[a-z-]+`/g));
+  expect(PROXY_FLAGS.map(({ name }) => `\`--${name}\``).filter((flag) => !named.has(flag))).toEqual([]);
+  expect(readdirSync(join(ROOT, "docs")).filter((name) => !readme.includes(`(docs/${name}`))).toEqual([]);
+});
 
 it("docs/configuration.md names the fields of MeshConfig that are obeyed, and no other", () => {
   const row = page("configuration.md").split("\n").find((line) => line.startsWith("| MeshConfig |")) ?? "";
