@@ -39,7 +39,7 @@ export function parseDuration(input: string, options: { readonly allowsZero: boo
   const nanoseconds = parseNanoseconds(input);
   if (nanoseconds === null) return `must be a duration such as "1.5s" or "250ms", not ${quote(input)}`;
   if (nanoseconds === 0n && options.allowsZero) return 0;
-  if (nanoseconds < 1_000_000n) return `must be a duration of at least 1ms, not ${quote(input)}${nanoseconds === 0n ? "; leave the field out for no limit" : ""}`;
+  if (nanoseconds < 1_000_000n) return `must be a duration of at least 1ms, not ${quote(input)}${nanoseconds === 0n ? "; leave the field out for its default" : ""}`;
   if (nanoseconds % 1_000_000n !== 0n) return `must be a whole number of milliseconds, not ${quote(input)}`;
   return Number(nanoseconds / 1_000_000n);
 }

@@ -21,6 +21,8 @@ export function checkExternalAuthorizer(provider: ExtensionProvider, path: Path,
     }
     if (statusOnError !== undefined && !/^[2-5]\d\d$/.test(statusOnError)) {
       report.error([...path, kind, "statusOnError"], `must be an HTTP status such as "403", not ${JSON.stringify(statusOnError)}`);
+    } else if (statusOnError !== undefined && Number(statusOnError) < 400) {
+      report.warn([...path, kind, "statusOnError"], `tells whoever is denied by ${statusOnError} that all went well; use 4xx or 5xx`);
     }
     if (body !== undefined && (body.maxRequestBytes ?? 0) === 0) {
       report.error([...path, kind, "includeRequestBodyInCheck", "maxRequestBytes"], "is required and must be at least 1; leave includeRequestBodyInCheck out to show no body");
@@ -35,6 +37,8 @@ function checkHttp(authorizer: HttpAuthorizer, path: Path, report: Report): void
     report.error([...path, "pathPrefix"], `must begin with "/", and be nothing but a path, not ${JSON.stringify(pathPrefix)}`);
   } else if (/[?#]/.test(pathPrefix ?? "")) {
     report.error([...path, "pathPrefix"], "must have neither query nor fragment");
+  } else if (pathPrefix?.endsWith("/") === true) {
+    report.warn([...path, "pathPrefix"], `goes before a path that begins with "/": /x is asked about as ${pathPrefix}/x; leave its last "/" out`);
   }
   for (const field of HEADER_LISTS) authorizer[field].forEach((name, index) => checkPattern(name, [...path, field, index], report));
   if (authorizer.includeHeadersInCheck.length > 0 && authorizer.includeRequestHeadersInCheck.length > 0) {

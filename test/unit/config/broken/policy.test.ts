@@ -90,7 +90,7 @@ const MESH: readonly BrokenCase[] = [
   ["a framing header for an authorizer", "extensionProviders: [{name: a, envoyExtAuthzHttp: {service: s, port: 1, includeAdditionalHeadersInCheck: {Content-Length: '1'}}}]", "extensionProviders[0].envoyExtAuthzHttp.includeAdditionalHeadersInCheck.Content-Length: \"Content-Length\" is no header that can be set"],
   ["a line end for an authorizer", "extensionProviders: [{name: a, envoyExtAuthzHttp: {service: s, port: 1, includeAdditionalHeadersInCheck: {x-a: \"a\\r\\nb: c\"}}}]", "extensionProviders[0].envoyExtAuthzHttp.includeAdditionalHeadersInCheck.x-a: \"a\\r\\nb: c\" is not a header value"],
   ["a misspelt field of the proxy", "defaultConfig: {concurency: 2}", "defaultConfig.concurency: unknown field; did you mean \"concurrency\"?"],
-  ["a connect timeout of 0", "connectTimeout: 0s", "connectTimeout: must be a duration of at least 1ms, not \"0s\"; leave the field out for no limit"],
+  ["a connect timeout of 0", "connectTimeout: 0s", "connectTimeout: must be a duration of at least 1ms, not \"0s\"; leave the field out for its default"],
 ];
 
 describe("policies, telemetry and notation", () => {

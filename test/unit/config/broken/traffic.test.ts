@@ -25,7 +25,7 @@ const VIRTUAL_SERVICES: readonly BrokenCase[] = [
   ["delegate beside route", rule("delegate: {name: b}"), `${VS}.http[0].route: must not stand beside delegate`],
   ["a delegate that delegates", virtualService("{http: [{delegate: {name: b}}]}"), `${VS}.http[0].delegate: a delegate must not delegate further`],
   ["a delegate with gateways", virtualService("{gateways: [mesh], http: [{route: [{destination: {host: a}}]}]}"), `${VS}.gateways: a VirtualService without hosts (a delegate) must not name gateways`],
-  ["timeout 0", rule("timeout: 0s"), `${VS}.http[0].timeout: must be a duration of at least 1ms, not "0s"; leave the field out for no limit`],
+  ["timeout 0", rule("timeout: 0s"), `${VS}.http[0].timeout: must be a duration of at least 1ms, not "0s"; leave the field out for its default`],
   ["a duration without unit", rule("timeout: '10'"), `${VS}.http[0].timeout: must be a duration such as "1.5s" or "250ms", not "10"`],
   ["a duration in days", rule("timeout: 1d"), `${VS}.http[0].timeout: must be a duration such as "1.5s" or "250ms", not "1d"`],
   ["a duration in microseconds", rule("timeout: 1500us"), `${VS}.http[0].timeout: must be a whole number of milliseconds, not "1500us"`],

@@ -49,6 +49,16 @@ it.each([
   expect(found.map((problem) => problem.replace(/^.* MeshConfig istio-system\/istio: /, "")).toSorted()).toEqual(expected.toSorted());
 });
 
+it.each([
+  ["a failure that looks like success", 'statusOnError: "204"', "statusOnError: tells whoever is denied by 204 that all went well; use 4xx or 5xx"],
+  ["a doubled slash", "pathPrefix: /check/", 'pathPrefix: goes before a path that begins with "/": /x is asked about as /check//x; leave its last "/" out'],
+  ["a prefix", "pathPrefix: /check", null],
+  ["a failure", 'statusOnError: "503"', null],
+])("warns of an external authorizer's %s", (_what, field, expected) => {
+  const found = read(`extensionProviders: [{name: a, envoyExtAuthzHttp: {service: a, port: 80, ${field}}}]\n`)?.problems.map(formatProblem);
+  expect(found).toEqual(expected === null ? [] : [expect.stringContaining(`warning: MeshConfig istio-system/istio: extensionProviders[0].envoyExtAuthzHttp.${expected}`)]);
+});
+
 it("says of a field that is not obeyed what happens instead, at its place", () => {
   expect(read("trustDomain: a.test\nserviceSettings: [{settings: {clusterLocal: true}, hosts: ['*.a.test']}]\n")?.problems.map(formatProblem)).toEqual([
     "mesh.yaml:2:1: warning: MeshConfig istio-system/istio: serviceSettings: unsupported: endpoints of all clusters are used",

@@ -82,7 +82,7 @@ describe("a wrong object is refused at its place", () => {
   it.each([
     ["an unknown field", ["timeout: 1.5s", "timeuot: 1.5s"], 'f.yaml:16:5: error: VirtualService shop/reviews: spec.http[0].timeuot: unknown field; did you mean "timeout"?'],
     ["a field named like an inherited one", ["timeout: 1.5s", "toString: 1.5s"], "f.yaml:16:5: error: VirtualService shop/reviews: spec.http[0].toString: unknown field"],
-    ["timeout 0s", ["1.5s", "0s"], 'f.yaml:16:5: error: VirtualService shop/reviews: spec.http[0].timeout: must be a duration of at least 1ms, not "0s"; leave the field out for no limit'],
+    ["timeout 0s", ["1.5s", "0s"], 'f.yaml:16:5: error: VirtualService shop/reviews: spec.http[0].timeout: must be a duration of at least 1ms, not "0s"; leave the field out for its default'],
     ["a negative timeout", ["1.5s", "-1s"], 'f.yaml:16:5: error: VirtualService shop/reviews: spec.http[0].timeout: must be a duration of at least 1ms, not "-1s"'],
     ["a duration finer than a millisecond", ["1.5s", "1.0005ms"], 'f.yaml:16:5: error: VirtualService shop/reviews: spec.http[0].timeout: must be a whole number of milliseconds, not "1.0005ms"'],
     ["a number for a duration", ["1.5s", "15"], 'f.yaml:16:5: error: VirtualService shop/reviews: spec.http[0].timeout: must be a duration such as "1.5s", not 15'],
