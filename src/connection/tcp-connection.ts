@@ -104,8 +104,9 @@ export class TcpConnection implements TcpReceiver {
     return this.#lease?.facts ?? null;
   }
 
+  /** True from the moment it is cut. */
   get isOver(): boolean {
-    return this.#phase === "over";
+    return this.#phase === "over" || this.#ending !== null;
   }
 
   /** Somebody was asked whether it may go on, in place of whoever was before; null: nobody was. Cancelled when it is over. */

@@ -207,6 +207,10 @@ describe("TcpProxy", () => {
     caller.socket.write("hello");
     await callee.until((peer) => peer.received === "hello");
     proxy.recheck(({ facts: { local } }) => (local === FACTS.local ? "no longer allowed" : null));
+    // It takes a moment to close; whoever asks meanwhile is told of it no second time.
+    proxy.recheck(() => {
+      throw new Error("asked about a connection that is being cut");
+    });
     await callee.until((peer) => peer.hasEnded || peer.isClosed);
     await caller.until((peer) => peer.hasEnded || peer.isClosed);
     await observer.closing;
