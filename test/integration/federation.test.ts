@@ -151,11 +151,14 @@ describe("a trust bundle at a URL", () => {
   const webCa = DevelopmentCa.create("web.test", systemClock);
   let answer: string | null;
   let fetches = 0;
+  let delayMs = 0;
   const issued = webCa.issue("", { uris: [], dnsNames: ["localhost"] });
   const endpoint = createServer({ cert: issued.certificateChainPem, key: issued.privateKeyPem }, (_request, response) => {
     fetches++;
-    if (answer === null) response.writeHead(500).end();
-    else response.end(answer);
+    setTimeout(() => {
+      if (answer === null) response.writeHead(500).end();
+      else response.end(answer);
+    }, delayMs);
   });
   const folder = mkdtempSync(join(tmpdir(), "outrider-federation-"));
   let proxy: RunningProxy;
@@ -164,7 +167,10 @@ describe("a trust bundle at a URL", () => {
     endpoint.listen(0, "127.0.0.1", resolve);
   }));
 
-  afterEach(() => proxy.stop());
+  afterEach(() => {
+    delayMs = 0;
+    return proxy.stop();
+  });
 
   afterAll(() => {
     endpoint.closeAllConnections();
@@ -191,6 +197,8 @@ describe("a trust bundle at a URL", () => {
 
   it("is there when the proxy is ready, in every data thread", async () => {
     answer = bundleDocument([authorityKey(partnerCa.rootPem)]);
+    // Longer than all else that a start waits for.
+    delayMs = 1000;
     fetches = 0;
     const callAs = await start(["--jwks-allow", "127.0.0.0/8", "--concurrency", "2"]);
     const statuses = await Promise.all(Array.from({ length: 12 }, () => callAs(idIn(PARTNER), partnerCa)));

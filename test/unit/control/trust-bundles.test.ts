@@ -127,6 +127,18 @@ test("a bundle that is older by its sequence is refused by name, one that revoke
   expect(bundles.pemOf(URL_A)).toBe("");
 });
 
+test("a document without a sequence does not make the one before it forgotten", async () => {
+  const { use, bundles, last, time } = trustBundles();
+  use(URL_A);
+  await last().succeed({ pem: "A", sequence: 7 });
+  time.pass(5 * MINUTE + SECOND);
+  await last().succeed({ pem: "B" });
+  expect([bundles.pemOf(URL_A), bundles.status()[0]?.sequence]).toEqual(["B", 7]);
+  time.pass(5 * MINUTE + SECOND);
+  await last().succeed({ pem: "OLD", sequence: 6 });
+  expect(bundles.pemOf(URL_A)).toBe("B");
+});
+
 test("a reload fetches at once, but not beside a fetch under way", async () => {
   const { use, bundles, fetches, last, time } = trustBundles();
   use(URL_A);
@@ -152,11 +164,17 @@ test("a URL that is named no longer is asked no longer, and its late answer chan
   expect([bundles.pemOf(URL_A), changes()]).toEqual(["", 0]);
   time.pass(10 * MINUTE);
   expect(fetches).toHaveLength(1);
+  // As well between two fetches.
+  use(URL_A);
+  await last().succeed({ pem: "A" });
+  use();
+  time.pass(10 * MINUTE);
+  expect(fetches).toHaveLength(2);
   use(URL_A);
   bundles.stop();
   await last().succeed({ pem: "A" });
   time.pass(10 * MINUTE);
-  expect(fetches).toHaveLength(2);
+  expect(fetches).toHaveLength(3);
 });
 
 describe("over a restart", () => {
@@ -184,7 +202,13 @@ describe("over a restart", () => {
 
   test("the bundle of an earlier run is in force at once, a start waits for its URL all the same, and an older one stays refused", async () => {
     const time = new ManualTime();
-    await firstRun(time, { pem: PEM, sequence: 7 });
+    const run = trustBundles(saved(time), time);
+    run.use(URL_A);
+    await run.last().succeed({ pem: PEM, sequence: 7 });
+    run.bundles.reload();
+    await run.last().succeed({ pem: PEM });
+    await run.bundles.settled();
+    run.bundles.stop();
     expect(statSync(file()).mode & 0o777).toBe(0o600);
     time.pass(HOUR);
     const { use, bundles, last, warnings } = trustBundles(saved(time), time);
