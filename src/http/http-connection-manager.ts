@@ -13,6 +13,7 @@ import { ProxyError } from "../message/proxy-error.ts";
 import type { DownstreamStream, HttpHandler, RequestReceiver } from "../message/stream.ts";
 import { type Direction, StreamInfo, type StreamObserver } from "../message/stream-info.ts";
 import type { Router } from "../router/router.ts";
+import { DismissedConnections } from "./dismissed-connections.ts";
 import { ForwardedClientCert } from "./forwarded-client-cert.ts";
 import { Http1Server } from "./http1-server.ts";
 import { Http2Server } from "./http2-server.ts";
@@ -34,9 +35,6 @@ interface HttpServer {
   destroy(error: ProxyError): void;
 }
 
-/** What is under way on a connection that may not go on has this long: with all else, closed within a second (B24). */
-const FINISH_MS = 800;
-
 /**
  * HTTP connections of one direction. Each request becomes a stream that passes hygiene, filters, route and router, in
  * this order; the manager holds what all of them share and tells the observers at the end of each.
@@ -48,8 +46,7 @@ export class HttpConnectionManager implements StreamOwner {
   readonly clock: Clock;
   readonly #parts: HttpParts;
   readonly #connections = new Set<HttpServer>();
-  /** Those of them that get no further request. */
-  readonly #dismissed = new WeakSet<HttpServer>();
+  readonly #dismissed: DismissedConnections<HttpServer>;
   readonly #recheck: GradualVisit<HttpServer>;
   readonly #drainSome: GradualVisit<HttpServer>;
   #policy: StreamPolicy | null = null;
@@ -62,6 +59,7 @@ export class HttpConnectionManager implements StreamOwner {
     this.router = router;
     this.clock = parts.clock;
     this.#parts = parts;
+    this.#dismissed = new DismissedConnections(parts, (server) => this.#connections.has(server));
     this.#recheck = new GradualVisit(parts.clock);
     this.#drainSome = new GradualVisit(parts.clock);
   }
@@ -122,13 +120,7 @@ export class HttpConnectionManager implements StreamOwner {
   recheck(denied: (facts: ConnectionFacts) => string | null): void {
     this.#recheck.begin(this.#connections, (server) => {
       const reason = this.#dismissed.has(server) || !this.#connections.has(server) ? null : denied(server.connection);
-      if (reason === null) return;
-      const error = new ProxyError("no_longer_accepted", reason);
-      this.#dismissed.add(server);
-      server.finish(error);
-      this.#parts.timers.schedule(FINISH_MS, () => {
-        if (this.#connections.has(server)) server.destroy(error);
-      });
+      if (reason !== null) this.#dismissed.add(server, new ProxyError("no_longer_accepted", reason));
     });
   }
 
