@@ -1,7 +1,7 @@
 import type { Random } from "../core/random.ts";
 import type { Provenance } from "../config/snapshot.ts";
 import { type AuthorizationAccount, accountOfCheck, accountOfCustom } from "./rbac-account.ts";
-import type { Authorizer } from "./rbac.ts";
+import { type Authorizer, NOBODY_TO_ASK } from "./rbac.ts";
 import type { AuthorizationFacts } from "./rbac-facts.ts";
 import type { FailedCondition } from "./rbac-near-miss.ts";
 import type { AuthorizationVerdict } from "./rbac-verdict.ts";
@@ -19,7 +19,7 @@ export interface DenialRecord {
   /** ISO 8601. */
   readonly at: string;
   readonly protocol: "http" | "tcp";
-  /** What response code details have in brackets. */
+  /** What response code details have in brackets, or would have if an authorizer's own were not there. */
   readonly verdict: string;
   /** The rule that denied, or the one that came closest to allowing; null where there is none. */
   readonly rule: Provenance | null;
@@ -104,9 +104,10 @@ function recordOf(kept: Kept): DenialRecord {
     id,
     at: new Date(atMs).toISOString(),
     protocol: request === null && !kept.isTooLarge ? "tcp" : "http",
-    verdict: verdict.id,
+    // Who was asked is no bad provider.
+    verdict: kept.said === null ? verdict.id : verdict.id.replace(NOBODY_TO_ASK, ""),
     rule: account.provenance,
-    reason: kept.said === null ? account.reason : `${account.reason}; ${kept.said}`,
+    reason: reasonOf(account.reason, kept),
     said: kept.said,
     nearMiss: account.nearMiss?.failed ?? null,
     request: {
@@ -118,6 +119,11 @@ function recordOf(kept: Kept): DenialRecord {
       path: cut(facts.path ?? undefined),
     },
   };
+}
+
+function reasonOf(reason: string, { said, verdict }: Kept): string {
+  if (said !== null) return `${reason}; ${said}`;
+  return verdict.provider === undefined ? reason : `${reason}; it cannot be asked: /config/status says why at the policy, and over HTTP nobody is asked about opaque connections`;
 }
 
 function accountOf({ authorizer, facts, verdict, isTooLarge }: Kept): AuthorizationAccount {

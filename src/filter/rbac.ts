@@ -5,6 +5,9 @@ import type { Rule } from "./rbac-rule.ts";
 import { RuleSet } from "./rbac-rule-set.ts";
 import type { AuthorizationVerdict } from "./rbac-verdict.ts";
 
+/** Behind the id of a CUSTOM rule, where it denies because its provider cannot be asked: Istio's words. */
+export const NOBODY_TO_ASK = "-deny-due-to-bad-CUSTOM-action";
+
 /** What policies in dry run would have made of a request: the rule that would have decided, and how. */
 export interface DryRunVerdict {
   /** Of the policy whose removal would change the outcome, or of the first whose rules did not match. */
@@ -104,7 +107,7 @@ function verdictOf(rule: Rule, isAllowed: boolean): AuthorizationVerdict {
 
 function customVerdict(rule: Rule): AuthorizationVerdict {
   const { provider } = rule.policy as CustomPolicySpec;
-  return { ...verdictOf(rule, false), id: `${rule.id}-deny-due-to-bad-CUSTOM-action`, provider };
+  return { ...verdictOf(rule, false), id: `${rule.id}${NOBODY_TO_ASK}`, provider };
 }
 
 /** Where a rule was written. */

@@ -9,7 +9,8 @@ import { AuthorizationJournal } from "../../../src/filter/rbac-journal.ts";
 import { WorkloadPolicies } from "../../../src/filter/rbac-policies.ts";
 import { RequestHead } from "../../../src/message/head.ts";
 import { HeaderList } from "../../../src/message/header-list.ts";
-import type { LocalReply } from "../../../src/message/local-reply.ts";
+import { type LocalReply, toLocalReply } from "../../../src/message/local-reply.ts";
+import { ProxyError } from "../../../src/message/proxy-error.ts";
 import { StreamInfo } from "../../../src/message/stream-info.ts";
 import { AuthorizationSeries } from "../../../src/telemetry/authorization-series.ts";
 import { Logger } from "../../../src/telemetry/log.ts";
@@ -118,7 +119,16 @@ describe("CustomFilter", () => {
     policies.apply(CUSTOM);
     const reply = new CustomFilter(parts(), { find: () => null, notAsked() {} }).check(requestOf("/ask")) as LocalReply;
     expect(reply).toMatchObject({ status: 403, body: "RBAC: access denied", details: "rbac_access_denied_matched_policy[ns[ns1]-policy[ask]-rule[0]-deny-due-to-bad-CUSTOM-action]" });
-    expect(policies.journal.denial(idOf(reply))).toMatchObject({ reason: 'rule 0 leaves it to provider "opa", having matched it: to.operation.paths is "/ask"' });
+    expect(policies.journal.denial(idOf(reply))).toMatchObject({ reason: 'rule 0 leaves it to provider "opa", having matched it: to.operation.paths is "/ask"; it cannot be asked: /config/status says why at the policy, and over HTTP nobody is asked about opaque connections' });
+  });
+
+  // Symptom: /explain named a refusal that the provider had spoken `deny-due-to-bad-CUSTOM-action`. Cause: that is the id of
+  // every verdict of a CUSTOM rule. Fix: the record of one that was asked has the rule's id.
+  it("a refusal that the provider has spoken is recorded under the rule", () => {
+    policies.apply(CUSTOM);
+    const refuse: ExternalAuthorizer["check"] = (_request, note) => note.refused(toLocalReply(new ProxyError("rbac_denied", "")), "no");
+    const reply = new CustomFilter(parts(), { find: () => ({ check: refuse }), notAsked() {} }).check(requestOf("/ask")) as LocalReply;
+    expect(policies.journal.denial(idOf(reply))).toMatchObject({ verdict: "ns[ns1]-policy[ask]-rule[0]", reason: expect.stringMatching(/; no$/) as string, said: "no" });
   });
 });
 
