@@ -111,6 +111,12 @@ export class TlsIdentity {
     return (trustDomains.includes(trustDomain) || trust.has(trustDomain)) && trust.anchors(trustDomain).length > 0;
   }
 
+  /** Whether an ID is of our own trust domain or an alias of it (`trustDomains`), and not only of one that is believed besides. */
+  isOurs(spiffeId: string, trustDomains: readonly string[]): boolean {
+    const own = this.#current?.material.trustDomain ?? "";
+    return [own, ...trustDomains].some((domain) => domain !== "" && spiffeId.startsWith(`spiffe://${domain}/`));
+  }
+
   /**
    * The verdict on the peer of a finished handshake. Must be asked on every connection before a byte of it is
    * believed: a bare `TLSSocket` takes untrusted certificates whatever `rejectUnauthorized` says.

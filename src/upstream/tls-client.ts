@@ -34,12 +34,19 @@ export function originateTls(transport: Socket, identity: TlsIdentity, spec: Ups
   return tls;
 }
 
-/** The peer of a finished handshake, verified as an SVID and as one of the identities the cluster expects. */
+/**
+ * The peer of a finished handshake, verified as an SVID and as one of the identities the cluster expects. Where it expects none, any of our
+ * own domain and its aliases passes (`spec/05` 5.1); whoever is federated is called by name alone, or a partner could answer for our workloads.
+ */
 export function verifyUpstream(
   socket: TLSSocket, identity: TlsIdentity, spec: UpstreamTlsSpec, trustDomains: readonly string[], peerName: string,
 ): PeerCertificate | ProxyError {
-  const verdict = identity.verifyPeer(socket, { trustDomains, identities: spec.expectedIdentities, peerName });
-  return verdict instanceof PeerRefused ? tlsFailure(verdict) : verdict;
+  const { expectedIdentities: identities } = spec;
+  const verdict = identity.verifyPeer(socket, { trustDomains, identities, peerName });
+  if (verdict instanceof PeerRefused) return tlsFailure(verdict);
+  if (identities.length > 0 || identity.isOurs(verdict.spiffeId, trustDomains)) return verdict;
+  const message = `peer ${peerName} proved to be ${verdict.spiffeId}, of a federated trust domain, and nothing names it as the callee; this workload is ${identity.ownSpiffeId}`;
+  return tlsFailure(new PeerRefused("tls_peer_identity_mismatch", message));
 }
 
 /** An error while connecting over TLS: of TCP, or of the handshake. */

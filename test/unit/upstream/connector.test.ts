@@ -32,8 +32,8 @@ afterEach(async () => {
   for (const step of cleanup.splice(0)) await step();
 });
 
-function dial(target: Partial<ConnectTarget> & { port: number }, identity = identityOf(ca, "caller")): Promise<Result> {
-  const connector = new Connector({ identity, timers, trustDomains: () => ["cluster.local"] });
+function dial(target: Partial<ConnectTarget> & { port: number }, identity = identityOf(ca, "caller"), trustDomains = ["cluster.local"]): Promise<Result> {
+  const connector = new Connector({ identity, timers, trustDomains: () => trustDomains });
   return new Promise((resolve) => {
     connector.connect({ address: "127.0.0.1", fromLoopbackSource: false, connectTimeoutMs: 5000, tls: null, alpn: [], ...target }, (error, socket, facts) => {
       if (socket !== null) cleanup.push(() => socket.destroy());
@@ -161,7 +161,7 @@ describe("Connector over mesh TLS", () => {
     expect(String((await once(socket as Socket, "data"))[0])).toBe("hello");
   });
 
-  it("takes any identity of an accepted trust domain where none is expected", async () => {
+  it("takes any identity of our trust domain where none is expected", async () => {
     const server = await tlsUpstream();
     expect((await dial({ port: server.port, tls: meshTls() })).facts?.peerSpiffeId).toBe(idOf("reviews"));
   });
@@ -170,7 +170,12 @@ describe("Connector over mesh TLS", () => {
     const other = newCa("other.example");
     const server = await tlsUpstream({}, other);
     const identity = identityOf(ca, "caller", [{ trustDomain: "other.example", pem: other.rootPem }]);
-    expect((await dial({ port: server.port, tls: meshTls() }, identity)).facts?.peerSpiffeId).toBe(idOf("reviews", "other.example"));
+    expect((await dial({ port: server.port, tls: meshTls(idOf("reviews", "other.example")) }, identity)).facts?.peerSpiffeId).toBe(idOf("reviews", "other.example"));
+    // Where nobody is named, whoever is federated could answer for a workload of ours.
+    const unnamed = await dial({ port: server.port, tls: meshTls() }, identity);
+    expect(unnamed.error?.reason).toMatch(/^tls_peer_identity_mismatch: .*of a federated trust domain, and nothing names it/);
+    const alias = await dial({ port: server.port, tls: meshTls() }, identity, ["new.example", "other.example"]);
+    expect(alias.facts?.peerSpiffeId).toBe(idOf("reviews", "other.example"));
     const confused = identityOf(ca, "caller", [{ trustDomain: "other.example", pem: newCa("other.example").rootPem }]);
     expect((await dial({ port: server.port, tls: meshTls() }, confused)).error?.reason).toContain("tls_peer_unknown_ca");
     expect((await dial({ port: server.port, tls: meshTls() })).error?.reason).toContain("tls_peer_wrong_trust_domain");
