@@ -66,6 +66,7 @@ export class HttpAuthorizerTransport implements AuthorizerTransport {
     return call;
   }
 
+  /** What is told of the request, with the wishes that its sender had for it. */
   #headersOf({ headers }: RequestHead, body: Question["body"]): HeaderList {
     const told = new HeaderList();
     for (let index = 0; index < headers.length; index++) {
@@ -73,6 +74,7 @@ export class HttpAuthorizerTransport implements AuthorizerTransport {
       if (key !== "authorization" && !(matchesAny(this.#checked, key) && isOthersToChange(key))) continue;
       told.appendKeyed(headers.names[index] as string, key, headers.values[index] as string);
     }
+    for (const key of headers.sensitive ?? []) if (told.has(key)) told.markSensitive(key);
     // What of them was added on the way is checked as it is written.
     if (headers.unvetted !== null) told.unvetted = [...headers.unvetted];
     for (const [name, value] of this.#spec.addedHeaders) {

@@ -1,4 +1,5 @@
-import { createServer as createHttp2Server } from "node:http2";
+import { once } from "node:events";
+import { connect as connectHttp2, createServer as createHttp2Server, sensitiveHeaders } from "node:http2";
 import { afterEach, describe, expect, it } from "vitest";
 
 import { AUTHORIZER_HOST, AuthorizationStage, type StageOptions } from "./authorization-stage.ts";
@@ -127,7 +128,9 @@ describe("an authorizer in the mesh", () => {
 
   it("is asked over HTTP/2 where its port says so", async () => {
     const versions: string[] = [];
+    let neverIndexed: unknown = null;
     const server = createHttp2Server((request, response) => {
+      neverIndexed = (request.headers as Record<symbol, unknown>)[sensitiveHeaders];
       versions.push(`${request.httpVersion} ${request.method} ${request.url} ${request.authority}`);
       response.writeHead(200, { "x-user": "alice" });
       response.end();
@@ -142,7 +145,7 @@ describe("an authorizer in the mesh", () => {
       yaml: yamlOf(
         service({ name: "reviews", targetPort: port, endpoints: [{ port }] }),
         service({ name: "authz", namespace: "security", port: 8000, portName: "http2", endpoints: [{ port: portOf(server) }] }),
-        meshConfig({ extensionProviders: [{ name: "opa", envoyExtAuthzHttp: { service: AUTHORIZER_HOST, port: 8000, headersToUpstreamOnAllow: ["x-user"] } }] }),
+        meshConfig({ extensionProviders: [{ name: "opa", envoyExtAuthzHttp: { service: AUTHORIZER_HOST, port: 8000, headersToUpstreamOnAllow: ["x-user"], includeRequestHeadersInCheck: ["x-pin", "x-tag"] } }] }),
         security("AuthorizationPolicy", "ask", { action: "CUSTOM", provider: { name: "opa" }, rules: [{}] }),
       ),
     });
@@ -150,6 +153,12 @@ describe("an authorizer in the mesh", () => {
     expect((await ask(proxy.connectInbound(port), { method: "PUT", path: "/a?b", body: "body" })).status).toBe(200);
     expect(versions).toEqual(["2.0 PUT /a?b reviews"]);
     expect(application.requests[0]?.headers["x-user"]).toBe("alice");
+
+    const session = connectHttp2("http://reviews", { createConnection: () => proxy.connectInbound(port) });
+    const stream = session.request({ ":path": "/", "x-pin": "1234", "x-tag": "t", "x-other": "o", [sensitiveHeaders]: ["x-pin", "x-other"] });
+    await once(stream.resume(), "close");
+    session.destroy();
+    expect(neverIndexed, "what its sender does not want compressed is not (RFC 7541 section 6.2.3)").toEqual(["x-pin"]);
   });
 
   it("may be outside, under a name", async () => {
