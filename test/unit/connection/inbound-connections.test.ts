@@ -4,6 +4,7 @@ import type { InboundPortSpec, InboundSpec } from "../../../src/config/snapshot.
 import type { EarlyDial } from "../../../src/connection/early-dial.ts";
 import { InboundConnections, type InboundNext } from "../../../src/connection/inbound-connections.ts";
 import type { InboundRefusal } from "../../../src/connection/inbound-refusal.ts";
+import type { ConnectionJudged } from "../../../src/filter/connection-authorization.ts";
 import type { AuthorizationVerdict } from "../../../src/filter/rbac-verdict.ts";
 import { RequestHead } from "../../../src/message/head.ts";
 import { HeaderList } from "../../../src/message/header-list.ts";
@@ -253,6 +254,21 @@ describe("a policy that comes while nothing is decided", () => {
     handle(number);
     far.socket.write(MESH_HELLO);
     expect(await outcome).toBe("refused tls_peer_wrong_trust_domain");
+    expect(near.destroyed).toBe(true);
+  });
+});
+
+describe("an opaque connection that somebody is asked about", () => {
+  it("is refused if it may not go on any more when the answer comes", async () => {
+    let judged: ConnectionJudged | null = null;
+    next.askTcp = (_facts, done) => {
+      judged = done;
+      return { cancel: () => undefined };
+    };
+    handle(3306);
+    next.dismissal = () => ({ reason: "plaintext_on_strict_port", message: "no more" });
+    (judged as ConnectionJudged | null)?.(ALLOWED, null);
+    expect(await outcome).toBe("refused plaintext_on_strict_port");
     expect(near.destroyed).toBe(true);
   });
 });

@@ -171,8 +171,11 @@ describe("F13 a clock that is set", () => {
     clock.set(3650 * DAY_MS);
     expect(lines.map(({ msg }) => msg)).toContain("certificate expired");
     expect(invalid).toHaveLength(1);
+    const told = lines.filter(({ certificate }) => certificate === "leaf").length;
     clock.set(-3650 * DAY_MS);
     expect(invalid.at(-1)).toBeNull();
+    // That all is well again is the other line's to say.
+    expect(lines.filter(({ certificate }) => certificate === "leaf")).toHaveLength(told);
     clock.set(-2 * HOUR_MS);
     expect(lines.findLast(({ certificate }) => certificate === "leaf")).toMatchObject({ level: "error", msg: "certificate not yet valid", look_at: "the clock of this host" });
     expect(invalid.at(-1)).toMatch(/is not valid before 2026/);
@@ -215,6 +218,18 @@ describe("what is shown of certificates", () => {
       certificates: [{ spiffeId: ID, generation: material.generation, percentLeft: 5, state: "valid, less than 10 % left", issuer: { state: "valid" } }],
       bundles: [{ trustDomain: "cluster.local", roots: [{ subject: "O=cluster.local", state: "valid" }] }],
     });
-    expect(JSON.stringify(page)).not.toContain("PRIVATE KEY");
+  });
+
+  it("as a page that has no key, not even one that lies among the certificates", () => {
+    const issued = ca.issue(ID);
+    const material = loadMaterial({
+      certificateChain: issued.certificateChainPem + issued.privateKeyPem, privateKey: issued.privateKeyPem, roots: issued.privateKeyPem + issued.rootPem,
+      federated: [{ trustDomain: "other.example", pem: ca.rootPem + issued.privateKeyPem }],
+    }, ++generation, clock.wallMs());
+    if ("file" in material) throw new Error(material.reason);
+    watch.use(material);
+    const page = JSON.stringify(certificatePage(watch, clock.wallMs()));
+    expect(page.match(/BEGIN CERTIFICATE/g)).toHaveLength(3);
+    expect(page).not.toContain("PRIVATE KEY");
   });
 });
