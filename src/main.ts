@@ -125,9 +125,10 @@ class ControlThread {
       state: options.stateDirectory === null ? null : { directory: options.stateDirectory, version: options.version },
     }, (snapshot) => {
       this.#fetchKeys(snapshot);
-      this.#useTrust(snapshot);
       this.#threads.applySnapshot(snapshot);
       this.#health.apply(snapshot);
+      // Last: policies go before those whom they judge, and a domain that is new brings the next snapshot within this call.
+      this.#useTrust(snapshot);
     });
     this.#health = new HealthControl({
       clock: systemClock, timers: this.#timers, random: systemRandom, log: this.#log, metrics: this.#metrics,

@@ -87,6 +87,9 @@ describe("a running proxy", () => {
     expect(await callAs(idIn("third.example"), partnerCa)).toBe(0);
     expect(await refusals()).toMatch(/tls_peer_unknown_ca/);
     expect(await refusals()).toMatch(/tls_peer_wrong_trust_domain/);
+    // Policies are compiled again for a domain that is new; what was compiled last is what is in force.
+    const inForce = (): unknown[] => proxy.log.filter(({ msg }) => msg === "configuration in force").map(({ generation }) => generation);
+    expect(inForce()).toEqual([1, 2]);
     // Taken out of the configuration, it is believed no longer.
     proxy.write("all.yaml", filesFor(null)["all.yaml"] as string);
     await eventually(async () => (await callAs(idIn(PARTNER), partnerCa)) === 0, "the partner is refused");
