@@ -103,7 +103,10 @@ export class SavedFetches<T extends Fetched> {
       this.#next = null;
       let failure: string | null = null;
       try {
-        await replaceFile(this.#path, Buffer.from(JSON.stringify({ format: FORMAT, sources }), "utf8"));
+        const bytes = Buffer.from(JSON.stringify({ format: FORMAT, sources }), "utf8");
+        // No start would read it: what is there already is better than that.
+        if (bytes.length > MAX_BYTES) throw new Error(`would be ${bytes.length} bytes, at most ${MAX_BYTES} are read`);
+        await replaceFile(this.#path, bytes);
       } catch (error) {
         failure = (error as Error).message;
       }

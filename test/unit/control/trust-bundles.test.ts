@@ -220,6 +220,18 @@ describe("over a restart", () => {
     expect(warnings).toMatchObject([{ url: URL_B, consequence: "nobody is believed for it" }]);
   });
 
+  test("what is more than a start would read is not written, which is told, and what is there stays", async () => {
+    const time = new ManualTime();
+    await firstRun(time, { pem: PEM, sequence: 7 });
+    const errors: unknown[] = [];
+    const store = new SavedTrustBundles({ directory: folder, clock: time, log: { info: () => undefined, warn: () => undefined, error: (message, fields) => errors.push([message, fields?.["reason"]]) } });
+    const bundle = { pem: PEM.repeat(Math.ceil(4 * 1024 * 1024 / PEM.length)), sequence: 8, refreshHintSeconds: null };
+    store.save(new Map([[URL_A, { bundle, fetchedAtMs: time.wallMs() }]]));
+    await store.settled();
+    expect(errors).toEqual([["trust bundles not saved", expect.stringMatching(/^would be \d+ bytes, at most 4194304 are read$/)]]);
+    expect(store.load().get(URL_A)?.bundle.sequence).toBe(7);
+  });
+
   test("a URL that was taken away is forgotten on disk as well, and so is its sequence", async () => {
     const time = new ManualTime();
     const run = trustBundles(saved(time), time);
