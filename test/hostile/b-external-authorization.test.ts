@@ -182,6 +182,17 @@ describe("an authorizer that misbehaves lets nothing pass", () => {
     expect(stage.application.requests).toEqual([]);
   });
 
+  it("one that allows at length: once it has ended, and not where it is cut", async () => {
+    const long = Buffer.alloc(200_000, "x");
+    stage.authorizer.says = ({ path }) => (response) => {
+      if (path === "/ask/whole") response.writeHead(200).end(long);
+      else response.writeHead(200, { "content-length": 300_000 }).write(long, () => response.socket?.destroy());
+    };
+    expect((await stage.ask("/ask/whole")).status).toBe(200);
+    expect((await stage.ask("/ask/cut")).status).toBe(403);
+    expect(stage.application.requests.map(({ url }) => url)).toEqual(["/ask/whole"]);
+  });
+
   it("one whose refusal is huge: it stays a refusal, without the body", async () => {
     await stage.apply({ isPermissive: true, provider: { ...PROVIDER, failOpen: true } });
     stage.authorizer.says = () => ({ status: 401, headers: { "x-why": "w" }, body: Buffer.alloc(1_048_576, "x") });

@@ -36,7 +36,7 @@ class Bench {
       },
     };
     const log = { limited: (_level: string, _message: string, { reason, allowed }: Record<string, unknown>) => this.logged.push(`${String(reason)} ${String(allowed)}`) };
-    this.authorizer = new OutsideAuthorizer({ ...SPEC, ...spec }, transport, { counted: (outcome) => this.counted.push(outcome) }, log as unknown as Logger);
+    this.authorizer = new OutsideAuthorizer({ ...SPEC, ...spec }, transport, { counted: (outcome, isRequest) => this.counted.push(isRequest ? outcome : `${outcome} of a connection`) }, log as unknown as Logger);
   }
 
   request(body: ShownBody | null = null, more: Partial<FilterRequest> = {}): FilterRequest {
@@ -118,6 +118,26 @@ describe("what becomes of an answer", () => {
     const bench = new Bench();
     void bench.check(bench.request(null, { onAbandoned: (cancel) => cancel() }));
     expect(bench.questions).toEqual([]);
+  });
+});
+
+describe("what becomes of an answer about an opaque connection", () => {
+  it.each([
+    ["allowed", false, { kind: "allowed", changes: null }, null, ["ok of a connection"]],
+    ["denied", true, denied(), { details: "ext_authz_denied", said: 'provider "opa" denied it' }, ["denied of a connection"]],
+    ["failed", false, { kind: "failed", reason: "gone" }, { details: "ext_authz_error", said: 'provider "opa" could not be asked: gone' }, ["error of a connection"]],
+    ["failed, failing open", true, { kind: "failed", reason: "gone" }, null, ["error of a connection", "failure_mode_allowed of a connection"]],
+  ] as const)("%s", (_what, failsOpen, outcome, expected, counted) => {
+    const bench = new Bench({ transport: "grpc", failsOpen });
+    const told: unknown[] = [];
+    bench.authorizer.checkConnection(bench.request().connection, (refusal) => told.push(refusal));
+    bench.say(outcome);
+    expect([told, bench.counted]).toEqual([[expected], counted]);
+  });
+
+  it("is not asked for over HTTP", () => {
+    const bench = new Bench();
+    expect([bench.authorizer.checkConnection(bench.request().connection, () => expect.unreachable()), bench.questions]).toEqual([null, []]);
   });
 });
 
