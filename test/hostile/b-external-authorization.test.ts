@@ -216,6 +216,22 @@ describe("an authorizer that misbehaves lets nothing pass", () => {
     }
   });
 
+  it("one that closes each connection it is asked on again: it is asked on a new one, whatever others are idle", async () => {
+    const questions = new WeakMap<object, number>();
+    const held: ServerResponse[] = [];
+    stage.authorizer.says = () => (response) => {
+      const { socket } = response;
+      if (socket === null) return;
+      const before = questions.get(socket) ?? 0;
+      questions.set(socket, before + 1);
+      if (before > 0) socket.destroy();
+      else if (held.push(response) >= 3) for (const waiting of held) waiting.end();
+    };
+    // Three at once leave three idle connections.
+    expect((await Promise.all([1, 2, 3].map(() => stage.ask("/ask")))).map(({ status }) => status)).toEqual([200, 200, 200]);
+    expect((await stage.ask("/ask")).status).toBe(200);
+  });
+
   it("one that says what the application alone may say: no header frames, names or routes anew", async () => {
     stage.authorizer.says = () => (response) => response.socket?.end("HTTP/1.1 403 No\r\nConnection: keep-alive, x-a\r\nKeep-Alive: timeout=5\r\nTransfer-Encoding: chunked\r\nX-Outrider-Authz: deny; id=theirs\r\nx-envoy-peer-metadata: AAAA\r\nx-envoy-peer-metadata-id: me\r\nTrailer: x-t\r\n\r\n2\r\nno\r\n0\r\nx-t: 1\r\n\r\n");
     const { status, body, rawHeaders } = await stage.ask("/ask");

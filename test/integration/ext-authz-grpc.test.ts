@@ -282,13 +282,14 @@ describe("the call itself", () => {
   });
 
   it.each<[string, (stream: ServerHttp2Stream) => void]>([
+    ["or that it has none in time", () => undefined],
     ["in trailers", (stream) => { beginAnswer(stream, 14); stream.end(Buffer.alloc(5)); }],
     ["in the head", (stream) => stream.respond({ ":status": 200, "content-type": "application/grpc", "grpc-status": "14" }, { endStream: true })],
   ])("counts for outlier detection as what its gRPC status says, %s", async (_where, handle) => {
     const raw = await GrpcApplication.start();
     raw.handle = handle;
     const rule = networking("DestinationRule", "opa", { host: "opa.default.svc.cluster.local", trafficPolicy: { outlierDetection: { consecutive5xxErrors: 100 } } });
-    await stage.apply({ authorizerPort: raw.port, resources: [rule] });
+    await stage.apply({ authorizerPort: raw.port, resources: [rule], provider: { timeout: "0.2s" } });
     for (let index = 0; index < 3; index++) expect((await stage.call("/")).status).toBe(403);
     const endpoint = stage.proxy.clusters().outbound.find(({ name }) => name.includes("|9191|"))?.endpoints[0];
     expect(endpoint?.address).toBe(`127.0.0.1:${raw.port}`);
