@@ -5,11 +5,12 @@ import type { Clock } from "../core/clock.ts";
 import type { DefectObserver } from "../core/defect.ts";
 import { GradualVisit } from "../core/gradual-visit.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
+import { DismissedConnections } from "../http/dismissed-connections.ts";
 import { Http2Server } from "../http/http2-server.ts";
 import type { ConnectionFacts, SocketAddress, TlsFacts } from "../message/connection-facts.ts";
 import { type RequestHead, ResponseHead } from "../message/head.ts";
 import { HeaderList } from "../message/header-list.ts";
-import type { ProxyError } from "../message/proxy-error.ts";
+import { ProxyError } from "../message/proxy-error.ts";
 import type { DownstreamStream, HttpHandler, RequestReceiver } from "../message/stream.ts";
 import { parseBaggage } from "../telemetry/baggage.ts";
 import { type ClientHello, inspectClientHello } from "./client-hello.ts";
@@ -66,6 +67,8 @@ export class HboneConnections {
   readonly #next: HboneNext;
   readonly #parts: HboneParts;
   readonly #open = new Set<HboneConnection>();
+  /** Those of them that get no further tunnel. */
+  readonly #dismissed: DismissedConnections<HboneConnection>;
   readonly #recheck: GradualVisit<HboneConnection>;
   readonly #drainSome: GradualVisit<HboneConnection>;
   #destinations: HboneDestinations = { addresses: [], ownPorts: () => [] };
@@ -74,6 +77,7 @@ export class HboneConnections {
   constructor(next: HboneNext, parts: HboneParts) {
     this.#next = next;
     this.#parts = parts;
+    this.#dismissed = new DismissedConnections(parts, (connection) => this.#open.has(connection));
     this.#recheck = new GradualVisit(parts.clock);
     this.#drainSome = new GradualVisit(parts.clock);
   }
@@ -118,14 +122,14 @@ export class HboneConnections {
   }
 
   /**
-   * Asks about every open connection whether it may go on. One that may not gets no further tunnel and closes with the
-   * last; what is in its tunnels is asked about by those who carry it.
+   * Asks about every open connection whether it may go on: `denied` gives the reason why not, or null. One that may not
+   * gets no further tunnel, and closes with the last or is cut soon; what is in its tunnels is asked about by those who
+   * carry it.
    */
   recheck(denied: (facts: ConnectionFacts) => string | null): void {
     this.#recheck.begin(this.#open, (connection) => {
-      if (connection.isDismissed || !this.#open.has(connection) || denied(connection.server.connection) === null) return;
-      connection.isDismissed = true;
-      connection.server.finish();
+      const reason = this.#dismissed.has(connection) || !this.#open.has(connection) ? null : denied(connection.server.connection);
+      if (reason !== null) this.#dismissed.add(connection, new ProxyError("no_longer_accepted", reason));
     });
   }
 
@@ -168,8 +172,6 @@ export class HboneConnections {
 /** One connection and its tunnels. */
 class HboneConnection implements HttpHandler {
   readonly server: Http2Server;
-  /** Its peer is not let in any more. */
-  isDismissed = false;
   readonly #facts: ConnectionFacts;
   readonly #next: HboneNext;
   readonly #parts: HboneParts;
@@ -186,6 +188,14 @@ class HboneConnection implements HttpHandler {
     this.#destinations = destinations;
     this.#onClosed = onClosed;
     this.server = new Http2Server(socket, facts, this, { clock: parts.clock, timers: parts.timers, session: SESSION });
+  }
+
+  finish(): void {
+    this.server.finish();
+  }
+
+  destroy(error: ProxyError): void {
+    this.server.destroy(error);
   }
 
   request(head: RequestHead, end: boolean, stream: DownstreamStream): RequestReceiver {
