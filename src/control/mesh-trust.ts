@@ -54,7 +54,10 @@ export class MeshTrust {
   /** Takes up the trust sources of the newest snapshot; `done` is called when each URL among them was tried once. */
   useSources(sources: readonly TrustSourceSpec[], done: () => void): void {
     this.#sources = sources;
-    this.#bundles.use(new Set(sources.flatMap(({ roots }) => (roots.kind === "url" ? [roots.url] : []))), done);
+    const urls = new Set(sources.flatMap(({ roots }) => (roots.kind === "url" ? [roots.url] : [])));
+    // Series that begin with their first event have no rate until the second.
+    if (urls.size > 0) for (const isSuccess of [true, false]) this.#count(isSuccess, 0);
+    this.#bundles.use(urls, done);
     this.#publish();
   }
 
@@ -109,7 +112,7 @@ export class MeshTrust {
     return (trustDomains.length === 0 ? [ownTrustDomain] : trustDomains).map((trustDomain) => ({ trustDomain, pem }));
   }
 
-  #count(isSuccess: boolean): void {
-    this.#parts.metrics.counter("outrider_trust_bundle_fetches_total", { outcome: isSuccess ? "success" : "failure" }, "Trust bundles that were fetched from the URLs of caCertificates").add(1);
+  #count(isSuccess: boolean, times = 1): void {
+    this.#parts.metrics.counter("outrider_trust_bundle_fetches_total", { outcome: isSuccess ? "success" : "failure" }, "Trust bundles that were fetched from the URLs of caCertificates").add(times);
   }
 }

@@ -208,7 +208,9 @@ describe("a trust bundle at a URL", () => {
     expect([statuses, fetches]).toEqual([statuses.map(() => 200), 1]);
     expect(await callAs(idIn(OWN), partnerCa)).toBe(0);
     expect(await callAs(idIn(PARTNER), testCa)).toBe(0);
-    expect((await proxy.page("/stats/prometheus", "metrics")).text).toMatch(/outrider_trust_bundle_fetches_total\{outcome="success"\} 1/);
+    const { text } = await proxy.page("/stats/prometheus", "metrics");
+    expect(text).toMatch(/outrider_trust_bundle_fetches_total\{outcome="success"\} 1/);
+    expect(text).toMatch(/outrider_trust_bundle_fetches_total\{outcome="failure"\} 0/);
     expect(JSON.parse((await proxy.page("/certs")).text)).toMatchObject({ trustBundles: [{ hasBundle: true, failures: 0 }] });
   });
 
