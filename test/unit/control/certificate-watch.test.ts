@@ -140,6 +140,12 @@ describe("F11 a certificate that nobody renews", () => {
     watch.stop();
   });
 
+  it("takes for our issuer who issued, and not whoever else is believed", () => {
+    const short = DevelopmentCa.create("cluster.local", clock, { notBeforeMs: 0, lifetimeMs: 20 * HOUR_MS, organization: "short" });
+    watch.use(issue(10 * HOUR_MS, short, [], ca.rootPem + short.rootPem));
+    expect(watch.watched.map(({ kind, name }) => [kind, name])).toEqual([["leaf", ID], ["issuer", "O=short"], ["bundle", "O=cluster.local"]]);
+  });
+
   it("says nothing of an old root while another of its bundle lasts", () => {
     const old = DevelopmentCa.create("cluster.local", clock, { notBeforeMs: 0, lifetimeMs: 2 * HOUR_MS });
     watch.use(issue(100 * HOUR_MS, ca, [], ca.rootPem + old.rootPem));
@@ -206,6 +212,15 @@ describe("what is shown of certificates", () => {
     expect(await metric("outrider_trust_bundle_expired_roots")).toContain(`{trust_domain="other.example"} 1`);
     watch.use(issue(100 * HOUR_MS));
     expect(await metric("outrider_trust_bundle_expired_roots")).toContain(`{trust_domain="other.example"} 0`);
+  });
+
+  it("as metrics: an old root that was left in a bundle is no end of it", async () => {
+    const old = DevelopmentCa.create("cluster.local", clock, { notBeforeMs: 0, lifetimeMs: HOUR_MS });
+    watch.use(issue(100 * HOUR_MS, ca, [], old.rootPem + ca.rootPem));
+    clock.pass(2 * HOUR_MS);
+    await metric("");
+    expect(Number((await metric("outrider_certificate_seconds_until_first_expiry "))[0])).toBeCloseTo(98 * 3_600, -1);
+    expect(await metric("outrider_trust_bundle_expired_roots")).toEqual([`{trust_domain="cluster.local"} 1`]);
   });
 
   it("as a page: the state of each in words, and no key", () => {
