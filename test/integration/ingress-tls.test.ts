@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { systemClock } from "../../src/core/clock.ts";
 import { DevelopmentCa } from "../../src/identity/development-ca.ts";
+import { asSocket, HboneClient } from "./hbone-client.ts";
 import { ISTIO_HTTP } from "./mesh-client.ts";
 import { networking, security, yamlOf } from "./mesh-resources.ts";
 import { eventually, exchange, ProxyUnderTest, rawServer } from "./proxy-under-test.ts";
@@ -135,6 +136,22 @@ describe("TLS of an ingress entry", () => {
     await proxy.apply(yaml("DISABLE"));
     for (const ciphers of ["ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-CCM8", "AES128-GCM-SHA256"]) expect(await ask({ maxVersion: "TLSv1.2", ciphers }), ciphers).toBeTypeOf("string");
     expect(await ask({ maxVersion: "TLSv1.2", ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256" })).toBe(200);
+  });
+
+  it("is not asked of ambient peers, whose tunnel is mutual TLS of the mesh; policies on principals are for them", async () => {
+    const through = async (spiffeId: string): Promise<string> => {
+      const peer = new HboneClient(proxy.hbonePort, { spiffeId });
+      const tunnel = await peer.open(`127.0.0.1:${echo.port}`).catch(() => null);
+      const answer = tunnel?.status === 200 ? await exchange(asSocket(tunnel), "ping", (text) => text === "ping").catch(() => "") : "";
+      peer.close();
+      return answer;
+    };
+    await proxy.apply(yaml("DISABLE", mutual()));
+    expect(await through("spiffe://cluster.local/ns/default/sa/ambient")).toBe("ping");
+    const partnersOnly = security("AuthorizationPolicy", "not-the-mesh", { action: "DENY", rules: [{ from: [{ source: { principals: ["*"] } }] }] });
+    await proxy.apply(`${yaml("DISABLE", mutual())}\n---\n${yamlOf(partnersOnly)}`);
+    expect(await through("spiffe://cluster.local/ns/default/sa/ambient")).toBe("");
+    expect(await ask(shown(partners, PARTNER))).toBe(200);
   });
 
   it("takes TLS 1.3 alone where it says so", async () => {
