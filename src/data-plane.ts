@@ -99,6 +99,7 @@ export class DataPlane {
   #snapshot: Snapshot;
   /** The newest that was to be obeyed. */
   #newest: Snapshot;
+  #newestApplied: Promise<string[]> = Promise.resolve([]);
   /** Came while that one was being made ready, by whose policies those are judged whom this lets in. */
   #nextIdentity: IdentityMaterial | null = null;
 
@@ -117,15 +118,23 @@ export class DataPlane {
     this.#scheduleSweep();
   }
 
-  /** Obeys a snapshot from now on; requests under way end under the one they began with. Gives a line per listener that cannot bind. */
-  async apply(snapshot: Snapshot): Promise<string[]> {
+  /**
+   * Obeys a snapshot from now on; requests under way end under the one they began with. Gives a line per listener that cannot bind, once this
+   * snapshot is in force, or the one that overtook it.
+   */
+  apply(snapshot: Snapshot): Promise<string[]> {
     this.#newest = snapshot;
+    this.#newestApplied = this.#obey(snapshot);
+    return this.#newestApplied;
+  }
+
+  async #obey(snapshot: Snapshot): Promise<string[]> {
     const needsHash = snapshot.clusters.some(({ hash }) => hash !== undefined);
     const needsJose = snapshot.inbound.jwtRules !== undefined;
     if (needsHash || needsJose) {
       await Promise.all([needsHash && loadHash64(), needsJose && loadJose()]);
-      // Overtaken: what came meanwhile stays in force.
-      if (this.#newest !== snapshot) return [];
+      // Overtaken: what came meanwhile is in force, or soon will be; whether it can be is told to whoever brought it.
+      if (this.#newest !== snapshot) return this.#newestApplied.catch(() => []);
     }
     const hasOtherTrust = this.#snapshot.trustDomains.join() !== snapshot.trustDomains.join();
     this.#snapshot = snapshot;

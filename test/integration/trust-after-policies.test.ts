@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 
-import { afterEach, expect, it, vi } from "vitest";
+import { afterAll, afterEach, expect, it, vi } from "vitest";
 
 import { systemClock } from "../../src/core/clock.ts";
 import { DevelopmentCa } from "../../src/identity/development-ca.ts";
@@ -15,17 +15,15 @@ import { TestApplication } from "./test-application.ts";
  * loaded, and the roots that came after it did not wait. Fix: an identity never overtakes a snapshot.
  */
 
-const gate = vi.hoisted(() => {
-  let open = (): void => undefined;
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open };
-});
+/** Opens what the loads wait for, in the order they began. */
+const gates = vi.hoisted((): (() => void)[] => []);
 
 vi.mock("../../src/filter/jose.ts", async (original) => {
   const module = await original<typeof import("../../src/filter/jose.ts")>();
-  return { ...module, loadJose: () => gate.opened.then(module.loadJose) };
+  const opened = (): Promise<void> => new Promise((resolve) => {
+    gates.push(resolve);
+  });
+  return { ...module, loadJose: () => opened().then(module.loadJose) };
 });
 
 const PARTNER = "partner.example";
@@ -35,7 +33,10 @@ const yaml = (...resources: readonly Resource[]): string => yamlOf(STRICT, ...re
 const policy = security("AuthorizationPolicy", "no-page", { action: "DENY", rules: [{ from: [{ source: { serviceAccounts: ["productpage"] } }] }] });
 const tokens = security("RequestAuthentication", "tokens", { jwtRules: [{ issuer: "a.test", jwks: '{"keys":[]}' }] });
 
-afterEach(() => application.stop());
+afterEach(() => {
+  gates.length = 0;
+});
+afterAll(() => application.stop());
 
 it("whom new roots let in is judged by the policies that came before them", async () => {
   const proxy = await ProxyUnderTest.start({ yaml: yaml(), workload: { federatedTrustDomains: [PARTNER] } });
@@ -49,8 +50,22 @@ it("whom new roots let in is judged by the policies that came before them", asyn
   const applied = proxy.apply(yaml(policy, tokens));
   proxy.useIdentity("spiffe://cluster.local/ns/default/sa/test", testCa, testCa.rootPem, [{ trustDomain: PARTNER, pem: partnerCa.rootPem }]);
   expect([await callAs("cluster.local", testCa), await callAs(PARTNER, partnerCa)]).toEqual([200, 0]);
-  gate.open();
+  gates[0]?.();
   await applied;
   expect([await callAs("cluster.local", testCa), await callAs(PARTNER, partnerCa)]).toEqual([403, 403]);
+  proxy.stop();
+});
+
+it("a snapshot that was overtaken counts as obeyed when the one is that overtook it, not before: whoever waits for it would listen", async () => {
+  const proxy = await ProxyUnderTest.start({ yaml: yaml() });
+  const obeyed: string[] = [];
+  const first = proxy.apply(yaml(tokens)).then(() => obeyed.push("first"));
+  const second = proxy.apply(yaml(tokens, policy)).then(() => obeyed.push("second"));
+  gates[0]?.();
+  await new Promise(setImmediate);
+  expect(obeyed).toEqual([]);
+  gates[1]?.();
+  await Promise.all([first, second]);
+  expect(obeyed).toHaveLength(2);
   proxy.stop();
 });
