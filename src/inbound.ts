@@ -65,7 +65,7 @@ export function inbound(parts: Parts, elsewhere: (name: string) => Cluster | und
   );
 
   const handshakes = new HandshakeLimiter();
-  const ingress = new IngressContexts(parts.clock);
+  const ingress = new IngressContexts(parts.clock, (file, reason) => parts.log.error("ingress TLS is served with what was before", { file, reason }));
   const next: InboundNext = {
     terminateTls(socket, hello, protocol, spec, done) {
       const shared = { ...parts, handshakes, hello, trustDomains: parts.trustDomains() };

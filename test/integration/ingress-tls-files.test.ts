@@ -67,6 +67,18 @@ describe("the files of an ingress entry's TLS, in a running proxy", () => {
     await eventually(async () => (await served())?.name.includes("sa/second") === true, "the new certificate is shown");
   });
 
+  it("stay in use as a pair while a certificate and its key do not belong together, which is told", async () => {
+    const issued = ca.issue("spiffe://outside.test/ns/edge/sa/third");
+    write("cert.pem", issued.certificateChainPem);
+    await eventually(async () => {
+      expect(await served()).toMatchObject({ status: 200, name: expect.stringContaining("sa/second") as string });
+      return proxy.log.some(({ msg }) => msg === "ingress TLS is served with what was before");
+    }, "the log tells of it");
+    expect(proxy.log.find(({ msg }) => msg === "ingress TLS is served with what was before")).toMatchObject({ level: "error", file: join(directory, "cert.pem"), reason: expect.stringContaining("mismatch") as string });
+    write("key.pem", issued.privateKeyPem);
+    await eventually(async () => (await served())?.name.includes("sa/third") === true, "the new certificate is shown");
+  });
+
   it("change nothing but the status page when they break", async () => {
     write("cert.pem", "garbage");
     await eventually(async () => (await statusPage()).includes("cert.pem holds no PEM: what was read before stays in use"), "the problem is named");
