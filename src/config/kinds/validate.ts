@@ -58,7 +58,6 @@ export function validate(candidate: Candidate): { resource: AnyResource | null; 
       if (!ISTIO_FIELDS.includes(key)) add("error", [key], `unknown field${didYouMean(key, ISTIO_FIELDS)}`);
     }
   }
-  if (definition.body === "spec" && !definition.isLenient && value["spec"] === null) add("error", ["spec"], "must be a mapping, not an empty value; write {} or leave it out");
   const tellUnreadAnnotations = (): void => {
     for (const { path, message } of unreadAnnotations(definition.kind, metadata.annotations)) add("warning", path, message, "unread-annotation");
   };

@@ -72,7 +72,7 @@ describe("what is refused", () => {
     [line("route: {ruel: 1}"), 'a/b.meshtest.yaml:4:13: error: cases[0].expect.route.ruel: unknown field; did you mean "rule"?'],
     [line("path: {regexp: x}"), 'a/b.meshtest.yaml:4:12: error: cases[0].expect.path.regexp: unknown field; did you mean "regex"?'],
     [line("path: {regex: '('}"), /^a\/b\.meshtest\.yaml:4:12: error: cases\[0\]\.expect\.path\.regex: "\(" is not a regular expression/],
-    [line("path: 7"), "a/b.meshtest.yaml:4:5: error: cases[0].expect.path: must be a string, not 7"],
+    [line("path: 7"), "a/b.meshtest.yaml:4:5: error: cases[0].expect.path: must be a string, not 7; put it in quotes"],
     [line("headers: {x-a: 1}"), /^a\/b\.meshtest\.yaml:4:15: error: cases\[0\]\.expect\.headers\.x-a: must be a value, a list of values, a condition/],
     [line("clusters: {a: many}"), 'a/b.meshtest.yaml:4:16: error: cases[0].expect.clusters.a: must be a number, not "many"'],
     [line("clusters: 7"), /^a\/b\.meshtest\.yaml:4:5: error: cases\[0\]\.expect\.clusters: must be a cluster's name, a list/],

@@ -14,7 +14,6 @@ const POLICIES: readonly BrokenCase[] = [
   ["a source that is a list", authorizationPolicy("{rules: [{from: [{source: [{namespaces: [a]}]}]}]}"), `${AP}.rules[0].from[0].source.0: is an entry of a list where a mapping belongs; write the fields without "- "`],
   ["a port that is a number", authorizationPolicy("{rules: [{to: [{operation: {ports: [80]}}]}]}"), `${AP}.rules[0].to[0].operation.ports[0]: must be a string, not 80; put it in quotes`],
   ["a condition on a header, misspelt", authorizationPolicy("{rules: [{when: [{key: 'request.header[x]', values: [a]}]}]}"), `${AP}.rules[0].when[0].key: "request.header[x]" is not an attribute that policies know; did you mean "request.headers[x]"?`],
-  ["nothing where the rules belong", authorizationPolicy(""), `${AP}: must be a mapping, not an empty value; write {} or leave it out`],
   ["a text for a list of principals", authorizationPolicy("{rules: [{from: [{source: {principals: a}}]}]}"), `${AP}.rules[0].from[0].source.principals: must be a list, not "a"`],
   ["DENY of nothing", authorizationPolicy("{action: DENY}"), `${AP}.rules: is required with action DENY; without rules the policy would never match`],
   ["an empty source", authorizationPolicy("{rules: [{from: [{source: {}}]}]}"), `${AP}.rules[0].from[0].source: must set at least one field; leave "from" out to accept every source`],
