@@ -37,6 +37,14 @@ export function readKeySet(text: string, allowsSecrets: boolean): JsonWebKeySpec
   return keys.flatMap((key: unknown) => readKey(key, allowsSecrets) ?? []);
 }
 
+/** Why no token is believed by this key, or null: RFC 7518 sections 3.2 to 3.5 ask for 2048 bits of RSA, and a secret as long as its hash. */
+export function keyWeakness({ kty, n = "", k = "" }: JsonWebKeySpec): string | null {
+  if (kty === "oct") return Buffer.byteLength(k, "base64url") < 32 ? "a secret has 32 bytes or more, as long as the hash it is for" : null;
+  if (kty !== "RSA") return null;
+  const modulus = Buffer.from(n, "base64url").toString("hex").replace(/^0+/, "");
+  return modulus.length * 4 < 2048 ? "an RSA key has 2048 bits or more" : null;
+}
+
 function readKey(value: unknown, allowsSecrets: boolean): JsonWebKeySpec | null {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
   const fields = value as Readonly<Record<string, unknown>>;

@@ -1,4 +1,4 @@
-import { readKeySet } from "../../core/json-web-key-set.ts";
+import { keyWeakness, readKeySet } from "../../core/json-web-key-set.ts";
 import { isHeaderName } from "../kinds/header-rules.ts";
 import type { AnyResource, ResourceOf } from "../kinds/kind-specs.ts";
 import type { Path } from "../resource.ts";
@@ -47,6 +47,7 @@ function compileRule(rule: Rule, index: number, resource: Resource, problems: Pr
   const locations = locationsOf(rule);
   const outputs = new OutputNames(locations, resource, problems);
   const payload = rule.outputPayloadToHeader ?? "";
+  if (rule.issuer === "") problems.warning(resource, [...path, "issuer"], "is not set: a token of any issuer is believed that one of these keys has signed; write the issuer, as tokens have it in iss");
   return {
     issuer: rule.issuer,
     audiences: rule.audiences,
@@ -77,6 +78,10 @@ function keysOf(rule: Rule, resource: Resource, path: Path, problems: ProblemLis
   if (rule.jwks !== undefined && rule.jwks !== "") {
     const keys = readKeySet(rule.jwks, true);
     if (keys === null || keys.length === 0) problems.error(resource, [...path, "jwks"], "has no key that verifies signatures: every token for this rule is refused");
+    keys?.forEach((key, index) => {
+      const weakness = keyWeakness(key);
+      if (weakness !== null) problems.warning(resource, [...path, "jwks"], `key ${index + 1} that verifies signatures is not used: ${weakness}`);
+    });
     return { kind: "inline", keys: keys ?? [] };
   }
   const timeoutMs = rule.timeout === undefined || rule.timeout <= 0 ? DEFAULT_TIMEOUT_MS : rule.timeout;

@@ -47,6 +47,20 @@ describe("a rule", () => {
     expect(problems.map((problem) => /^error: RequestAuthentication default\/jwt: ([^:]*): .* every token for this rule is refused$/.exec(problem)?.[1])).toEqual(["spec.jwtRules[0].issuer", "spec.jwtRules[1].jwks"]);
   });
 
+  // Symptom: a short secret or an RSA key of 1024 bits refused every token, and `check` said nothing; a rule whose issuer was
+  // forgotten believed those of any. Fix: both are warnings where they are written.
+  test("with keys too weak to be used, or without an issuer, says so", () => {
+    const rsa = (bits: number): object => ({ kty: "RSA", n: Buffer.alloc(bits / 8, 0xff).toString("base64url"), e: "AQAB" });
+    const secret = (bytes: number): object => ({ kty: "oct", k: Buffer.alloc(bytes).toString("base64url") });
+    const problemsOf = (keys: readonly object[], issuer = "i") => compileYaml(resource({ jwtRules: [{ issuer, jwks: JSON.stringify({ keys }) }] })).problems;
+    expect(problemsOf([rsa(2048), secret(32), KEY])).toEqual([]);
+    expect(problemsOf([KEY, rsa(1024), secret(31)])).toEqual([
+      "warning: RequestAuthentication default/jwt: spec.jwtRules[0].jwks: key 2 that verifies signatures is not used: an RSA key has 2048 bits or more",
+      "warning: RequestAuthentication default/jwt: spec.jwtRules[0].jwks: key 3 that verifies signatures is not used: a secret has 32 bytes or more, as long as the hash it is for",
+    ]);
+    expect(problemsOf([KEY], "")).toEqual([expect.stringMatching(/^warning: RequestAuthentication default\/jwt: spec\.jwtRules\[0\]\.issuer: is not set: a token of any issuer is believed/)]);
+  });
+
   test("leaves private halves of keys behind", () => {
     const jwks = JSON.stringify({ keys: [{ ...KEY, d: "secret", use: "sig" }] });
     expect(JSON.stringify(rulesOf(resource({ jwtRules: [{ issuer: "i", jwks }] })))).not.toContain("secret");
