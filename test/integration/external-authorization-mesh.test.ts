@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import type { ServerResponse } from "node:http";
 import { connect as connectHttp2, createServer as createHttp2Server, sensitiveHeaders } from "node:http2";
 import { afterEach, describe, expect, it } from "vitest";
 
@@ -84,6 +85,25 @@ describe("an authorizer in the mesh", () => {
     expect(await stage.count("envoy_cluster_upstream_cx_total", `cluster_name="${CLUSTER}"`)).toBe(1);
     expect(stage.callee.clusters().outbound.find(({ name }) => name === CLUSTER)?.endpoints).toHaveLength(1);
     expect(stage.callee.clusters().inbound.map(({ name }) => name)).not.toContain(CLUSTER);
+  });
+
+  it("is asked within the limits of its service, and a question leaves the queue with its client", async () => {
+    const limits = (http1MaxPendingRequests: number): Resource => networking("DestinationRule", "authz", { host: AUTHORIZER_HOST, trafficPolicy: { connectionPool: { tcp: { maxConnections: 1 }, http: { http1MaxPendingRequests } } } }, "security");
+    const stage = await staged({ isPermissive: true, more: [limits(1)] });
+    const held: ServerResponse[] = [];
+    stage.authorizer.says = () => (response) => held.push(response);
+    const pending = () => stage.callee.clusters().outbound.find(({ name }) => name === CLUSTER)?.limits.pendingRequests.count;
+    const first = stage.ask("/ask");
+    await eventually(() => held.length === 1, "one is asked about");
+    const leaves = stage.connectPlain();
+    leaves.write("GET /ask HTTP/1.1\r\nHost: reviews\r\n\r\n");
+    await eventually(() => pending() === 1, "another one waits");
+    expect((await stage.ask("/ask")).status, "as many as may wait do").toBe(403);
+    leaves.resetAndDestroy();
+    await eventually(() => pending() === 0, "it has left");
+    held[0]?.end();
+    expect((await first).status).toBe(200);
+    expect(stage.authorizer.questions).toHaveLength(1);
   });
 
   it("that fails is put aside while another one answers", async () => {
