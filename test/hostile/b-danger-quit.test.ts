@@ -103,7 +103,7 @@ describe("POST /quitquitquit and POST /drain", () => {
     const refused: readonly (readonly [string, Question])[] = [
       ["through the proxy, from 127.0.0.6", { from: "127.0.0.6" }],
       ["from elsewhere on loopback", { from: "127.0.0.2" }],
-      ["to another address of the host", { to: "127.0.0.9", from: "127.0.0.1" }],
+      ["to another address of the host", { to: "127.0.0.9", from: "127.0.0.1", headers: { host: "localhost" } }],
       ["CVE-2024-40632: by a name that was rebound", { headers: { host: "evil.example" } }],
       ["by the pod's address as Host", { headers: { host: `10.0.0.7:${proxy.ports.status}` } }],
       ["by a form of a web page", { headers: { origin: "https://evil.example" } }],
