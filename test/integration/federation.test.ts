@@ -181,14 +181,15 @@ describe("a trust bundle at a URL", () => {
     rmSync(folder, { recursive: true });
   });
 
-  async function start(flags: readonly string[]): Promise<(spiffeId: string, ca: DevelopmentCa) => Promise<number>> {
+  /** `more` stands beside the URL in the entry. */
+  async function start(flags: readonly string[], more: Resource = {}): Promise<(spiffeId: string, ca: DevelopmentCa) => Promise<number>> {
     const ingress = await freePort();
     const roots = join(folder, "web.pem");
     writeFileSync(roots, webCa.rootPem);
     const sidecar = networking("Sidecar", "default", {
       ingress: [{ port: { number: ingress, protocol: "HTTP", name: "http" }, bind: "127.0.0.1", defaultEndpoint: `127.0.0.1:${application.port}` }],
     });
-    const mesh = meshConfig({ caCertificates: [{ spiffeBundleUrl: `localhost:${portOf(endpoint)}/bundle`, trustDomains: [PARTNER] }] });
+    const mesh = meshConfig({ caCertificates: [{ spiffeBundleUrl: `localhost:${portOf(endpoint)}/bundle`, trustDomains: [PARTNER], ...more }] });
     proxy = await RunningProxy.start({ files: { "all.yaml": yamlOf(sidecar, STRICT, mesh) }, flags, environment: { NODE_EXTRA_CA_CERTS: roots } });
     return async (spiffeId, ca) => {
       const raw = connect(ingress, "127.0.0.1");
@@ -240,6 +241,19 @@ describe("a trust bundle at a URL", () => {
     await proxy.logged("trust bundle not fetched", "has spiffe_sequence 6 though 7 was in force", "the last good one is used");
     expect(await callAs(idIn(PARTNER), partnerCa)).toBe(200);
     expect(JSON.parse((await proxy.page("/certs")).text)).toMatchObject({ trustBundles: [{ hasBundle: true, fromDisk: true, failures: expect.any(Number) as unknown }] });
+  });
+
+  it("is as it was after a restart that finds its endpoint down and the mesh's configuration broken", async () => {
+    const flags = ["--jwks-allow", "127.0.0.0/8", "--state", join(folder, "state-of-broken")];
+    answer = bundleDocument([authorityKey(partnerCa.rootPem)], { spiffe_sequence: 7 });
+    expect(await (await start(flags))(idIn(PARTNER), partnerCa)).toBe(200);
+    await proxy.program.stop("SIGTERM");
+    await proxy.stop();
+    answer = null;
+    const callAs = await start(flags, { pem: "broken" });
+    await proxy.logged("configuration problem", "set only one of pem and spiffeBundleUrl");
+    expect([await callAs(idIn(PARTNER), partnerCa), await callAs(idIn(OWN), testCa)]).toEqual([200, 200]);
+    expect([await callAs(idIn(OWN), partnerCa), await callAs(idIn(PARTNER), testCa)]).toEqual([0, 0]);
   });
 
   it("that never came keeps nobody waiting, and nobody is believed for it, by our own roots least of all", async () => {
