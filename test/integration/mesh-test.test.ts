@@ -56,7 +56,7 @@ describe("outrider test", () => {
     write("a.yaml", `${SERVICE}---\n${rule("timeout: 2s")}`);
     const file = write("a.meshtest.yaml", CASES);
     const { code, text } = await run(folder);
-    expect(text).toMatch(new RegExp(`^ok   ${file}:3: has time \\(\\d+\\.\\d\\d ms\\)\n1 case in 1 file, all as expected \\(1 configuration, .*\\)\n$`));
+    expect(text).toMatch(new RegExp(`^ok   ${file}:3: has time \\(\\d+(?:\\.\\d+)? ms\\)\n1 case in 1 file, all as expected \\(1 configuration, .*\\)\n$`));
     expect(code).toBe(0);
   });
 
