@@ -1,6 +1,9 @@
 import type { Finding } from "./finding.ts";
 import type { LintModel } from "./lint-model.ts";
 
+/** As URL writes it. A name may begin with 127 as well. */
+const LOOPBACK = /^(?:localhost|\[::1\]|127(?:\.\d+){3})$/;
+
 /**
  * Keys that are fetched without TLS: the fetch is the proxy's own, outside of the mesh, so that whoever is on the way
  * gives the keys, and with them the tokens that are believed. From this host itself nobody is on the way.
@@ -21,6 +24,5 @@ export function keysInPlainText(model: LintModel): Finding[] {
 
 function isPlain(text: string): boolean {
   if (!/^http:\/\//i.test(text) || !URL.canParse(text)) return false;
-  const { hostname } = new URL(text);
-  return !(hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127."));
+  return !LOOPBACK.test(new URL(text).hostname);
 }

@@ -56,6 +56,7 @@ spec: { jwtRules: [{ ${rule} }] }
 
   it.each([
     ["issuer: https://i.example.com, jwksUri: 'http://keys.auth.svc.cluster.local/jwks'", "spec.jwtRules[0].jwksUri: its keys are fetched without TLS"],
+    ["issuer: i, jwksUri: 'http://127.evil.example/jwks'", "spec.jwtRules[0].jwksUri: its keys are fetched without TLS"],
     ["issuer: 'http://i.example.com'", "spec.jwtRules[0].issuer: it has no jwksUri, so that its keys are discovered"],
   ])("%s", (rule, expected) => {
     expect(lintYaml(authentication(rule), "keys-in-plain-text")).toEqual([expect.stringContaining(expected)]);
