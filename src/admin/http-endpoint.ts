@@ -1,6 +1,7 @@
-import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { ListenOptions, Socket } from "node:net";
+import { removeLeftBehindSocket } from "./left-behind-socket.ts";
 import { isLoopbackOrigin, namesLoopbackHost } from "./loopback-host.ts";
 import type { RequestGuard } from "./request-guard.ts";
 
@@ -99,7 +100,7 @@ export class HttpEndpoint {
    * replaced, anything else at that path is not. Rejects with Node's error.
    */
   async listenOn(path: string): Promise<void> {
-    if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) unlinkSync(path);
+    await removeLeftBehindSocket(path);
     const mask = process.umask(0o177);
     try {
       await this.#listen({ path });

@@ -1,7 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import type { IncomingHttpHeaders } from "node:http";
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
@@ -241,11 +241,33 @@ describe("whoever changes something needs the token, or the socket (CVE-2024-406
       await start({ setLogLevel: (to) => { levels.push(to); } }, { token: null, reads: "open", socketPath, allowsQuit: false });
       expect(statSync(socketPath).mode & 0o777).toBe(0o600);
       expect((await askSocket(socketPath, "/logging?level=debug")).status).toBe(200);
-      // As after a process that was killed: the file is there and nobody listens.
+      // As after a process that was killed: the file is there and nobody listens. One that ends in order takes it away.
+      renameSync(socketPath, `${socketPath}-kept`);
+      await running.pop()?.close();
+      renameSync(`${socketPath}-kept`, socketPath);
       await start({ setLogLevel: (to) => { levels.push(to); } }, { token: null, reads: "open", socketPath, allowsQuit: false });
       expect((await askSocket(socketPath, "/logging?level=warn")).status).toBe(200);
       expect(levels).toEqual(["debug", "warn"]);
     } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  test("a socket that somebody listens on is left alone", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "outrider-admin-"));
+    const socketPath = join(folder, "agent.sock");
+    const other = createServer((socket) => socket.on("error", () => undefined).end("mine"));
+    try {
+      await new Promise<void>((resolve) => {
+        other.listen(socketPath, resolve);
+      });
+      await expect(start({}, { token: null, reads: "open", socketPath, allowsQuit: false })).rejects.toThrow(/EADDRINUSE/);
+      const answer = await new Promise((resolve) => {
+        connect(socketPath).once("data", (text: Buffer) => resolve(text.toString()));
+      });
+      expect(answer).toBe("mine");
+    } finally {
+      other.close();
       rmSync(folder, { recursive: true, force: true });
     }
   });
