@@ -3,6 +3,8 @@ import { isIP, type LookupFunction } from "node:net";
 
 import { Cidr, parseIpAddress } from "../core/cidr.ts";
 
+const UNLESS_ALLOWED = ", unless --jwks-allow names it";
+
 /**
  * Where nothing is fetched from because a policy says so: this host itself, its link, whoever hands out credentials
  * to machines, and what is no single host. Whoever may write policies must not thereby read those (ISTIO-2026-003).
@@ -37,7 +39,7 @@ export class FetchGuard {
   /** @throws ForbiddenAddress for a host that is a forbidden address; a name is looked at when it is resolved. */
   checkLiteral(host: string): void {
     const bare = host.replace(/^\[(.*)\]$/, "$1");
-    if (isIP(bare) !== 0 && !this.allows(bare)) throw new ForbiddenAddress(`${bare} is not fetched from`);
+    if (isIP(bare) !== 0 && !this.allows(bare)) throw new ForbiddenAddress(`${bare} is not fetched from${UNLESS_ALLOWED}`);
   }
 
   /**
@@ -51,7 +53,7 @@ export class FetchGuard {
         const addresses: readonly LookupAddress[] = typeof address === "string" ? [{ address, family: family ?? 4 }] : address;
         const bad = addresses.find((candidate) => !this.allows(candidate.address));
         if (bad === undefined) return callback(null, address, family);
-        callback(new ForbiddenAddress(`${hostname} is ${bad.address}, which is not fetched from`), "", 0);
+        callback(new ForbiddenAddress(`${hostname} is ${bad.address}, which is not fetched from${UNLESS_ALLOWED}`), "", 0);
       });
     };
   }

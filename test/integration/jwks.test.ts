@@ -78,7 +78,7 @@ test("hostile row B19, ISTIO-2026-003: loopback is not fetched from unless it is
   expect(fetches).toBe(0);
   expect(await call(tokenOf(issuer, "i"))).toMatchObject({ status: 401, body: "Jwks remote fetch is failed" });
   await proxy.logged("keys of an issuer not fetched", "127.0.0.1 is not fetched from");
-  expect(JSON.parse((await proxy.page("/config/status")).text)).toMatchObject({ tokenKeys: [{ source: `jwks:${keyHost()}/keys`, keys: 0, ageSeconds: null, reason: "127.0.0.1 is not fetched from" }] });
+  expect(JSON.parse((await proxy.page("/config/status")).text)).toMatchObject({ tokenKeys: [{ source: `jwks:${keyHost()}/keys`, keys: 0, ageSeconds: null, reason: "127.0.0.1 is not fetched from, unless --jwks-allow names it" }] });
 });
 
 test("CVE-2026-31837: keys that cannot be fetched refuse every token, until they can", async () => {
