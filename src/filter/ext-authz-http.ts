@@ -94,7 +94,11 @@ export class HttpAuthorizerTransport implements AuthorizerTransport {
 
   /** A refusal stays one when what it says is too long to be passed on. */
   #readFailure({ error, answer }: CallFailure): CheckOutcome {
-    if (answer !== null && answer.status !== ALLOWED && answer.status < 500) return this.#read({ ...answer, trailers: null, body: Buffer.alloc(0) });
+    if (answer !== null && answer.status !== ALLOWED && answer.status < 500) {
+      // Nothing is no gzip: whoever is refused would fail to read it.
+      answer.headers.remove("content-encoding");
+      return this.#read({ ...answer, trailers: null, body: Buffer.alloc(0) });
+    }
     return { kind: "failed", reason: error.message };
   }
 
