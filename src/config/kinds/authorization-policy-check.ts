@@ -13,6 +13,8 @@ const KEYS = [
 const PARAMETERISED = /^(?:request\.headers\[[^[\]]+\]|request\.auth\.claims(?:\[[^[\]]+\])+|experimental\.envoy\.filters\.[^[\]]+\[[^[\]]+\])$/;
 const NOT_FOR_CUSTOM = /^(?:source\.(?:namespace|principal|serviceAccount|trustDomain)|request\.auth\.)/;
 
+const CUSTOM_ADVICE = "is not allowed with action CUSTOM; leave who calls to a DENY or ALLOW policy beside it";
+
 const isPort = (value: string): boolean => /^[1-9]\d{0,4}$/.test(value) && Number(value) <= 65_535;
 const isEmpty = (value: object): boolean => Object.values(value).every((entry) => entry === undefined);
 
@@ -33,7 +35,7 @@ function checkSource(source: AuthorizationSource, path: Path, isCustom: boolean,
   const forbidden = ["principals", "namespaces", "serviceAccounts", "trustDomains", "requestPrincipals"] as const;
   for (const field of forbidden) {
     const twin = `not${field[0]?.toUpperCase()}${field.slice(1)}` as keyof AuthorizationSource;
-    for (const name of [field, twin]) if (source[name] !== undefined) report.error([...path, name], "is not allowed with action CUSTOM");
+    for (const name of [field, twin]) if (source[name] !== undefined) report.error([...path, name], CUSTOM_ADVICE);
   }
 }
 
@@ -77,7 +79,7 @@ function checkCondition(condition: AuthorizationCondition, path: Path, isCustom:
   const { key, values, notValues } = condition;
   const isKnown = (KEYS as readonly string[]).includes(key) || PARAMETERISED.test(key);
   if (!isKnown) return report.error([...path, "key"], `${JSON.stringify(key)} is not an attribute that policies know${keyHint(key)}`);
-  if (isCustom && NOT_FOR_CUSTOM.test(key)) report.error([...path, "key"], `${key} is not allowed with action CUSTOM`);
+  if (isCustom && NOT_FOR_CUSTOM.test(key)) report.error([...path, "key"], `${key} ${CUSTOM_ADVICE}`);
   if (values === undefined && notValues === undefined) report.error(path, "needs values or notValues");
   for (const field of ["values", "notValues"] as const) {
     condition[field]?.forEach((value, index) => {

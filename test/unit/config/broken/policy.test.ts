@@ -21,6 +21,7 @@ const POLICIES: readonly BrokenCase[] = [
   ["an empty value", authorizationPolicy("{rules: [{to: [{operation: {methods: ['']}}]}]}"), `${AP}.rules[0].to[0].operation.methods[0]: must not be empty`],
   ["a port out of range", authorizationPolicy("{rules: [{to: [{operation: {ports: ['0']}}]}]}"), `${AP}.rules[0].to[0].operation.ports[0]: must be a port number from 1 to 65535, not "0"`],
   ["a bad block of addresses", authorizationPolicy("{rules: [{from: [{source: {ipBlocks: ['fe80::/129']}}]}]}"), `${AP}.rules[0].from[0].source.ipBlocks[0]: must be an IP address or a CIDR block, not "fe80::/129"`],
+  ["a caller's name in a CUSTOM rule", authorizationPolicy("{action: CUSTOM, provider: {name: a}, rules: [{from: [{source: {principals: [a]}}]}]}"), `${AP}.rules[0].from[0].source.principals: is not allowed with action CUSTOM; leave who calls to a DENY or ALLOW policy beside it`],
   ["an unknown condition", authorizationPolicy("{rules: [{when: [{key: request.header, values: [a]}]}]}"), `${AP}.rules[0].when[0].key: "request.header" is not an attribute that policies know; did you mean "request.headers[NAME]"?`],
   ["a condition without values", authorizationPolicy("{rules: [{when: [{key: source.ip}]}]}"), `${AP}.rules[0].when[0]: needs values or notValues`],
   ["principals beside service accounts", authorizationPolicy("{rules: [{from: [{source: {principals: [a], serviceAccounts: [b]}}]}]}"), `${AP}.rules[0].from[0].source.principals: must not stand beside serviceAccounts`],
