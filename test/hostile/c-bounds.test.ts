@@ -8,6 +8,7 @@ import { HeaderList } from "../../src/message/header-list.ts";
 import { eventually } from "../integration/proxy-under-test.ts";
 import { BlockDecoder } from "../unit/codec/http2-recording.ts";
 import { rawFrame, ServerSide, uint32 } from "../unit/codec/http2-session-harness.ts";
+import { leastCpu } from "./least-cpu.ts";
 import { HostileProxy } from "./hostile-proxy.ts";
 import { openHttp2 } from "./http2-ways.ts";
 import { headersFrame, literalHeaders, requestFields } from "./raw-http2.ts";
@@ -25,19 +26,6 @@ const KIB = 1024;
 
 const reset = (id: number): Buffer => Buffer.concat([literalHeaders(id, requestFields()), rawFrame(FrameType.resetStream, 0, id, uint32(8))]);
 const rapidResets = (count: number): Buffer => Buffer.concat(Array.from({ length: count }, (_, index) => reset(2 * index + 1)));
-
-/** The least CPU time of several runs, in microseconds. */
-function leastCpu(prepare: () => () => void): number {
-  let least = Number.POSITIVE_INFINITY;
-  for (let round = 0; round < 9; round++) {
-    const run = prepare();
-    const before = process.cpuUsage();
-    run();
-    const { user, system } = process.cpuUsage(before);
-    least = Math.min(least, user + system);
-  }
-  return least;
-}
 
 describe("C01 rapid reset is bounded in time", () => {
   const flood = rapidResets(10_000);
@@ -65,13 +53,13 @@ describe("C01 rapid reset is bounded in time", () => {
       return side;
     });
     const open = (): ServerSide[] => Array.from({ length: SESSIONS }, () => new ServerSide().greet());
-    const served = leastCpu(() => {
+    const served = leastCpu(9, () => {
       const made = sides();
       return () => {
         for (const side of made) side.send(honest);
       };
     });
-    const flooded = leastCpu(() => {
+    const flooded = leastCpu(9, () => {
       const made = open();
       return () => {
         for (const side of made) side.send(flood);
@@ -149,7 +137,7 @@ describe("C06 HPACK bombs are bounded in memory", () => {
 
   it("by what an octet of them costs: not more than ten times one that names a short field", () => {
     const short = Buffer.alloc(16_000, 0x82);
-    const run = (block: Buffer): number => leastCpu(() => {
+    const run = (block: Buffer): number => leastCpu(9, () => {
       const blocks = loaded();
       return () => {
         for (let count = 0; count < 20; count++) blocks.decode(block);

@@ -7,6 +7,7 @@ import { HeaderList } from "../../src/message/header-list.ts";
 import { ProxyPair } from "../integration/proxy-pair.ts";
 import { eventually, exchange, statusOf } from "../integration/proxy-under-test.ts";
 import { rawFrame, ServerSide, uint32 } from "../unit/codec/http2-session-harness.ts";
+import { leastCpu } from "./least-cpu.ts";
 import { RawBackend, type RawConnection } from "./raw-backend.ts";
 import { literalHeaders, requestFields } from "./raw-http2.ts";
 
@@ -14,19 +15,6 @@ import { literalHeaders, requestFields } from "./raw-http2.ts";
  * Rows of hostile.md where what a peer sends costs more the more of it there is. What is held against each other are two
  * amounts of the same, in CPU time of this machine and at its least, so that a slow or busy one changes nothing.
  */
-
-/** The least CPU time of several runs, in microseconds. */
-function leastCpu(prepare: () => () => void): number {
-  let least = Number.POSITIVE_INFINITY;
-  for (let round = 0; round < 5; round++) {
-    const run = prepare();
-    const before = process.cpuUsage();
-    run();
-    const { user, system } = process.cpuUsage(before);
-    least = Math.min(least, user + system);
-  }
-  return least;
-}
 
 describe("CVE-2021-32778: streams that are reset cost what one costs, however many are open", () => {
   const FEW = 50;
@@ -43,7 +31,7 @@ describe("CVE-2021-32778: streams that are reset cost what one costs, however ma
   const resetsOf = (streams: number): Buffer => Buffer.concat(Array.from({ length: streams }, (_, index) => rawFrame(FrameType.resetStream, 0, 2 * index + 1, uint32(8))));
 
   it.each(["reset by the peer one by one", "cut with their connection"])("%s", (how) => {
-    const cost = (streams: number): number => leastCpu(() => {
+    const cost = (streams: number): number => leastCpu(5, () => {
       const sides = opened(streams);
       const resets = resetsOf(streams);
       return () => {
@@ -66,7 +54,7 @@ describe("CVE-2026-21717, CVE-2025-27209: names that are chosen to collide cost 
 
   it("as names of claims in a token as large as a head may be", () => {
     const json = (names: readonly string[]): string => JSON.stringify(Object.fromEntries(names.map((name) => [name, 1])));
-    const read = (text: string): number => leastCpu(() => () => {
+    const read = (text: string): number => leastCpu(5, () => () => {
       for (let count = 0; count < 10; count++) parseStrictObject(text);
     });
     const [usual, chosen] = [read(json(ordinary(4_000))), read(json(colliding(4_000)))];
@@ -74,7 +62,7 @@ describe("CVE-2026-21717, CVE-2025-27209: names that are chosen to collide cost 
   });
 
   it("as names of fields, which are looked for in a list and are keys of nothing", () => {
-    const cost = (names: readonly string[]): number => leastCpu(() => {
+    const cost = (names: readonly string[]): number => leastCpu(5, () => {
       const pairs = names.map((name): [string, string] => [name, "x"]);
       return () => {
         for (let count = 0; count < 500; count++) {
