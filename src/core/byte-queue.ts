@@ -56,6 +56,11 @@ export class ByteQueue {
     return Buffer.concat(waiting, Math.min(maxBytes, this.bytes));
   }
 
+  /** All that waits, in pieces and in order; all of it stays, and the list is not touched by what becomes of the queue. */
+  pieces(): readonly Buffer[] {
+    return this.#chunks.slice(this.#first);
+  }
+
   /** Drops everything. */
   clear(): void {
     this.#chunks = [];

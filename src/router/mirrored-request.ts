@@ -1,6 +1,7 @@
 import type { Acquisition, Cluster } from "../cluster/cluster.ts";
 import type { MirrorOutcome } from "../cluster/cluster-metrics.ts";
 import type { RequestLease } from "../cluster/request-lease.ts";
+import { ByteQueue } from "../core/byte-queue.ts";
 import type { Timer } from "../core/timer-wheel.ts";
 import { effectiveStatus } from "../message/grpc-status.ts";
 import { RequestHead, type ResponseHead } from "../message/head.ts";
@@ -31,8 +32,8 @@ export class MirroredRequest extends GuardedReceiver {
   #acquisition: Acquisition | null = null;
   #lease: RequestLease | null = null;
   #upstream: UpstreamStream | null = null;
-  #held: Buffer[] = [];
-  #heldBytes = 0;
+  /** What its upstream does not take yet; null: nothing was ever held back. */
+  #held: ByteQueue | null = null;
   #requestEnded: boolean;
   #trailers: HeaderList | null = null;
   /** The upstream has more than it takes. */
@@ -74,13 +75,8 @@ export class MirroredRequest extends GuardedReceiver {
 
   requestData(chunk: Buffer): void {
     if (this.#isOver) return;
-    if (!this.#limits.tryHold(chunk.length, this.#heldBytes)) {
-      this.#finish("too_large");
-      return;
-    }
-    this.#held.push(chunk);
-    this.#heldBytes += chunk.length;
-    this.#guardedSend();
+    if (this.#upstream === null || this.#isBlocked) this.#hold(chunk);
+    else this.#guarded(chunk);
   }
 
   requestEnd(trailers: HeaderList | null): void {
@@ -88,7 +84,7 @@ export class MirroredRequest extends GuardedReceiver {
     this.#requestEnded = true;
     this.#trailers = trailers;
     this.#startTimer();
-    this.#guardedSend();
+    this.#guarded(null);
   }
 
   /** The request is over. Cut before its end, its copy is, too. */
@@ -146,29 +142,47 @@ export class MirroredRequest extends GuardedReceiver {
     this.#finish("failed");
   }
 
-  #guardedSend(): void {
+  #hold(chunk: Buffer): void {
+    if (chunk.length === 0) return;
+    if (!this.#limits.tryHold(chunk.length, this.#heldBytes)) {
+      this.#finish("too_large");
+      return;
+    }
+    (this.#held ??= new ByteQueue()).push(chunk);
+  }
+
+  /** Sends `chunk`, before which nothing is held, or the end of the request. */
+  #guarded(chunk: Buffer | null): void {
     try {
-      this.#send();
+      if (chunk === null) this.#send();
+      else this.#write(chunk);
     } catch (cause) {
       this.breakOff(cause);
     }
   }
 
-  /** Sends what is held, as far as the upstream takes it. */
-  #send(): void {
-    const upstream = this.#upstream;
-    if (upstream === null || this.#isBlocked) return;
-    let sent = 0;
-    while (sent < this.#held.length && !this.#isBlocked) this.#isBlocked = !upstream.write(this.#held[sent++] as Buffer);
-    this.#letGo(sent);
-    if (this.#requestEnded && this.#held.length === 0) upstream.end(this.#trailers);
+  #write(chunk: Buffer): void {
+    this.#isBlocked = this.#upstream?.write(chunk) === false;
   }
 
-  #letGo(count: number): void {
-    let bytes = 0;
-    for (const chunk of this.#held.splice(0, count)) bytes += chunk.length;
-    this.#heldBytes -= bytes;
-    this.#limits.release(bytes);
+  get #heldBytes(): number {
+    return this.#held === null ? 0 : this.#held.bytes;
+  }
+
+  /** Sends what is held, as far as the upstream takes it, and then the end. */
+  #send(): void {
+    const held = this.#held;
+    while (held !== null && held.bytes > 0 && this.#upstream !== null && !this.#isBlocked) {
+      const chunk = held.take(Infinity);
+      this.#limits.release(chunk.length);
+      this.#write(chunk);
+    }
+    if (this.#requestEnded && this.#heldBytes === 0 && !this.#isBlocked) this.#upstream?.end(this.#trailers);
+  }
+
+  #letGo(): void {
+    this.#limits.release(this.#heldBytes);
+    this.#held?.clear();
   }
 
   #startTimer(): void {
@@ -184,7 +198,7 @@ export class MirroredRequest extends GuardedReceiver {
     this.#upstream = null;
     this.#lease?.release();
     this.#lease = null;
-    this.#letGo(this.#held.length);
+    this.#letGo();
     this.#limits.end();
     this.#cluster.metrics.mirrored(outcome);
   }

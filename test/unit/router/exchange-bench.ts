@@ -31,6 +31,7 @@ export class FakeAttempt implements UpstreamConnection, UpstreamStream, Acquisit
   resets: string[] = [];
   sentHead: RequestHead | null = null;
   sentBody = "";
+  sentPieces = 0;
   hasEnded = false;
   isReset = false;
   isPaused = false;
@@ -129,6 +130,7 @@ export class FakeAttempt implements UpstreamConnection, UpstreamStream, Acquisit
 
   write(chunk: Buffer): boolean {
     this.sentBody += chunk.toString();
+    this.sentPieces++;
     return this.takesMore;
   }
 

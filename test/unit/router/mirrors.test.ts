@@ -137,6 +137,35 @@ describe("a mirrored request (spec/03 3.9)", () => {
     expect(shadow.leftovers()).toEqual(NOTHING);
   });
 
+  it("holds back octets that come one by one without a buffer for each (A22, CVE-2020-8659)", () => {
+    const shadow = new Shadow({ hasBody: true });
+    const mirrors = shadow.started();
+    const read = Buffer.from("0123456789abcdef".repeat(1024));
+    for (let at = 0; at < read.length; at++) mirrors.requestData(read.subarray(at, at + 1));
+    expect(shadow.limits.bytes).toBe(read.length);
+    mirrors.requestEnd(null);
+    shadow.last.takesMore = false;
+    shadow.last.connect();
+    expect([shadow.last.sentPieces, shadow.limits.bytes, shadow.last.hasEnded]).toEqual([1, read.length - 4096, false]);
+    shadow.last.takesMore = true;
+    shadow.last.drained();
+    expect([shadow.last.sentBody, shadow.last.sentPieces, shadow.last.hasEnded]).toEqual([read.toString(), 4, true]);
+    shadow.last.respond(200);
+    expect(shadow.leftovers()).toEqual(NOTHING);
+  });
+
+  it("is ended when its upstream has taken the last of it", () => {
+    const shadow = new Shadow({ hasBody: true });
+    const mirrors = shadow.started();
+    shadow.last.connect();
+    shadow.last.takesMore = false;
+    mirrors.requestData(Buffer.from("all"));
+    mirrors.requestEnd(null);
+    expect([shadow.last.sentBody, shadow.last.hasEnded]).toEqual(["all", false]);
+    shadow.last.drained();
+    expect(shadow.last.hasEnded).toBe(true);
+  });
+
   it("is not sent while too many are under way, or too much is held", () => {
     const limits = new MirrorLimits(1, 10);
     const first = new Shadow({ limits, hasBody: true });

@@ -13,6 +13,17 @@ function drain(buffer: ReplayBuffer): number {
   return bytes;
 }
 
+function piecesOf(buffer: ReplayBuffer): Buffer[] {
+  const pieces: Buffer[] = [];
+  buffer.sendAll((piece) => pieces.push(piece) > 0);
+  return pieces;
+}
+
+/** Bytes of memory that pieces keep alive. */
+function memoryBehind(pieces: readonly Buffer[]): number {
+  return [...new Set(pieces.map((piece) => piece.buffer))].reduce((sum, memory) => sum + memory.byteLength, 0);
+}
+
 describe("ReplayBuffer", () => {
   it("hands out the whole body again and again while it is small", () => {
     const buffer = new ReplayBuffer(true);
@@ -78,5 +89,52 @@ describe("ReplayBuffer", () => {
     buffer.add(chunk(40_000), false);
     expect(drain(buffer)).toBe(80_000);
     expect(buffer.canReplay).toBe(false);
+  });
+
+  it("keeps one piece as it came, and large ones behind it, without a copy", () => {
+    const pieces = [Buffer.from("small"), chunk(16_384), chunk(5_000)];
+    const buffer = new ReplayBuffer(true);
+    buffer.add(pieces[0] as Buffer, false);
+    expect(piecesOf(buffer)[0]).toBe(pieces[0]);
+    for (const piece of pieces.slice(1)) buffer.add(piece, true);
+    expect(piecesOf(buffer).every((piece, index) => piece === pieces[index])).toBe(true);
+  });
+
+  it.each([["waits", false, 262_144], ["was sent and may be needed again", true, 65_536]])("a body that %s costs no buffer for each of its octets (A22, CVE-2020-8659)", (_what, isSent, count) => {
+    const buffer = new ReplayBuffer(true);
+    // Each the end of a read of its own, as when the reads before it belonged to others.
+    let last = Buffer.alloc(0);
+    for (let index = 0; index < count; index++) {
+      if (index % 512 === 0) last = Buffer.alloc(65_536, index / 512);
+      buffer.add(last.subarray(index % 512, index % 512 + 1), isSent);
+    }
+    const kept = piecesOf(buffer);
+    expect(kept.reduce((sum, piece) => sum + piece.length, 0)).toBe(count);
+    expect(kept.length).toBeLessThanOrEqual(count / 4096 + 2);
+    expect(memoryBehind(kept)).toBeLessThanOrEqual(count + 4096 + 65_536);
+    expect(Buffer.concat(kept).every((byte, index) => byte === Math.floor(index / 512) % 256)).toBe(true);
+  });
+
+  it("sends the octets of small pieces in order, each time, and lets go of just what was sent", () => {
+    const buffer = new ReplayBuffer(true);
+    for (const text of ["ab", "c", "def"]) buffer.add(Buffer.from(text), true);
+    expect(Buffer.concat(piecesOf(buffer)).toString()).toBe("abcdef");
+    buffer.rewind();
+    for (const text of ["g", "hi"]) buffer.add(Buffer.from(text), false);
+    expect(Buffer.concat(piecesOf(buffer)).toString()).toBe("abcdefghi");
+    for (const text of ["j", "kl"]) buffer.add(Buffer.from(text), false);
+    buffer.stopKeeping();
+    expect(Buffer.concat(piecesOf(buffer)).toString()).toBe("jkl");
+    expect(piecesOf(buffer)).toEqual([]);
+  });
+
+  it("is not put out when it is cleared while it is sent", () => {
+    const buffer = new ReplayBuffer(true);
+    for (const text of ["a", "b"]) buffer.add(Buffer.from(text), false);
+    buffer.sendAll(() => {
+      buffer.clear();
+      return true;
+    });
+    expect(piecesOf(buffer)).toEqual([]);
   });
 });
