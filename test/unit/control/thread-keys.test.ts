@@ -22,42 +22,47 @@ afterEach(async () => {
 });
 
 const SOURCE = "https://issuer.example/keys";
+/** Of an issuer that is asked for only once there are keys: who tells of this one misses a younger key. */
+const OTHER_SOURCE = "https://other.example/keys";
 const RULE = `
 ---
 apiVersion: security.istio.io/v1
 kind: RequestAuthentication
 metadata: { name: jwt, namespace: default }
-spec: { jwtRules: [{ issuer: i, jwksUri: "${SOURCE}" }] }
+spec: { jwtRules: [{ issuer: i, jwksUri: "${SOURCE}" }, { issuer: j, jwksUri: "${OTHER_SOURCE}" }] }
 `;
 
+// Symptom: now and then one thing missing too many. Cause: on a busy machine more than a second went by until the thread had its
+// keys, and what is missing is told again each second. Fix: which is told counts here, not how often.
 it("keys are told to every thread, to one that replaces another too, and threads tell which they miss", async () => {
   const application = await TestApplication.start("app");
   stops.push(() => application.stop());
   const port = await freePort();
-  const missing: string[] = [];
+  const missing = new Set<string>();
   let applied = 0;
   const threads = new DataThreads({
     listen: { address: "127.0.0.1", outboundPort: 0, inboundPort: 0, hbonePort: null, reusePort: false, maxConnections: 100 }, logLevel: "info", logFormat: "json",
-  }, { listening() {}, applied: () => applied++, series() {}, died() {}, failed() {}, log() {}, keysMissing: (source) => missing.push(source), inFlight() {} }, new TimerWheel(systemClock), systemClock);
+  }, { listening() {}, applied: () => applied++, series() {}, died() {}, failed() {}, log() {}, keysMissing: (source) => missing.add(source), inFlight() {} }, new TimerWheel(systemClock), systemClock);
   stops.push(() => threads.stop(0));
   threads.start(1);
   threads.applySnapshot(snapshotOf(`${sidecarYaml(port, application.port)}${RULE}`));
   await eventually(() => applied === 1, "the thread obeys");
 
   const issuer = new TestIssuer();
-  const call = async (kid = issuer.kid): Promise<string> => {
-    const token = issuer.token({ iss: "i", exp: Math.floor(systemClock.wallMs() / 1000) + 600 }, { kid });
+  const call = async (iss = "i", kid = issuer.kid): Promise<string> => {
+    const token = issuer.token({ iss, exp: Math.floor(systemClock.wallMs() / 1000) + 600 }, { kid });
     return (await ask(connect(port, "127.0.0.1"), { headers: { authorization: `Bearer ${token}` } })).body;
   };
   expect(await call()).toBe("Jwks remote fetch is failed");
-  await eventually(() => missing.length === 1, "the control thread is asked for keys");
-  threads.applyKeys(new Map([[`jwks:${SOURCE}`, issuer.keys]]));
+  await eventually(() => missing.has(`jwks:${SOURCE}`), "the control thread is asked for keys");
+  threads.applyKeys(new Map([SOURCE, OTHER_SOURCE].map((source) => [`jwks:${source}`, issuer.keys])));
   await eventually(async () => (await call()) === "app", "the thread has the keys");
-  expect(await call("younger")).toContain("doesn't have key");
-  await eventually(() => missing.length === 2, "the control thread is asked for younger keys");
+  expect(missing.has(`jwks:${OTHER_SOURCE}`)).toBe(false);
+  expect(await call("j", "younger")).toContain("doesn't have key");
+  await eventually(() => missing.has(`jwks:${OTHER_SOURCE}`), "the control thread is asked for younger keys");
 
   await workers[0]?.terminate();
   await eventually(() => applied === 2, "another thread obeys");
   expect(await call()).toBe("app");
-  expect(missing).toEqual([`jwks:${SOURCE}`, `jwks:${SOURCE}`]);
+  expect([...missing]).toEqual([`jwks:${SOURCE}`, `jwks:${OTHER_SOURCE}`]);
 });
