@@ -13,7 +13,7 @@ export const LINTS = [
   "host-claimed-twice", "claims-foreign-host",
   "port-level-reset", "never-ejects", "failover-without-outlier-detection", "unused-subset-policy",
   "plaintext-to-strict", "plaintext-in-mesh", "mode-for-service-port",
-  "deny-broadens-on-tcp", "allow-unmet-on-tcp", "deny-exact-path", "allow-nothing", "value-never-matches", "token-not-required", "keys-in-plain-text",
+  "deny-broadens-on-tcp", "allow-unmet-on-tcp", "custom-denies-tcp", "authorizer-without-timeout", "deny-exact-path", "allow-nothing", "value-never-matches", "token-not-required", "keys-in-plain-text",
   "exclude-without-include", "around-capture",
 ] as const;
 

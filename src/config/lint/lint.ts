@@ -7,6 +7,7 @@ import { boundToGatewaysOnly } from "./bound-to-gateways.ts";
 import { brokenRateLimits } from "./broken-rate-limit.ts";
 import { claimedHosts } from "./claimed-host.ts";
 import { excludedPorts } from "./excluded-ports.ts";
+import { externalAuthorization } from "./external-authorization.ts";
 import { faultsThatNeverFire } from "./fault-never-fires.ts";
 import type { Finding } from "./finding.ts";
 import { foreignHosts } from "./foreign-host.ts";
@@ -31,7 +32,7 @@ const FAMILIES: readonly ((model: LintModel) => readonly Finding[])[] = [
   shadowedRoutes, prefixesWithoutSlash, surprisingWeights, doubtfulRetries, faultsThatNeverFire, brokenRateLimits,
   boundToGatewaysOnly, hiddenBySidecar, rulesWithoutPort, subnetsNeverDialled, portProtocols, claimedHosts, foreignHosts,
   trafficPolicies, unusedSubsetPolicies, plaintextToTheMesh, modesForServicePorts,
-  authorizationPolicies, valuesThatNeverMatch, tokensNotRequired, keysInPlainText, excludedPorts, aroundCapture,
+  authorizationPolicies, externalAuthorization, valuesThatNeverMatch, tokensNotRequired, keysInPlainText, excludedPorts, aroundCapture,
 ];
 
 /**
