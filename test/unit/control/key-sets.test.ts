@@ -219,16 +219,42 @@ describe("over a restart", () => {
     expect(told.filter(([message]) => message === "keys of issuers not saved")).toHaveLength(1);
   });
 
-  test("what is gone from the configuration is gone from the file", async () => {
+  // Symptom: after a restart, keys of an issuer that had been taken away were in force when a rule named it again. Cause: the file was
+  // written at the next success only, which never came where that issuer was the last. Fix: it is written when one is taken away.
+  test("what is gone from the configuration is gone from the file, at once, the last one too", async () => {
     const time = new ManualTime();
     const { sets, fetches } = keySets(savedKeys(time), time);
     sets.use(rulesOf("x", "y"));
     await fetches[0]?.succeed([A]);
     await fetches[1]?.succeed([B]);
-    sets.use(rulesOf("y"));
-    time.pass(20 * MINUTE);
-    await fetches[2]?.succeed([B]);
     await sets.settled();
-    expect([...savedKeys(time).load().keys()]).toEqual(["y"]);
+    for (const left of [["y"], []]) {
+      sets.use(rulesOf(...left));
+      await sets.settled();
+      expect([...savedKeys(time).load().keys()]).toEqual(left);
+    }
+  });
+
+  test("one that is taken away takes nothing else with it: neither what is in force, nor what is new and was kept from an earlier run", async () => {
+    const time = new ManualTime();
+    await firstRun(time);
+    const { sets, fetches } = keySets(savedKeys(time), time);
+    sets.use(rulesOf("y", "z"));
+    // Not answered yet, so that nothing was saved of this run: x is still there for whoever names it.
+    sets.use(rulesOf("z"));
+    await sets.settled();
+    expect([...savedKeys(time).load().keys()]).toEqual(["x"]);
+    await fetches[1]?.succeed([B]);
+    sets.use(rulesOf("x"));
+    await sets.settled();
+    expect([...savedKeys(time).load()]).toMatchObject([["x", { keys: [A] }]]);
+  });
+
+  test("readiness is told when the keys are in force", async () => {
+    const { sets, last, published } = keySets();
+    const seen: unknown[] = [];
+    sets.use(rulesOf("x"), () => seen.push(...published));
+    await last().succeed([A]);
+    expect(seen).toEqual([{ x: [A] }]);
   });
 });
