@@ -11,7 +11,7 @@ export interface ReadCertificate {
   readonly facts: CertificateFacts;
 }
 
-/** A root of a bundle; its key is taken out once, not per handshake. */
+/** A root of a bundle, checked to be one when it was read; its key is taken out once, not per handshake. */
 export interface TrustAnchor extends ReadCertificate {
   readonly publicKey: KeyObject;
 }
@@ -94,7 +94,7 @@ class PathSearch {
     if (path.length >= MAX_CHAIN) return null;
     for (const candidate of this.#intermediates) {
       if (path.includes(candidate)) continue;
-      if (!this.#issued(candidate, null, last) || !this.#mayIssue(candidate, path)) continue;
+      if (!this.#issued(candidate, null, last) || !this.#maySign(candidate) || !this.#mayIssue(candidate, path)) continue;
       const found = this.from([...path, candidate]);
       if (found !== null) return found;
     }
@@ -103,7 +103,7 @@ class PathSearch {
 
   /** Whether `issuer`'s key made `below`'s signature; names and key identifiers are compared first, they cost less. */
   #issued(issuer: ReadCertificate, key: KeyObject | null, below: ReadCertificate): boolean {
-    if (!below.x509.checkIssued(issuer.x509) || this.#checksLeft === 0) return false;
+    if (!isNamedIssuer(issuer, below) || this.#checksLeft === 0) return false;
     this.#checksLeft--;
     try {
       const publicKey = key ?? issuer.x509.publicKey;
@@ -115,10 +115,18 @@ class PathSearch {
     return false;
   }
 
+  /** Whether a certificate that the peer sent may vouch for any at all. */
+  #maySign({ x509, facts }: ReadCertificate): boolean {
+    if (isSigningCertificate(facts)) return true;
+    // What is wrong with a stranger's root is that nobody here knows it.
+    if (facts.isCa && x509.issuer !== x509.subject) this.refusal = "tls_peer_ca_key_usage";
+    return false;
+  }
+
   /** Whether a CA may vouch for the certificates of `path`, all of them below it. */
   #mayIssue(ca: ReadCertificate, path: readonly ReadCertificate[]): boolean {
     const { facts } = ca;
-    if (!isSigningCertificate(facts) || facts.maxPathLength < path.length - 1) return false;
+    if (facts.maxPathLength < path.length - 1) return false;
     if (facts.unknownCritical.length > 0) {
       this.refusal = "tls_peer_unknown_critical_extension";
       return false;
@@ -140,7 +148,23 @@ class PathSearch {
   }
 }
 
-/** Whether a certificate may sign others: basicConstraints says CA, and keyUsage, when there is one, keyCertSign. */
-export function isSigningCertificate(facts: CertificateFacts): boolean {
-  return facts.isCa && (facts.keyUsage === null || (facts.keyUsage & KEY_USAGE.keyCertSign) !== 0);
+/**
+ * Whether a certificate may be the issuer of another by what both say. To OpenSSL none is whose keyUsage lacks keyCertSign; such a CA is
+ * looked at all the same, so that the refusal says what is wrong.
+ */
+function isNamedIssuer({ x509, facts }: ReadCertificate, below: ReadCertificate): boolean {
+  return below.x509.checkIssued(x509) || (facts.isCa && !isTrustAnchor(facts) && below.x509.issuer === x509.subject);
+}
+
+/** Whether a certificate that a peer sends may sign others (`spec/05` 5.1 step 6): it is a CA, and its keyUsage is there and has keyCertSign. */
+export function isSigningCertificate({ isCa, keyUsage }: CertificateFacts): boolean {
+  return isCa && keyUsage !== null && (keyUsage & KEY_USAGE.keyCertSign) !== 0;
+}
+
+/**
+ * Whether a certificate of a bundle may be a root: as `isSigningCertificate`, but it may lack keyUsage altogether, as roots do that plain
+ * `openssl req -x509` makes. It is trusted since the operator put it there, not for what it says of itself (RFC 5280 section 6.1.1 d).
+ */
+export function isTrustAnchor(facts: CertificateFacts): boolean {
+  return isSigningCertificate(facts) || (facts.isCa && facts.keyUsage === null);
 }

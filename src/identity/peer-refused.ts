@@ -18,6 +18,7 @@ export type PeerRefusal =
   // Who vouches for it.
   | "tls_peer_chain_too_long"
   | "tls_peer_ca_expired"
+  | "tls_peer_ca_key_usage"
   | "tls_peer_name_constraints"
   | "tls_peer_unknown_ca"
   | "tls_peer_revoked"

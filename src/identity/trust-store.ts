@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 
 import type { PeerCertificate } from "../message/connection-facts.ts";
-import { isSigningCertificate } from "./certificate-path.ts";
+import { isTrustAnchor } from "./certificate-path.ts";
 import type { PathValidity, TrustAnchor } from "./certificate-path.ts";
 import { readCertificate } from "./certificate-reader.ts";
 import type { TrustBundle } from "./identity-material.ts";
@@ -100,7 +100,7 @@ export function readTrustBundle(pem: string): TrustAnchor[] {
   return blocks.map((block, index) => {
     const x509 = new X509Certificate(block);
     const facts = readCertificate(x509.raw);
-    if (!isSigningCertificate(facts)) throw new Error(`certificate ${index + 1} is not a CA that may sign`);
+    if (!isTrustAnchor(facts)) throw new Error(`certificate ${index + 1} is not a CA that may sign${facts.isCa ? ": its keyUsage has no keyCertSign" : ""}`);
     return { x509, facts, publicKey: x509.publicKey };
   });
 }

@@ -120,6 +120,7 @@ const DESCRIPTIONS: Partial<Record<PeerRefusal, string>> = {
 const PATH_DESCRIPTIONS: Partial<Record<PeerRefusal, string>> = {
   tls_peer_unknown_ca: "which no trusted root vouches for",
   tls_peer_ca_expired: "whose CA is outside its validity",
+  tls_peer_ca_key_usage: "whose CA has no key usage with keyCertSign",
   tls_peer_weak_key: "signed with a weak key or algorithm",
   tls_peer_name_constraints: "which its CA may not name",
   tls_peer_unknown_critical_extension: "whose CA has a critical extension that is not understood",

@@ -99,6 +99,13 @@ describe("terminateTls", () => {
     expect(await server.next()).toMatchObject({ refused: null, facts: { peer: { spiffeId: idOf("caller") } } });
   });
 
+  it.each(["TLSv1.2", "TLSv1.3"] as const)("serves %s under a root without keyUsage, as plain openssl makes them", async (version) => {
+    const plain = newCa(TRUST_DOMAIN, systemClock, { keyUsage: null });
+    await serve({}, identityOf(plain, "server"));
+    server.dialTls(plain.intermediate("middle").issue(idOf("caller")), { minVersion: version, maxVersion: version });
+    expect(await server.next()).toMatchObject({ refused: null, facts: { peer: { spiffeId: idOf("caller") } } });
+  });
+
   it("asks for no certificate where none is required", async () => {
     await serve({ isClientCertificateRequired: false });
     server.dialTls(null);
@@ -176,6 +183,14 @@ describe("terminateTls refuses", () => {
     await serve();
     server.dialTls(newCa().issue(idOf("caller")));
     expect((await server.next()).refused?.reason).toBe("tls_peer_unknown_ca");
+  });
+
+  it("a certificate under an intermediate without keyUsage", async () => {
+    await serve();
+    server.dialTls(ca.intermediate("unsaid", { keyUsage: null }).issue(idOf("caller")));
+    const { refused } = await server.next();
+    expect(refused?.reason).toBe("tls_peer_ca_key_usage");
+    expect(refused?.message).toContain(`${idOf("caller")}, whose CA has no key usage with keyCertSign`);
   });
 
   it("a self-signed certificate", async () => {

@@ -42,9 +42,10 @@ describe("the certificate of a client from outside of the mesh", () => {
     expect(refusal(request)).toBe(reason);
   });
 
-  it("is refused of another authority, of one that has expired, at the end of a long chain, and when there is none", () => {
+  it("is refused of another authority, of one that has expired or may not sign, at the end of a long chain, and when there is none", () => {
     expect(refusal({}, newCa("partners.example"))).toBe("tls_peer_unknown_ca");
     expect(refusal({}, ca.intermediate("old", { notBeforeMs: -2 * DAY_MS, lifetimeMs: -DAY_MS }))).toBe("tls_peer_ca_expired");
+    expect(refusal({}, ca.intermediate("unsaid", { keyUsage: null }))).toBe("tls_peer_ca_key_usage");
     let deep = ca;
     for (let depth = 0; depth < 9; depth++) deep = deep.intermediate(`ca-${depth}`);
     expect(refusal({}, deep)).toBe("tls_peer_chain_too_long");

@@ -40,3 +40,9 @@ describe("a chain with a certificate that no path needs", () => {
     expect(watchedCertificates(material).map(({ kind }) => kind)).toEqual(["leaf", "issuer", "bundle"]);
   });
 });
+
+it("a chain of our own whose intermediate may not sign is refused, since every peer would", () => {
+  const { certificateChainPem, privateKeyPem, rootPem } = ca.intermediate("unsaid", { keyUsage: null }).issue(idOf("reviews"));
+  const loaded = loadMaterial({ certificateChain: certificateChainPem, privateKey: privateKeyPem, roots: rootPem, federated: [] }, 1, systemClock.wallMs());
+  expect(loaded).toEqual({ file: "cert-chain.pem", reason: `the certificate of ${idOf("reviews")} would be refused by every peer: tls_peer_ca_key_usage` });
+});

@@ -1,6 +1,8 @@
 import { expect, it } from "vitest";
 
-import { TrustStore } from "../../../src/identity/trust-store.ts";
+import { systemClock } from "../../../src/core/clock.ts";
+import type { CertificateRequest } from "../../../src/identity/development-ca.ts";
+import { trustBundleProblem, TrustStore } from "../../../src/identity/trust-store.ts";
 import { newCa, TRUST_DOMAIN } from "./test-mesh.ts";
 
 const own = { trustDomain: TRUST_DOMAIN, pem: newCa().rootPem };
@@ -24,4 +26,15 @@ it("takes nothing else from the generation before: neither a bundle that is gone
   // A domain that moved to another's roots has those.
   const moved = TrustStore.of(TRUST_DOMAIN, [own, { trustDomain: "example.org", pem: own.pem }], before);
   expect(moved.anchors("example.org").map(({ x509 }) => x509.toString())).toEqual([own.pem]);
+});
+
+it.each<[string, string | null, CertificateRequest]>([
+  ["as they should be", null, {}],
+  ["without keyUsage, as plain openssl makes them,", null, { keyUsage: null }],
+  ["with a keyUsage that is not critical", null, { isKeyUsageCritical: false }],
+  ["whose keyUsage has no keyCertSign", "certificate 2 is not a CA that may sign: its keyUsage has no keyCertSign", { keyUsage: ["cRLSign"] }],
+  ["that are no CA", "certificate 2 is not a CA that may sign", { isCa: false }],
+  ["that are no CA and say nothing of their key", "certificate 2 is not a CA that may sign", { isCa: false, keyUsage: null }],
+])("roots %s: %s", (_what, problem, request) => {
+  expect(trustBundleProblem({ ...own, pem: own.pem + newCa(TRUST_DOMAIN, systemClock, request).rootPem })).toBe(problem);
 });

@@ -160,7 +160,9 @@ describe("B21 a bad chain", () => {
 
   it.each<[string, string, CertificateRequest]>([
     ["is no CA", "tls_peer_unknown_ca", { isCa: false, keyUsage: ["digitalSignature"] }],
-    ["may not sign", "tls_peer_unknown_ca", { keyUsage: ["cRLSign"] }],
+    ["may not sign", "tls_peer_ca_key_usage", { keyUsage: ["cRLSign"] }],
+    ["does not say what its key is for", "tls_peer_ca_key_usage", { keyUsage: null }],
+    ["is no CA, though its key signs certificates", "tls_peer_unknown_ca", { isCa: false }],
     ["has expired", "tls_peer_ca_expired", { notBeforeMs: -2 * DAY_MS, lifetimeMs: -DAY_MS }],
     ["is not valid yet", "tls_peer_ca_expired", { notBeforeMs: DAY_MS, lifetimeMs: 2 * DAY_MS }],
     ["has an unknown critical extension", "tls_peer_unknown_critical_extension", { unknownCriticalOid: "1.3.6.1.4.1.99999.1" }],
@@ -168,6 +170,31 @@ describe("B21 a bad chain", () => {
     ["has a weak key", "tls_peer_weak_key", { privateKeyPem: generateKeyPairSync("ec", { namedCurve: "P-224" }).privateKey.export({ type: "pkcs8", format: "pem" }) }],
   ])("whose intermediate %s is refused: %s", (_, reason, request) => {
     expect(reasonOf(check(ca.intermediate("middle", request).issue(ID)))).toBe(reason);
+  });
+
+  // Symptom: an intermediate without keyUsage vouched for anybody. Cause: what a root may lack was allowed to every CA. Fix: a peer's own
+  // are told from the roots, which are trusted since an operator chose them.
+  it("is refused wherever in it a CA may not sign, and whatever else comes along", () => {
+    const refused = { keyUsage: null };
+    expect(reasonOf(check(ca.intermediate("high", refused).intermediate("low").issue(ID)))).toBe("tls_peer_ca_key_usage");
+    expect(reasonOf(check(ca.intermediate("high").intermediate("low", refused).issue(ID)))).toBe("tls_peer_ca_key_usage");
+    expect(reasonOf(check(ca.intermediate("middle", refused).issue(ID).certificateChainPem + ca.rootPem))).toBe("tls_peer_ca_key_usage");
+    // The same CA certified twice: the good one counts.
+    const privateKeyPem = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ type: "pkcs8", format: "pem" });
+    const good = ca.intermediate("twice", { privateKeyPem });
+    const bad = ca.intermediate("twice", { privateKeyPem, ...refused });
+    expect(reasonOf(check(bad.issue(ID).certificateChainPem + good.certificatePem))).toBe(`accepted ${ID}`);
+  });
+
+  it("to a root without keyUsage, as plain openssl makes them, is accepted, sent along or not; a stranger's stays unknown", () => {
+    const plain = newCa(TRUST_DOMAIN, systemClock, { keyUsage: null });
+    const trust = trusting(plain);
+    for (const issued of [plain.issue(ID), plain.intermediate("middle").issue(ID)]) {
+      expect(reasonOf(check(issued, { trust: trusting(plain) }))).toBe(`accepted ${ID}`);
+      expect(reasonOf(check(issued.certificateChainPem + plain.rootPem, { trust }))).toBe(`accepted ${ID}`);
+      expect(reasonOf(check(issued.certificateChainPem + plain.rootPem))).toBe("tls_peer_unknown_ca");
+    }
+    expect(reasonOf(check(plain.intermediate("middle", { keyUsage: null }).issue(ID), { trust: trusting(plain) }))).toBe("tls_peer_ca_key_usage");
   });
 
   it("whose intermediate may name this trust domain is accepted", () => {
