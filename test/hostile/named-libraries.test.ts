@@ -56,7 +56,7 @@ describe("calls that are made nowhere", () => {
 
   it("CVE-2025-59464: no certificate is asked for as an object with its issuers, which leaks; its bytes are read once", () => {
     expect(using(/\bgetPeerCertificate\b/)).toEqual([]);
-    expect(using(/\bgetPeerX509Certificate\b/).toSorted()).toEqual(["src/identity/tls-identity.ts", "src/upstream/originated-client.ts"]);
+    expect(using(/\bgetPeerX509Certificate\b/).toSorted()).toEqual(["src/identity/presented-chain.ts", "src/upstream/originated-client.ts"]);
   });
 
   it("CVE-2026-21637: no callback of ours is called in the midst of a handshake, where to throw would end the process", () => {
