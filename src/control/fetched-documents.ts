@@ -43,7 +43,8 @@ export interface FetchedDocumentsParts<Source, Document> {
 /** One source, as long as the configuration names it. */
 interface Entry<Source, Document> {
   readonly name: string;
-  readonly source: Source;
+  /** As the configuration has it now: its time-out may be another than when it was new. */
+  source: Source;
   /** The last good one; null before the first. It stays whatever comes after. */
   document: Document | null;
   failures: number;
@@ -100,7 +101,12 @@ export class FetchedDocuments<Source, Document extends object> {
       this.#entries.delete(name);
     }
     const isAnyGone = removed.some(({ document }) => document !== null);
-    const added = [...sources].filter(([name]) => !this.#entries.has(name)).map(([name, source]) => this.#newEntry(name, source));
+    const added: Entry<Source, Document>[] = [];
+    for (const [name, source] of sources) {
+      const known = this.#entries.get(name);
+      if (known === undefined) added.push(this.#newEntry(name, source));
+      else known.source = source;
+    }
     for (const entry of added) {
       this.#entries.set(entry.name, entry);
       this.#fetch(entry);

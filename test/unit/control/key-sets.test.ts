@@ -14,6 +14,7 @@ const MINUTE = 60_000;
 
 interface Fetching {
   readonly name: string;
+  readonly timeoutMs: number;
   succeed(keys: readonly JsonWebKeySpec[]): Promise<void>;
   fail(): Promise<void>;
 }
@@ -31,7 +32,7 @@ function keySets(saved: KeySetsParts["saved"] = null, time = new ManualTime()) {
         act();
         await new Promise(setImmediate);
       };
-      fetches.push({ name: source.name, succeed: (keys) => settle(() => resolve(keys)), fail: () => settle(() => reject(new Error("down"))) });
+      fetches.push({ name: source.name, timeoutMs: source.timeoutMs, succeed: (keys) => settle(() => resolve(keys)), fail: () => settle(() => reject(new Error("down"))) });
     }),
     publish: (keys) => published.push(Object.fromEntries(keys)),
     counted: () => undefined,
@@ -120,6 +121,18 @@ test("a source that no rule names any more is forgotten, even while it is fetche
   expect(published.at(-1)).toEqual({});
   time.pass(40 * MINUTE);
   expect(fetches).toHaveLength(2);
+});
+
+// Symptom: a rule's `timeout` that was changed counted only after a restart. Cause: a source known by its name stayed as it was first
+// written. Fix: the newest counts from the next fetch on.
+test("a source whose timeout is changed is the same source, asked with the new one from then on", async () => {
+  const { sets, fetches, last, time, published } = keySets();
+  sets.use(rulesOf("x"));
+  await last().succeed([A]);
+  sets.use([rule([], { keys: { kind: "remote", source: { ...source("x"), timeoutMs: 100 } } })]);
+  expect([fetches.length, published]).toEqual([1, [{ x: [A] }]]);
+  time.pass(20 * MINUTE);
+  expect(fetches.map(({ timeoutMs }) => timeoutMs)).toEqual([5000, 100]);
 });
 
 test("whoever waits is told when each source was tried, in vain or not", async () => {
