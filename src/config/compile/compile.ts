@@ -15,7 +15,7 @@ import { withForeignHosts } from "./foreign-hosts.ts";
 import { compileInbound } from "./inbound.ts";
 import { canonicalAddress } from "./ip-address.ts";
 import { meshSettings } from "./mesh-settings.ts";
-import type { MeshSettings } from "./mesh-settings.ts";
+import type { MeshSettings, RejectedMesh } from "./mesh-settings.ts";
 import { nameTable } from "./name-table.ts";
 import type { NameTable } from "./name-table.ts";
 import { outboundClusters } from "./outbound-cluster.ts";
@@ -47,8 +47,8 @@ export interface CompileInput {
   /** Valid by their schemas, in any order. */
   readonly resources: readonly AnyResource[];
   readonly workload: WorkloadIdentity;
-  /** Policies, and rules about TLS, that validation refused and of which no good version is left. */
-  readonly rejectedPolicies?: readonly (RejectedPolicy | RejectedRule)[];
+  /** Policies, rules about TLS, and the mesh's settings that validation refused and of which no good version is left. */
+  readonly rejectedPolicies?: readonly (RejectedPolicy | RejectedRule | RejectedMesh)[];
   /** Number of the snapshot. */
   readonly version: number;
   /** The workload's DNS queries come to us (spec/01 1.9): ServiceEntries get addresses, and there is a table of names. */
@@ -77,14 +77,15 @@ export interface CompileOutput {
 export function compile(input: CompileInput): CompileOutput {
   const { resources } = input;
   const problems = new ProblemList();
-  const mesh = meshSettings(resources, input.workload.trustDomain, problems);
+  const rejected = input.rejectedPolicies ?? [];
+  const rejectedMesh = rejected.find((entry) => entry.kind === "MeshConfig") ?? null;
+  const mesh = meshSettings(resources, input.workload.trustDomain, problems, rejectedMesh);
   const identity = { ...input.workload, addresses: input.workload.addresses.map(canonicalAddress) };
   const workload = workloadSpec(identity, mesh);
   const pods = new PodIndex(oldestFirst(resources, "Pod"), oldestFirst(resources, "Node"));
   const registry = addressedRegistry(input, serviceRegistry(resources, pods, problems), identity.addresses, problems);
   const scope = sidecarScope(mergeDelegates(resources, mesh, problems), registry, identity, mesh, problems);
-  const rejected = input.rejectedPolicies ?? [];
-  const closed = rejected.filter((entry) => entry.kind !== "DestinationRule");
+  const closed = rejected.filter((entry) => entry.kind !== "DestinationRule" && entry.kind !== "MeshConfig");
   const policies = new PeerAuthentications(resources, closed, mesh.rootNamespace, problems);
   const rules = new DestinationRules(resources, identity, mesh, problems, rejected.filter((entry) => entry.kind === "DestinationRule"));
   const lookup = new ScopeLookup(scope, registry.aliases);
@@ -118,7 +119,7 @@ export function compile(input: CompileInput): CompileOutput {
     pathNormalization: mesh.pathNormalization,
     trustDomains: mesh.trustDomains,
     ...compileTrustSources(mesh),
-    accessLog: compileAccessLog(effectiveTelemetry(resources, identity, problems), mesh, problems),
+    accessLog: compileAccessLog(effectiveTelemetry(resources, identity, problems, mesh.rootNamespace), mesh, problems),
   };
   return { snapshot, problems: problems.sorted(), names: input.dnsCapture === true || input.namesServices === true ? nameTable(scope.services, identity.namespace) : null };
 }

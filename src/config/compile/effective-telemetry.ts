@@ -32,10 +32,11 @@ export function effectiveTelemetry(
   resources: readonly AnyResource[],
   workload: Pick<WorkloadIdentity, "namespace" | "labels">,
   problems: ProblemList,
+  rootNamespace: string,
 ): EffectiveTelemetry {
   const mesh = oldestFirst(resources, "MeshConfig")[0]?.spec;
   const defaults = mesh?.defaultProviders?.accessLogging ?? [];
-  const sources = telemetriesOf(resources, workload, mesh?.rootNamespace ?? "istio-system", problems);
+  const sources = telemetriesOf(resources, workload, rootNamespace, problems);
   const specs = sources.map(({ spec }) => spec);
   const of = (mode: TelemetryMode): ModeTelemetry => ({
     accessLogs: mergeAccessLogs(specs.map((spec) => spec.accessLogging), defaults, mode),

@@ -33,30 +33,43 @@ export interface MeshSettings {
   readonly destinationRuleExportTo: readonly string[];
 }
 
+/** What a MeshConfig that validation refused still says of what closes; it counts where none is in force. */
+export interface RejectedMesh {
+  readonly kind: "MeshConfig";
+  /** Null: it cannot be made out, and whoever asks for a compilation has closed what policies may have. */
+  readonly rootNamespace: string | null;
+  /** Null: the default. */
+  readonly outboundMode: MeshSettings["outboundMode"] | null;
+  /** Of mesh mTLS; null: the default. */
+  readonly leastTlsVersion: "TLS_AUTO" | "TLSV1_2" | "TLSV1_3" | null;
+}
+
 /** Istio's default is BASE; ours also undoes `//` and `%2F`, the safe choice where policies compare paths. */
 const DEFAULT_NORMALIZATION = "DECODE_AND_MERGE_SLASHES";
 
 /**
  * The mesh's settings from its MeshConfig; with several the oldest counts.
  *
+ * @param rejected what is left of one that was refused, if anything.
  * @param ownTrustDomain that of the workload's certificate, which wins over what a file claims; null if not known.
  */
-export function meshSettings(resources: readonly AnyResource[], ownTrustDomain: string | null, problems: ProblemList): MeshSettings {
+export function meshSettings(resources: readonly AnyResource[], ownTrustDomain: string | null, problems: ProblemList, rejected: RejectedMesh | null = null): MeshSettings {
   const all = oldestFirst(resources, "MeshConfig");
   const mesh = all[0];
   for (const extra of all.slice(1)) if (mesh !== undefined) problems.shadowed(extra, [], `ignored: the mesh is already configured in ${mesh.file}`, mesh);
   const spec = mesh?.spec;
+  const left = mesh === undefined ? rejected : null;
   const domains = trustDomainsOf(mesh, ownTrustDomain, problems);
   const normalization = spec?.pathNormalization?.normalization ?? DEFAULT_NORMALIZATION;
   return {
     meshConfig: mesh ?? null,
     trustDomain: domains[0] as string,
     trustDomains: domains,
-    rootNamespace: spec?.rootNamespace ?? "istio-system",
-    outboundMode: spec?.outboundTrafficPolicy.mode ?? "ALLOW_ANY",
+    rootNamespace: spec?.rootNamespace ?? left?.rootNamespace ?? "istio-system",
+    outboundMode: spec?.outboundTrafficPolicy.mode ?? left?.outboundMode ?? "ALLOW_ANY",
     inboundMode: spec?.inboundTrafficPolicy.mode ?? "PASSTHROUGH",
     hasAutoMtls: spec?.enableAutoMtls ?? true,
-    isTls13Required: spec?.meshMTLS?.minProtocolVersion === "TLSV1_3",
+    isTls13Required: (spec?.meshMTLS?.minProtocolVersion ?? left?.leastTlsVersion) === "TLSV1_3",
     connectTimeoutMs: spec?.connectTimeout ?? 10_000,
     tcpKeepalive: spec?.tcpKeepalive ?? null,
     dnsRefreshMs: spec?.dnsRefreshRate ?? 60_000,

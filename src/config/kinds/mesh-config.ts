@@ -24,8 +24,13 @@ const retryPolicy = object({
 });
 export type MeshRetryPolicy = v.InferOutput<typeof retryPolicy>;
 
+/** `outboundTrafficPolicy.mode`. */
+export const outboundMode = oneOf("REGISTRY_ONLY", "ALLOW_ANY");
+/** `meshMTLS.minProtocolVersion`. */
+export const leastTlsVersion = oneOf("TLS_AUTO", "TLSV1_2", "TLSV1_3");
+
 const tlsConfig = object({
-  minProtocolVersion: v.optional(oneOf("TLS_AUTO", "TLSV1_2", "TLSV1_3")),
+  minProtocolVersion: v.optional(leastTlsVersion),
   ecdhCurves: list(text),
   cipherSuites: list(text),
 });
@@ -50,7 +55,7 @@ export const meshConfig = object({
   trustDomain: v.optional(filledText),
   trustDomainAliases: list(filledText),
   rootNamespace: v.optional(filledText, "istio-system"),
-  outboundTrafficPolicy: v.optional(object({ mode: v.optional(oneOf("REGISTRY_ONLY", "ALLOW_ANY"), "ALLOW_ANY") }), {}),
+  outboundTrafficPolicy: v.optional(object({ mode: v.optional(outboundMode, "ALLOW_ANY") }), {}),
   inboundTrafficPolicy: v.optional(object({ mode: v.optional(oneOf("PASSTHROUGH", "LOCALHOST"), "PASSTHROUGH") }), {}),
   enableAutoMtls: v.optional(flag, true),
   connectTimeout: v.optional(duration, "10s"),

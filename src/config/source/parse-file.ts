@@ -3,7 +3,7 @@ import type { Document, LineCounter, Node } from "yaml";
 import { parseMetadata } from "../kinds/metadata.ts";
 import { findKind, isOurs } from "../kinds/registry.ts";
 import type { Problem } from "../problem.ts";
-import { MESH_CONFIG_IDENTITY, meshConfigOf } from "./mesh-config-map.ts";
+import { MESH_CONFIG_IDENTITY, meshConfigOf, NO_MAPPING, refuseMeshConfig } from "./mesh-config-map.ts";
 import { parseObject, refuse } from "./parse-object.ts";
 import type { RawObject } from "./parse-object.ts";
 import type { ParsedFile, ParsedObject } from "./parsed.ts";
@@ -59,7 +59,9 @@ class FileParser {
     if (node === null || (isScalar(node) && node.value === null)) return;
     const { line, col } = lines.linePos(node.range?.[0] ?? 0);
     if (!isMap(node)) {
-      this.objects.push(refuse(this.#file, line, col, "must be an object: a mapping with apiVersion, kind and metadata"));
+      this.objects.push(this.#isMeshFile
+        ? refuseMeshConfig(MESH_CONFIG_IDENTITY.envelope, this.#file, line, col, NO_MAPPING)
+        : refuse(this.#file, line, col, "must be an object: a mapping with apiVersion, kind and metadata"));
       return;
     }
     const kind = fieldText(node, "kind");

@@ -6,6 +6,7 @@ import type { Problem } from "../problem.ts";
 import { formatPath, positionOf } from "../resource.ts";
 import type { Path } from "../resource.ts";
 import type { ObjectIdentity, ParsedObject } from "./parsed.ts";
+import { refusedMesh } from "./refused-mesh.ts";
 import { refusedOrigination } from "./refused-origination.ts";
 import type { YamlValue } from "./yaml-value.ts";
 
@@ -21,7 +22,7 @@ export interface RawObject extends YamlValue {
 /** An object that cannot even be told which it is. */
 export function refuse(file: string, line: number, col: number, message: string): ParsedObject {
   const problem: Problem = { severity: "error", file, line, col, resource: null, field: null, message };
-  return { identity: null, kind: null, namespace: null, resource: null, selector: null, origination: null, file, line, problems: [problem] };
+  return { identity: null, kind: null, namespace: null, resource: null, selector: null, origination: null, mesh: null, file, line, problems: [problem] };
 }
 
 function isLabels(value: unknown): value is Record<string, string> {
@@ -82,7 +83,8 @@ function identifyKind(value: Readonly<Record<string, unknown>>, findings: Findin
 
 function identityOf(raw: RawObject, kind: string | undefined, metadata: { namespace: string; name: string }, isMetadataSound: boolean): ObjectIdentity | null {
   if (kind === undefined || metadata.name === "" || !isMetadataSound) return null;
-  const isAmbiguous = raw.faults.some(({ path }) => path.length === 0 || path[0] === "metadata" || path[0] === "kind");
+  // An envelope is no part of what the faults are in.
+  const isAmbiguous = raw.envelope === undefined && raw.faults.some(({ path }) => path.length === 0 || path[0] === "metadata" || path[0] === "kind");
   return isAmbiguous ? null : { kind, namespace: metadata.namespace, name: metadata.name };
 }
 
@@ -105,13 +107,17 @@ export function parseObject(raw: RawObject): ParsedObject {
   const namespace = isNamespaceSound ? metadata.namespace : null;
   const common = { identity, kind, namespace, selector, file, line };
   if (definition === null || identity === null || findings.problems.length > 0) {
-    return { ...common, origination: originationOf(kind, raw), resource: null, problems: findings.problems };
+    return { ...common, ...whatCloses(kind, raw), resource: null, problems: findings.problems };
   }
   const validated = validate({ definition, apiVersion, metadata, value, file, line, positions });
-  const origination = validated.resource === null ? originationOf(kind, raw) : null;
-  return { ...common, origination, resource: validated.resource, problems: validated.problems };
+  const refused = validated.resource === null ? whatCloses(kind, raw) : { origination: null, mesh: null };
+  return { ...common, ...refused, resource: validated.resource, problems: validated.problems };
 }
 
-function originationOf(kind: string | null, raw: RawObject): ParsedObject["origination"] {
-  return kind === "DestinationRule" ? refusedOrigination(raw) : null;
+/** Of an object that was refused. */
+function whatCloses(kind: string | null, raw: RawObject): Pick<ParsedObject, "origination" | "mesh"> {
+  return {
+    origination: kind === "DestinationRule" ? refusedOrigination(raw) : null,
+    mesh: kind === "MeshConfig" ? refusedMesh(raw) : null,
+  };
 }

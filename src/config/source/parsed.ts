@@ -18,6 +18,16 @@ export interface RefusedOrigination {
   readonly labels: Readonly<Record<string, string>>;
 }
 
+/** What a refused MeshConfig still says of what closes. */
+export interface RefusedMesh {
+  /** The default where none is written; null where one is and cannot be made out, or may be. */
+  readonly rootNamespace: string | null;
+  /** Null where it is not written, or cannot be made out. */
+  readonly outboundMode: "ALLOW_ANY" | "REGISTRY_ONLY" | null;
+  /** `meshMTLS.minProtocolVersion`; null where it is not written, or cannot be made out. */
+  readonly leastTlsVersion: "TLS_AUTO" | "TLSV1_2" | "TLSV1_3" | null;
+}
+
 /** One object as a source found it, valid or not. */
 export interface ParsedObject {
   /** Null where kind or name could not be made out; the store then deletes nothing this file used to hold. */
@@ -35,6 +45,8 @@ export interface ParsedObject {
   readonly selector: Readonly<Record<string, string>> | null;
   /** Null for all but a refused DestinationRule with TLS in it. */
   readonly origination: RefusedOrigination | null;
+  /** Null for all but a refused MeshConfig. */
+  readonly mesh: RefusedMesh | null;
   readonly file: string;
   readonly line: number;
   /** Errors and warnings, in the order of the file. */

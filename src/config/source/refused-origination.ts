@@ -1,4 +1,5 @@
 import { hostNameFault } from "../kinds/host-name.ts";
+import { fieldOf } from "./field-of.ts";
 import type { RefusedOrigination } from "./parsed.ts";
 import type { ValueFault, YamlValue } from "./yaml-value.ts";
 
@@ -43,10 +44,6 @@ function hasTls(value: unknown, isContainer: boolean): boolean {
 /** A field was left out of a block where `tls` stands: it may have been that, or its like. */
 function isAboveTls({ path }: ValueFault): boolean {
   return path.every((segment) => typeof segment === "number" || CONTAINERS.has(segment));
-}
-
-function fieldOf(value: unknown, name: string): unknown {
-  return typeof value === "object" && value !== null && Object.hasOwn(value, name) ? (value as Readonly<Record<string, unknown>>)[name] : undefined;
 }
 
 /** `{}` where they cannot be made out: everybody's. */

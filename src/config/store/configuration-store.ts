@@ -2,7 +2,8 @@ import { isDeepStrictEqual } from "node:util";
 import type { AnyResource } from "../kinds/kind-specs.ts";
 import type { Problem } from "../problem.ts";
 import { problemAt, severest } from "../problem.ts";
-import type { ObjectIdentity, ParsedFile, ParsedObject, ParsedResources, RefusedOrigination } from "../source/parsed.ts";
+import type { ObjectIdentity, ParsedFile, ParsedObject, ParsedResources, RefusedMesh, RefusedOrigination } from "../source/parsed.ts";
+import { describeRejectedMesh, rejectedMesh } from "./rejected-mesh.ts";
 
 /** An object that was refused. */
 export interface RejectedObject {
@@ -17,6 +18,8 @@ export interface RejectedObject {
   readonly selector: Readonly<Record<string, string>> | null;
   /** See `ParsedObject.origination`. */
   readonly origination: RefusedOrigination | null;
+  /** See `ParsedObject.mesh`. */
+  readonly mesh: RefusedMesh | null;
   /** True: an earlier version of it is still in force. False: nothing stands for it. */
   readonly hasLastGood: boolean;
 }
@@ -109,6 +112,15 @@ class Generation {
     }
   }
 
+  /** Once all is known: what becomes of the mesh's settings. */
+  warnOfRejectedMesh(): void {
+    const refused = rejectedMesh(this.rejected, [...this.good.values()]);
+    if (refused === null) return;
+    const { identity, file, line, mesh } = refused;
+    const resource = identity === null ? null : keyOf(identity);
+    this.problems.push({ severity: "warning", file, line, col: 1, resource, field: null, message: `until it is mended, ${describeRejectedMesh(mesh)}` });
+  }
+
   #keepOne(key: string, resource: AnyResource, file: ParsedFile): void {
     this.good.set(key, resource);
     const identity = { kind: resource.kind, namespace: resource.metadata.namespace, name: resource.metadata.name };
@@ -124,10 +136,10 @@ class Generation {
 
   #takeObject(object: ParsedObject): void {
     this.problems.push(...object.problems);
-    const { identity, kind, namespace, resource, file, line, selector, origination } = object;
+    const { identity, kind, namespace, resource, file, line, selector, origination, mesh } = object;
     if (identity === null) {
       const hasLastGood = [...this.#last.values()].some((last) => last.file === file && (kind === null || last.kind === kind));
-      this.rejected.push({ identity, kind, namespace, file, line, selector, origination, hasLastGood });
+      this.rejected.push({ identity, kind, namespace, file, line, selector, origination, mesh, hasLastGood });
       if (!hasLastGood) this.#warnOfClosed(object);
       this.statuses.push({ identity, state: "rejected", file, line, lastGood: null });
       return;
@@ -148,7 +160,7 @@ class Generation {
       this.good.set(key, last);
       this.problems.push({ severity: "warning", file, line, col: 1, resource: key, field: null, message: `its last good version, from ${last.file}:${last.line}${fromWhere(this.#lastGood(last))}, stays in force` });
     } else this.#warnOfClosed(object);
-    this.rejected.push({ identity, kind, namespace, file, line, selector, origination, hasLastGood: last !== undefined });
+    this.rejected.push({ identity, kind, namespace, file, line, selector, origination, mesh, hasLastGood: last !== undefined });
     const lastGood = last === undefined ? null : this.#lastGood(last);
     this.statuses.push({ identity, state: lastGood === null ? "rejected" : "quarantined", file, line, lastGood });
   }
@@ -195,6 +207,7 @@ export class ConfigurationStore {
     const files = this.#withoutEmptied(parsed.files);
     for (const file of files) generation.takeFile(file);
     generation.keep(files);
+    generation.warnOfRejectedMesh();
     const resources = [...generation.good].sort(([a], [b]) => compare(a, b)).map(([, resource]) => resource);
     const { rejected, unreadable, statuses } = generation;
     const changed = !this.#isSame(resources) || !isDeepStrictEqual(this.#last, { rejected, unreadable });

@@ -118,6 +118,19 @@ describe("ConfigurationControl", () => {
     expect(snapshots[0]?.inbound.authorization.deny.map(({ name }) => name)).toEqual(["unreadable-file"]);
   });
 
+  it("tells what of a refused MeshConfig counts, and closes access where that cannot be told", () => {
+    const why = (): readonly string[] => control.status().objects.find(({ kind }) => kind === "MeshConfig")?.why ?? [];
+    write("policy.yaml", ALLOW_NOBODY.replace("namespace: default", "namespace: mesh-root"));
+    write("mesh.yaml", "rootNamespace: mesh-root\nrootNamspace: other\n");
+    control.start();
+    expect(snapshots.at(-1)?.inbound.authorization.deny.map(({ name }) => name)).toEqual(["unreadable-mesh-config"]);
+    expect(why()).toContainEqual(expect.stringContaining("warning: until it is mended, all access to workloads is denied"));
+    write("mesh.yaml", "rootNamespace: mesh-root\nconectTimeout: 1s\n");
+    control.reload();
+    expect(snapshots.at(-1)?.inbound.authorization).toMatchObject({ deny: [], allow: [{ name: "nobody", namespace: "mesh-root" }] });
+    expect(why()).toContainEqual(expect.stringContaining('warning: until it is mended, only this of it counts: the root namespace is "mesh-root"'));
+  });
+
   it("closes access where a file is no configuration at all", () => {
     write("a.yaml", "kind: [\n");
     control.start();

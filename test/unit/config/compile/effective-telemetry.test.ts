@@ -25,7 +25,7 @@ const workload = (spec: string): string => telemetry("w", "own", `selector: { ma
 
 function effective(yaml: string) {
   const problems = new ProblemList();
-  return { ...effectiveTelemetry(resourcesOf(yaml).resources, { namespace: "own", labels: { app: "me" } }, problems), problems: problems.sorted().map(({ message }) => message) };
+  return { ...effectiveTelemetry(resourcesOf(yaml).resources, { namespace: "own", labels: { app: "me" } }, problems, "istio-system"), problems: problems.sorted().map(({ message }) => message) };
 }
 
 describe("spec/06 6.8 and 10.2 which Telemetry applies", () => {
