@@ -2,6 +2,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } f
 import type { Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 
+import type { DevelopmentCa } from "../../src/identity/development-ca.ts";
 import { testCa } from "./proxy-under-test.ts";
 
 export interface HboneClientOptions {
@@ -10,6 +11,8 @@ export interface HboneClientOptions {
   readonly alpn?: readonly string[];
   /** Of its certificate; default: months. */
   readonly lifetimeMs?: number;
+  /** Who issues it; default: the CA of the tests. */
+  readonly ca?: DevelopmentCa;
 }
 
 /** A tunnel as its caller has it. */
@@ -27,8 +30,8 @@ export class HboneClient {
   isClosed = false;
 
   constructor(port: number, options: HboneClientOptions = {}) {
-    const { spiffeId = "spiffe://cluster.local/ns/default/sa/ambient", alpn = ["h2"], lifetimeMs } = options;
-    const issued = spiffeId === null ? null : testCa.issue(spiffeId, lifetimeMs === undefined ? {} : { lifetimeMs });
+    const { spiffeId = "spiffe://cluster.local/ns/default/sa/ambient", alpn = ["h2"], lifetimeMs, ca = testCa } = options;
+    const issued = spiffeId === null ? null : ca.issue(spiffeId, lifetimeMs === undefined ? {} : { lifetimeMs });
     this.socket = connectTls({
       host: "127.0.0.1", port, rejectUnauthorized: false, ALPNProtocols: [...alpn],
       ...(issued === null ? {} : { cert: issued.certificateChainPem, key: issued.privateKeyPem }),
