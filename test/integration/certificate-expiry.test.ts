@@ -57,7 +57,9 @@ describe("F11 a certificate that nobody renews", () => {
   it("is told of before its end, takes the proxy out of readiness at its end, and a renewal brings it back", async () => {
     expect((await page()).certificates).toMatchObject([{ state: "valid" }]);
     await renew({ notBeforeMs: 0, lifetimeMs: 6_000 });
-    expect((await proxy.page("/healthz/ready", "ready")).status).toBe(200);
+    const { status } = await proxy.page("/healthz/ready", "ready");
+    // Still valid now, so it was before; a machine that stood still meanwhile shows nothing.
+    if ((await page()).certificates[0]?.state === "valid") expect(status).toBe(200);
     await proxy.logged("certificate expires soon", "leaf", "every peer refuses this workload", proxy.folder);
     await proxy.logged("certificate expired", "error", ID);
     await eventually(async () => (await proxy.page("/healthz/ready", "ready")).status === 503, "it is not ready");
@@ -97,9 +99,12 @@ describe("--close-expired", () => {
       const socket = connectTls({ host: "127.0.0.1", port: ingress, rejectUnauthorized: false, ALPNProtocols: [...ISTIO_TCP], cert: issued.certificateChainPem, key: issued.privateKeyPem });
       socket.once("data", () => resolve(socket));
       socket.on("error", reject);
+      socket.on("close", () => reject(new Error("closed before an answer")));
       socket.write("ping");
     });
-    const [short, long] = await Promise.all([open(6_000), open(3_600_000)]);
+    /** With as short a life as the machine is fast enough for. */
+    const openShort = (lifetimeMs: number): Promise<TLSSocket> => open(lifetimeMs).catch((error: unknown) => (lifetimeMs > 60_000 ? Promise.reject(error as Error) : openShort(2 * lifetimeMs)));
+    const [short, long] = await Promise.all([openShort(6_000), open(3_600_000)]);
     await eventually(() => short.destroyed || short.readableEnded || short.closed, "the connection was closed");
     await proxy.logged("tls_peer_expired", "the certificate that spiffe://cluster.local/ns/default/sa/caller came with expired at");
     expect(long.destroyed || long.readableEnded).toBe(false);
