@@ -53,6 +53,10 @@ export class ConfigurationControl {
   readonly #history = new ObjectHistory();
   readonly #tlsFiles: TlsFiles;
   #workload: WorkloadIdentity;
+  /** Trust domains besides ours whose roots came with the certificate. */
+  #believed: readonly string[] = [];
+  /** Those that are or were ours, or aliases, in the order in which they last were; at most `MAX_FORMER_DOMAINS` that are not any more. */
+  #ours: readonly string[] = [];
   #stopWatching: () => void = () => undefined;
   #update: StoreUpdate | null = null;
   /** What was compiled last; at the start what an earlier run kept. */
@@ -143,9 +147,11 @@ export class ConfigurationControl {
     const { federatedTrustDomains: known = [] } = this.#workload;
     // One that is taken away stays known: until the last of its connections is closed, what denied its peers must go on denying them.
     const believed = [named, ...federated].filter((domain) => domain !== trustDomain);
+    const formerOnes = this.#formerOnes().join();
+    this.#believed = believed;
     const former = known.filter((domain) => !believed.includes(domain)).slice(-MAX_FORMER_DOMAINS);
     const federatedTrustDomains = [...former, ...believed];
-    if (this.#workload.trustDomain === trustDomain && federatedTrustDomains.join() === known.join()) return;
+    if (this.#workload.trustDomain === trustDomain && federatedTrustDomains.join() === known.join() && this.#formerOnes().join() === formerOnes) return;
     if (named !== trustDomain && !known.includes(named)) {
       this.#options.log.warn("trust domain differs", { certificate: named, environment: trustDomain, consequence: "policies and callees take that of the environment for ours; peers of both are let in" });
     }
@@ -210,7 +216,7 @@ export class ConfigurationControl {
     let compiled: ReturnType<typeof compile>;
     try {
       compiled = compile({
-        resources, workload: this.#workload, rejectedPolicies: closedPolicies(update, this.#workload.namespace), version,
+        resources, workload: { ...this.#workload, formerTrustDomains: this.#formerOnes() }, rejectedPolicies: closedPolicies(update, this.#workload.namespace), version,
         dnsCapture: this.#options.dnsCapture, fileDigest: this.#tlsFiles.digest,
         ...(certificateDirectory === undefined ? {} : { certificateDirectory }),
       });
@@ -226,6 +232,8 @@ export class ConfigurationControl {
     // What did not change stays the object it was: only the rest is posted to the data threads, and rebuilt there.
     const snapshot = this.#snapshot === null ? compiled.snapshot : shareUnchanged(this.#snapshot, compiled.snapshot);
     this.#snapshot = snapshot;
+    // Before there is a certificate nobody is let in.
+    if (this.#workload.trustDomain !== null) this.#remember(snapshot.trustDomains);
     this.#names = names;
     this.#compileProblems = problems;
     this.#inForce = resources;
@@ -233,6 +241,16 @@ export class ConfigurationControl {
     this.#report(this.#compiledProblems(update));
     this.#onSnapshot(snapshot);
     this.#saved?.save(resources);
+  }
+
+  /** As with federated domains: an alias that is taken away stays known to policies that keep its peers out, unless roots of its own stand for it. */
+  #formerOnes(): readonly string[] {
+    return this.#ours.filter((domain) => !this.#believed.includes(domain));
+  }
+
+  #remember(trustDomains: readonly string[]): void {
+    const former = this.#ours.filter((domain) => !trustDomains.includes(domain));
+    this.#ours = [...former.slice(-MAX_FORMER_DOMAINS), ...trustDomains];
   }
 
   #compiledProblems(update: StoreUpdate): readonly Problem[] {

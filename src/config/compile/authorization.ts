@@ -10,11 +10,11 @@ import type { PolicyScope } from "./policy-source.ts";
 import { compilePolicyHost, compilePolicyPath, compilePolicyString } from "./policy-string.ts";
 import type { ProblemList } from "./problem-list.ts";
 import { compareText, oldestFirst, provenanceOf } from "./resource-order.ts";
-import { knownTrustDomains } from "./trust-sources.ts";
+import { formerTrustDomains, knownTrustDomains } from "./trust-sources.ts";
 import type { WorkloadIdentity } from "./workload-identity.ts";
 
 type Policy = ResourceOf<"AuthorizationPolicy">;
-type PolicyDomains = Pick<PolicyScope, "trustDomains" | "knownTrustDomains">;
+type PolicyDomains = Pick<PolicyScope, "trustDomains" | "knownTrustDomains" | "formerTrustDomains">;
 
 /** A policy that validation refused. Until it is mended, the workloads it selects are closed. */
 export interface RejectedPolicy {
@@ -71,7 +71,7 @@ export function compileAuthorization(
     .filter((policy) => policy.kind !== "PeerAuthentication" && applies(policy.namespace, policy.selector ?? undefined, workload, mesh))
     .toSorted((a, b) => compareText(`${a.namespace}/${a.name}`, `${b.namespace}/${b.name}`) || compareText(a.file, b.file) || a.line - b.line)
     .map(closed));
-  const domains = { trustDomains: mesh.trustDomains, knownTrustDomains: knownTrustDomains(workload, mesh) };
+  const domains = { trustDomains: mesh.trustDomains, knownTrustDomains: knownTrustDomains(workload, mesh), formerTrustDomains: formerTrustDomains(workload, mesh) };
   for (const policy of oldestFirst(resources, "AuthorizationPolicy")) {
     const { spec, metadata } = policy;
     if (spec.targetRef !== undefined || spec.targetRefs.length > 0) continue;

@@ -2,8 +2,8 @@ import type { StringMatchSpec } from "../../core/string-match.ts";
 import type { AuthorizationCondition } from "../kinds/authorization-policy.ts";
 import type { AnyOf, ConditionSpec } from "../snapshot-security.ts";
 import { toBlock } from "./ip-address.ts";
-import { compilePrincipals, compileServiceAccounts, compileTrustDomains } from "./policy-principal.ts";
-import { accountDomains, anyOf, keepsOut, orNever } from "./policy-source.ts";
+import { compileServiceAccounts, compileTrustDomains } from "./policy-principal.ts";
+import { accountDomains, anyOf, orNever, peerDomains, principalMatches } from "./policy-source.ts";
 import type { PolicyScope } from "./policy-source.ts";
 import { compilePolicyNamespace, compilePolicyString } from "./policy-string.ts";
 
@@ -30,11 +30,11 @@ export function compileCondition(condition: AuthorizationCondition, scope: Polic
     case "source.namespace":
       return onStrings({ kind: key }, anyOf(values, notValues, compilePolicyNamespace));
     case "source.principal":
-      return onPrincipal(condition, (list, isNegated) => compilePrincipals(list, scope.trustDomains, keepsOut(scope, isNegated)));
+      return onPrincipal(condition, (list, isNegated) => principalMatches(list, scope, isNegated));
     case "source.serviceAccount":
       return onPrincipal(condition, (list, isNegated) => compileServiceAccounts(list, scope.namespace, accountDomains(scope, isNegated)));
     case "source.trustDomain":
-      return onPrincipal(condition, (list) => compileTrustDomains(list, scope.knownTrustDomains));
+      return onPrincipal(condition, (list, isNegated) => compileTrustDomains(list, peerDomains(scope, isNegated)));
     default:
       return null;
   }

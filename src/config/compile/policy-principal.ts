@@ -8,20 +8,22 @@ const LOCAL_TRUST_DOMAIN = "cluster.local";
  * Principals as a policy writes them, for all names of our trust domain (spec/05 5.5): one whose trust domain is ours, an
  * alias or `cluster.local` holds under each of ours. Other principals stay as they are.
  *
- * @param keepsOut whom they match is not let in by it: `cluster.local` then also means itself, which may be the name of a federated domain.
+ * @param former null where whom they match is let in by it. Where somebody is kept out: trust domains that were ours, in which they
+ *   hold as well; `cluster.local` then also means itself, which may be the name of a federated domain.
  */
-export function compilePrincipals(values: readonly string[], trustDomains: readonly string[], keepsOut: boolean): StringMatchSpec[] {
+export function compilePrincipals(values: readonly string[], trustDomains: readonly string[], former: readonly string[] | null): StringMatchSpec[] {
+  const meant = [...trustDomains, ...(former ?? [])];
   return unique(values.flatMap((value) => {
     const slash = value.indexOf("/");
     const domain = slash < 0 ? "*" : value.slice(0, slash);
     if (domain === "*") return [value];
     const path = value.slice(slash);
     const kept = domain.startsWith("*") && trustDomains.some((own) => own.endsWith(domain.slice(1)));
-    if (kept) return [value, ...trustDomains.filter((own) => !own.endsWith(domain.slice(1))).map((own) => own + path)];
+    if (kept) return [value, ...meant.filter((own) => !own.endsWith(domain.slice(1))).map((own) => own + path)];
     const isOurs = domain === LOCAL_TRUST_DOMAIN || trustDomains.includes(domain);
-    if (!isOurs) return [value];
-    const isLiteralToo = keepsOut && !trustDomains.includes(domain);
-    return [...trustDomains.map((own) => own + path), ...(isLiteralToo ? [value] : [])];
+    if (!isOurs) return [value, ...(former?.includes(domain) === true ? former.map((other) => other + path) : [])];
+    const isLiteralToo = former !== null && !trustDomains.includes(domain);
+    return [...meant.map((own) => own + path), ...(isLiteralToo ? [value] : [])];
   }).map(compilePolicyString));
 }
 

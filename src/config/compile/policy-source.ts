@@ -18,6 +18,8 @@ export interface PolicyScope {
   readonly trustDomains: readonly string[];
   /** Those and the federated ones: all that a peer can be of. */
   readonly knownTrustDomains: readonly string[];
+  /** Those that were ours. What keeps somebody out still means them, as long as connections of their peers may be open. */
+  readonly formerTrustDomains: readonly string[];
   /** The policy lets in whom its rules match: an ALLOW. */
   readonly isGrant: boolean;
 }
@@ -27,7 +29,18 @@ export interface PolicyScope {
  * what keeps somebody out means every one, since Istio does not look at the domain at all (spec/05 5.5).
  */
 export function accountDomains(scope: PolicyScope, isNegated: boolean): readonly string[] {
-  return keepsOut(scope, isNegated) ? scope.knownTrustDomains : scope.trustDomains;
+  return keepsOut(scope, isNegated) ? peerDomains(scope, isNegated) : scope.trustDomains;
+}
+
+/** The trust domains that a pattern of them may stand for. */
+export function peerDomains(scope: PolicyScope, isNegated: boolean): readonly string[] {
+  const { knownTrustDomains, formerTrustDomains } = scope;
+  return keepsOut(scope, isNegated) ? [...new Set([...knownTrustDomains, ...formerTrustDomains])] : knownTrustDomains;
+}
+
+/** Principals as conditions, by `compilePrincipals`. */
+export function principalMatches(values: readonly string[], scope: PolicyScope, isNegated: boolean): StringMatchSpec[] {
+  return compilePrincipals(values, scope.trustDomains, keepsOut(scope, isNegated) ? scope.formerTrustDomains : null);
 }
 
 /** Whether whom a condition matches is kept out by it: by a value of what denies, by a `not` of what lets in. */
@@ -47,24 +60,23 @@ export function compileSource(source: AuthorizationSource, scope: PolicyScope): 
 }
 
 function principalsOf(source: AuthorizationSource, scope: PolicyScope): StringMatchSpec[] {
-  const { namespace, trustDomains, knownTrustDomains } = scope;
+  const ofPeers = peerDomains(scope, false);
   // Accounts with their trust domains beside them are meant in those, whosever they are.
-  const domains = source.trustDomains === undefined ? accountDomains(scope, false) : knownTrustDomains;
+  const domains = source.trustDomains === undefined ? accountDomains(scope, false) : ofPeers;
   const principals = [
-    ...compilePrincipals(source.principals ?? [], trustDomains, keepsOut(scope, false)),
-    ...compileServiceAccounts(source.serviceAccounts ?? [], namespace, domains),
+    ...principalMatches(source.principals ?? [], scope, false),
+    ...compileServiceAccounts(source.serviceAccounts ?? [], scope.namespace, domains),
   ];
   if (source.trustDomains === undefined) return principals;
-  if (principals.length > 0) return restrictToTrustDomains(principals, source.trustDomains, knownTrustDomains);
-  return orNever(compileTrustDomains(source.trustDomains, knownTrustDomains));
+  if (principals.length > 0) return restrictToTrustDomains(principals, source.trustDomains, ofPeers);
+  return orNever(compileTrustDomains(source.trustDomains, ofPeers));
 }
 
 function notPrincipalsOf(source: AuthorizationSource, scope: PolicyScope): StringMatchSpec[] {
-  const { namespace, trustDomains, knownTrustDomains } = scope;
   return [
-    ...compilePrincipals(source.notPrincipals ?? [], trustDomains, keepsOut(scope, true)),
-    ...compileServiceAccounts(source.notServiceAccounts ?? [], namespace, accountDomains(scope, true)),
-    ...compileTrustDomains(source.notTrustDomains ?? [], knownTrustDomains),
+    ...principalMatches(source.notPrincipals ?? [], scope, true),
+    ...compileServiceAccounts(source.notServiceAccounts ?? [], scope.namespace, accountDomains(scope, true)),
+    ...compileTrustDomains(source.notTrustDomains ?? [], peerDomains(scope, true)),
   ];
 }
 

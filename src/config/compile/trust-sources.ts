@@ -24,6 +24,16 @@ export function compileTrustSources({ meshConfig }: MeshSettings): Pick<Snapshot
   return trustSources.length === 0 ? {} : { trustSources };
 }
 
+/**
+ * Trust domains that were ours or an alias and are neither now, nor those of anybody else in the mesh's configuration: nobody
+ * of them is let in any more, and connections that their peers have open are about to be closed.
+ */
+export function formerTrustDomains({ formerTrustDomains: former = [] }: WorkloadIdentity, mesh: MeshSettings): readonly string[] {
+  const { trustSources = [] } = compileTrustSources(mesh);
+  const believed = new Set([...mesh.trustDomains, ...trustSources.flatMap(({ trustDomains }) => trustDomains)]);
+  return former.filter((domain) => !believed.has(domain));
+}
+
 /** All trust domains that a peer can be of: ours, and those whose roots come with the certificates or stand in the mesh's configuration. */
 export function knownTrustDomains({ federatedTrustDomains = [] }: WorkloadIdentity, mesh: MeshSettings): readonly string[] {
   const { trustSources = [] } = compileTrustSources(mesh);

@@ -10,6 +10,8 @@ export interface WorkloadIdentity {
   readonly trustDomain: string | null;
   /** Other trust domains whose roots came with the certificate; absent: none, or not known. */
   readonly federatedTrustDomains?: readonly string[];
+  /** Trust domains that were ours or aliases of it while this process ran; those that are so still count as such. Absent: none. */
+  readonly formerTrustDomains?: readonly string[];
   /** `region/zone/subzone`; null, absent or empty: as the configuration says. */
   readonly locality?: string | null;
   /** The node it runs on; null or absent: as the configuration says. */

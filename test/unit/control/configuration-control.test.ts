@@ -175,6 +175,51 @@ describe("ConfigurationControl", () => {
     expect(denied()).toEqual([{ kind: "prefix", value: "partner.next/" }, { kind: "prefix", value: "partner.example/" }]);
   });
 
+  it("goes on denying the peers of an alias that is taken away, and of our own domain of before, as if they were ours; lets none of them in", () => {
+    const policy = (action: string): string => JSON.stringify({
+      apiVersion: "security.istio.io/v1", kind: "AuthorizationPolicy", metadata: { name: action.toLowerCase(), namespace: "default" },
+      spec: { action, rules: [{ from: [{ source: { principals: ["own.td/ns/a/sa/b"] } }] }] },
+    });
+    const domains = (action: "deny" | "allow"): unknown => snapshots.at(-1)?.inbound.authorization[action][0]?.rules[0]?.from[0]?.principals.values.map(({ value }) => value.split("/")[0]);
+    write("deny.yaml", policy("DENY"));
+    write("allow.yaml", policy("ALLOW"));
+    write("mesh.yaml", "trustDomain: other.td\ntrustDomainAliases: [first.td]\n");
+    control.start();
+    control.useTrustDomain("own.td");
+    write("mesh.yaml", "trustDomainAliases: [old.td, older.td]\n");
+    control.reload();
+    expect([domains("deny"), domains("allow")]).toEqual([["own.td", "old.td", "older.td", "first.td"], ["own.td", "old.td", "older.td"]]);
+    write("mesh.yaml", "{}\n");
+    control.reload();
+    expect([domains("deny"), domains("allow"), snapshots.at(-1)?.trustDomains]).toEqual([["own.td", "first.td", "old.td", "older.td"], ["own.td"], ["own.td"]]);
+    // Believed by roots of its own it is somebody else's, until they go, too.
+    control.useTrustDomain("own.td", ["old.td"]);
+    expect(domains("deny")).toEqual(["own.td", "first.td", "older.td"]);
+    control.useTrustDomain("own.td");
+    expect(domains("deny")).toEqual(["own.td", "first.td", "old.td", "older.td"]);
+    // An alias again.
+    write("mesh.yaml", "trustDomainAliases: [old.td]\n");
+    control.reload();
+    expect([domains("deny"), domains("allow")]).toEqual([["own.td", "old.td", "first.td", "older.td"], ["own.td", "old.td"]]);
+    control.useTrustDomain("next.td");
+    expect([domains("deny"), domains("allow")]).toEqual([["own.td", "first.td", "older.td"], ["own.td"]]);
+  });
+
+  it("forgets the aliases that were first taken away, when there are many", () => {
+    write("deny.yaml", JSON.stringify({
+      apiVersion: "security.istio.io/v1", kind: "AuthorizationPolicy", metadata: { name: "p", namespace: "default" },
+      spec: { action: "DENY", rules: [{ from: [{ source: { serviceAccounts: ["a"] } }] }] },
+    }));
+    control.useTrustDomain("own.td");
+    write("mesh.yaml", `trustDomainAliases: [${Array.from({ length: 300 }, (_, index) => `a${index}.td`).join(", ")}]\n`);
+    control.start();
+    write("mesh.yaml", "{}\n");
+    control.reload();
+    control.useTrustDomain("own.td", ["partner.td"]);
+    const values = snapshots.at(-1)?.inbound.authorization.deny[0]?.rules[0]?.from[0]?.principals.values ?? [];
+    expect([values.length, values[2]?.value, values.at(-1)?.value]).toEqual([258, "a44.td/ns/default/sa/a", "a299.td/ns/default/sa/a"]);
+  });
+
   it("knows the certificate's trust domain where the environment names another: peers of both are let in", () => {
     write("a.yaml", JSON.stringify({
       apiVersion: "security.istio.io/v1", kind: "AuthorizationPolicy", metadata: { name: "p", namespace: "default" },
