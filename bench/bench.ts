@@ -8,6 +8,7 @@ import { benchAuthorization } from "./authz.ts";
 import { checkRoute } from "./check.ts";
 import type { Child } from "./child.ts";
 import { benchConfiguration } from "./config.ts";
+import { envoy, envoyHttp2 } from "./envoy.ts";
 import { haproxy, haproxyHttp2 } from "./haproxy.ts";
 import { findLoadGenerator } from "./load.ts";
 import type { LoadGenerator } from "./load.ts";
@@ -19,7 +20,7 @@ import { comparison, report } from "./report.ts";
 import type { Figures, MemoryRow, Row, Sample } from "./report.ts";
 
 /*
- * npm run bench: what Outrider costs beside HAProxy, in one run on one machine. docs/benchmark.md says how to read it.
+ * npm run bench: what Outrider costs beside HAProxy and Envoy, in one run on one machine. docs/benchmark.md says how to read it.
  */
 
 interface Started {
@@ -28,7 +29,7 @@ interface Started {
   readonly route: Route;
 }
 
-const PEERS: readonly Peer[] = [outrider, outriderHttp1, haproxy, haproxyHttp2];
+const PEERS: readonly Peer[] = [outrider, outriderHttp1, haproxy, haproxyHttp2, envoy, envoyHttp2];
 
 const say = (text: string) => process.stderr.write(`${text}\n`);
 

@@ -12,18 +12,19 @@ export interface Options {
   readonly baseline: string | null;
 }
 
-const PEER_NAMES = ["outrider", "outrider-http1", "haproxy", "haproxy-h2"];
+const PEER_NAMES = ["outrider", "outrider-http1", "haproxy", "haproxy-h2", "envoy", "envoy-h2"];
 
 export const USAGE = `Usage: npm run bench -- [options]
        npm run bench -- config
        npm run bench -- authz
 
-Measures CPU time per request and hop, memory and added latency of Outrider beside HAProxy, in one run, on loopback.
+Measures CPU time per request and hop, memory and added latency of Outrider beside HAProxy and Envoy, in one run, on loopback.
 With "config": what a configuration of 1000 services costs, from YAML to lookups.
 With "authz": what a decision of authorization costs, with up to 10 000 rules.
 
-  --peers LIST          outrider,outrider-http1,haproxy,haproxy-h2; the hop of a pair is multiplexed, HTTP/1.1, HTTP/1.1, HTTP/2
-  --arrangements LIST   plain,pair
+  --peers LIST          outrider,outrider-http1,haproxy,haproxy-h2,envoy,envoy-h2; the hop of a pair is multiplexed for the first,
+                        HTTP/2 for those that end so, HTTP/1.1 for all others
+  --arrangements LIST   plain,pair; and ext-authz, where an external authorizer is asked about each request
   --connections LIST    1,8,32,64
   --rounds N            3; the peers alternate in each
   --seconds N           3, each measurement
@@ -54,7 +55,7 @@ export function readOptions(args: readonly string[]): Options | null {
   if (values.help) return null;
   return {
     peers: words(values.peers, PEER_NAMES),
-    arrangements: words(values.arrangements, ["plain", "pair"]) as Arrangement[],
+    arrangements: words(values.arrangements, ["plain", "pair", "ext-authz"]) as Arrangement[],
     connections: values.connections.split(",").map((text) => whole("connections", text, MOST.connections)),
     rounds: whole("rounds", values.rounds, MOST.rounds),
     seconds: whole("seconds", values.seconds, MOST.seconds),

@@ -3,8 +3,10 @@ import type { Child } from "./child.ts";
 /**
  * - `plain`: load -> proxy -> application, all plaintext.
  * - `pair`: load -> outbound sidecar -> mutual TLS -> inbound sidecar -> application.
+ * - `ext-authz`: load -> inbound sidecar -> application, all plaintext; the sidecar asks an authorizer about each request,
+ *   over HTTP. The application is the authorizer as well: what it answers with 200 is allowed.
  */
-export type Arrangement = "plain" | "pair";
+export type Arrangement = "plain" | "pair" | "ext-authz";
 
 export const HOST = "app.bench.svc.cluster.local";
 

@@ -77,12 +77,13 @@ export function report(figures: Figures): string {
     const times = (other: Row | undefined) => other === undefined || other === row ? "" : (cpuPerHop(row).median / cpuPerHop(other).median).toFixed(2);
     const isProxy = arrangement !== "direct";
     const toHaproxy = isProxy ? times(find("haproxy", arrangement, connections)) : "";
+    const toEnvoy = isProxy ? times(find("envoy", arrangement, connections)) : "";
     const toOwn = peer === "outrider" ? times(find("outrider-http1", arrangement, connections)) : "";
     const added = direct === undefined || direct === row ? "" : (p50 - spread(direct.samples.map((sample) => sample.p50)).median).toFixed(3);
-    return [arrangement, String(connections), peer, isProxy ? range(cpuPerHop(row)) : "", hops.length > 1 ? hops.join(" / ") : "", toHaproxy, toOwn,
+    return [arrangement, String(connections), peer, isProxy ? range(cpuPerHop(row)) : "", hops.length > 1 ? hops.join(" / ") : "", toHaproxy, toEnvoy, toOwn,
       p50.toFixed(3), added, p99.toFixed(3), spread(samples.map((sample) => sample.requestsPerSecond)).median.toFixed(0)];
   });
-  const header = ["route", "c", "peer", "CPU us/request/hop", "outbound / inbound", "x HAProxy", "x own HTTP/1", "p50 ms", "added", "p99 ms", "req/s"];
+  const header = ["route", "c", "peer", "CPU us/request/hop", "outbound / inbound", "x HAProxy", "x Envoy", "x own HTTP/1", "p50 ms", "added", "p99 ms", "req/s"];
   const memory = figures.memory.map(({ peer, process: name, idle, loaded }) =>
     [peer, name, "", ...[idle, loaded].flatMap(({ rssKb, pssKb, anonKb }) => [rssKb, pssKb, anonKb].map((kb) => one(kb / 1024)))]);
   const memoryHeader = ["peer", "process", "", "idle RSS", "PSS", "private MB", "loaded RSS", "PSS", "private MB"];
