@@ -85,11 +85,13 @@ export class Forwarder {
 
   /**
    * Whether a message from `port` is one of our own that came back to us, because a rule captures the proxy's traffic or
-   * a name server sends it here. The query it belongs to goes on to the next server.
+   * a name server sends it here. The query it belongs to goes on to the next server. A client may have the same port towards
+   * another address, so that the message has to be ours as well, with the id nobody else knows.
    */
-  stopLoop(protocol: Protocol, port: number): boolean {
+  stopLoop(protocol: Protocol, port: number, message: Buffer): boolean {
     for (const forwarding of this.#underWay) {
-      if (forwarding.protocol !== protocol || forwarding.exchange?.localPort !== port) continue;
+      const { exchange } = forwarding;
+      if (forwarding.protocol !== protocol || exchange?.localPort !== port || !exchange.message.equals(message)) continue;
       this.#giveUpServer(forwarding, "the query came back to us");
       return true;
     }

@@ -43,7 +43,7 @@ export class NameResolver {
   answer(bytes: Buffer, protocol: Protocol, port: number, reply: (bytes: Buffer | null) => void): void {
     const { metrics, forwarder } = this.#options;
     metrics.requests.add(1);
-    if (forwarder.stopLoop(protocol, port)) {
+    if (forwarder.stopLoop(protocol, port, bytes)) {
       metrics.drop("loop");
       reply(null);
       return;

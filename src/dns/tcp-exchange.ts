@@ -31,6 +31,10 @@ export class TcpExchange implements UpstreamExchange {
     return this.#port;
   }
 
+  get message(): Buffer {
+    return this.#forwarded.message;
+  }
+
   cancel(): void {
     this.#isOver = true;
     this.#socket.destroy();

@@ -32,6 +32,10 @@ export class UdpExchange implements UpstreamExchange {
     return this.#port;
   }
 
+  get message(): Buffer {
+    return this.#forwarded.message;
+  }
+
   cancel(): void {
     if (this.#isOver) return;
     this.#isOver = true;

@@ -10,8 +10,10 @@ export interface NameServer {
 
 /** One question put to one server. Ends exactly once, by answer, failure or `cancel`. */
 export interface UpstreamExchange {
-  /** The port it is sent from, once there is one: a query that arrives from there is our own. */
+  /** The port it is sent from, once there is one. */
   readonly localPort: number | null;
+  /** What is sent. */
+  readonly message: Buffer;
   /** Ends it without telling anybody. */
   cancel(): void;
 }

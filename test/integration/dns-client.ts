@@ -36,8 +36,9 @@ export class DnsConnection {
   readonly #frames = new MessageFrames(65_535);
   readonly #watchers = new Set<() => void>();
 
-  constructor(port: number, address = "127.0.0.1") {
-    this.socket = connect({ port, host: address, allowHalfOpen: true });
+  /** `from`: the client's own address and port, where they matter. */
+  constructor(port: number, address = "127.0.0.1", from: { readonly localAddress?: string; readonly localPort?: number } = {}) {
+    this.socket = connect({ port, host: address, allowHalfOpen: true, ...from });
     this.socket.on("error", () => undefined);
     this.socket.on("end", () => this.socket.end());
     this.closed = new Promise((resolve) => this.socket.once("close", () => resolve()));

@@ -1,5 +1,6 @@
 import { createSocket } from "node:dgram";
 import { Resolver } from "node:dns/promises";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { decode } from "dns-packet";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
@@ -322,6 +323,23 @@ describe("the local resolver", () => {
       const replies = await connection.waitFor(200);
       expect(new Set(replies.map((reply) => reply.readUInt16BE(0))).size).toBe(200);
       connection.socket.destroy();
+    });
+
+    it("are not taken for our own where their port is that of a query of ours to another address", async () => {
+      const asked: Socket[] = [];
+      const silent = createServer((socket) => asked.push(socket.on("error", () => undefined)));
+      await new Promise<void>((resolve) => {
+        silent.listen(0, "127.0.0.4", resolve);
+      });
+      const port = await start({ resolvConf: { nameServers: ["127.0.0.4"], searchDomains: [] }, serverPort: (silent.address() as AddressInfo).port });
+      const waiting = new DnsConnection(port);
+      waiting.send(dnsQuery("elsewhere.example"));
+      await until(() => asked.length === 1 && (asked[0]?.bytesRead ?? 0) > 0);
+      const client = new DnsConnection(port, "127.0.0.1", { localAddress: "127.0.0.7", localPort: asked[0]?.remotePort ?? 0 });
+      client.send(dnsQuery("db.example"));
+      expect(addressesOf((await client.waitFor(1))[0])).toEqual(["240.240.1.1"]);
+      for (const socket of [waiting.socket, client.socket, ...asked]) socket.destroy();
+      silent.close();
     });
 
     it("are answered after the client has ended its side, then closed", async () => {
