@@ -26,6 +26,11 @@ describe("the benchmark's figures", () => {
     expect(text).toMatch(/pair +8 +outrider +60\.0 \(60\.0-60\.0\) +50\.0 \/ 70\.0 +2\.40/);
   });
 
+  it("are told as a ratio to Envoy's", () => {
+    const text = report(figures(row("outrider", [50, 70]), row("haproxy", [20, 30]), row("envoy", [80, 80])));
+    expect(text).toMatch(/pair +8 +outrider +60\.0 .*50\.0 \/ 70\.0 +2\.40 +0\.75/);
+  });
+
   it("are told as a ratio to our own HTTP/1 hop's", () => {
     const text = report(figures(row("outrider", [20, 40]), row("outrider-http1", [60, 60]), row("haproxy", [40, 40]), row("haproxy-h2", [20, 20])));
     expect(text).toMatch(/pair +8 +outrider +30\.0 .*20\.0 \/ 40\.0 +0\.75 +0\.50 +1\.000/);
@@ -44,7 +49,7 @@ describe("the benchmark's figures", () => {
 
 describe("the benchmark's options", () => {
   it("have defaults and bounds", () => {
-    expect(readOptions([])).toMatchObject({ peers: ["outrider", "outrider-http1", "haproxy", "haproxy-h2"], connections: [1, 8, 32, 64], rounds: 3, json: null });
+    expect(readOptions([])).toMatchObject({ peers: ["outrider", "outrider-http1", "haproxy", "haproxy-h2", "envoy", "envoy-h2"], connections: [1, 8, 32, 64], rounds: 3, json: null });
     expect(readOptions(["--help"])).toBeNull();
     expect(() => readOptions(["--connections", "8,x"])).toThrow(/connections/);
     expect(() => readOptions(["--rounds", "0"])).toThrow(/rounds/);
