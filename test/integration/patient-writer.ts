@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 
 const CHUNK = Buffer.alloc(64 * 1024, "x");
@@ -42,4 +43,10 @@ export class PatientWriter {
     }
     this.#socket.end();
   }
+}
+
+/** Bytes that the kernel may hold in both buffers of so many connections in a row, at the most: no proxy has to hold any of them. */
+export function kernelBytes(connections: number): number {
+  const most = (file: string): number => Number(readFileSync(`/proc/sys/net/ipv4/${file}`, "latin1").trim().split(/\s+/)[2]);
+  return connections * (most("tcp_wmem") + most("tcp_rmem"));
 }
