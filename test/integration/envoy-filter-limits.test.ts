@@ -1,12 +1,12 @@
-import { createServer, type IncomingMessage, type Server } from "node:http";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ask, type HttpAnswer, type HttpQuestion } from "./http-client.ts";
 import { ManualTime } from "./manual-time.ts";
 import { meshClient } from "./mesh-client.ts";
-import { httpRules, networking, portOf, type Resource, service, yamlOf } from "./mesh-resources.ts";
+import { httpRules, networking, type Resource, service, yamlOf } from "./mesh-resources.ts";
 import { ProxyUnderTest } from "./proxy-under-test.ts";
+import { TestApplication } from "./test-application.ts";
 
 /* Local rate limits of EnvoyFilters (spec/00 0.6) and, where requests arrive, those of a Service's annotation. */
 
@@ -34,21 +34,12 @@ const envoyFilter = (name: string, configPatches: readonly Resource[], more: Res
   ({ ...networking("EnvoyFilter", name, { configPatches, ...more }, namespace), apiVersion: "networking.istio.io/v1alpha3" });
 
 describe("limits", () => {
-  let server: Server;
-  let seen: IncomingMessage[] = [];
+  let application: TestApplication;
 
   beforeAll(async () => {
-    server = createServer((request, response) => {
-      seen.push(request);
-      response.end("body");
-    });
-    await new Promise<void>((resolve) => {
-      server.listen(0, "127.0.0.1", resolve);
-    });
+    application = await TestApplication.start("body");
   });
-  afterAll(() => {
-    server.close().closeAllConnections();
-  });
+  afterAll(() => application.stop());
 
   interface Scene {
     readonly proxy: ProxyUnderTest;
@@ -62,8 +53,8 @@ describe("limits", () => {
 
   async function outbound(resources: readonly Resource[], use: (scene: Scene) => Promise<void>, random = 0.5): Promise<void> {
     const time = new ManualTime();
-    seen = [];
-    const proxy = await ProxyUnderTest.start({ yaml: yamlOf(service({ name: "reviews", endpoints: [{ port: portOf(server) }] }), RULES, resources), clock: time, timers: time.timers, random: () => random });
+    application.requests.length = 0;
+    const proxy = await ProxyUnderTest.start({ yaml: yamlOf(service({ name: "reviews", endpoints: [{ port: application.port }] }), RULES, resources), clock: time, timers: time.timers, random: () => random });
     const send = (question?: HttpQuestion): Promise<HttpAnswer> => ask(proxy.connectOutbound(VIP), question);
     try {
       await use({ proxy, send, statuses: (count, question) => statusesOf(count, () => send(question)) });
@@ -113,7 +104,7 @@ describe("limits", () => {
     it("mark a request that is beyond them and let pass", () =>
       outbound([envoyFilter("all", [filterPatch(settings({ token_bucket: bucket(1), filter_enforced: undefined, request_headers_to_add_when_not_enforced: [{ header: { key: "x-beyond", value: "1" }, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" }] }))])], async ({ statuses }) => {
         expect(await statuses(2, { headers: { "x-beyond": "mine" } })).toEqual([200, 200]);
-        expect(seen.map(({ headers }) => headers["x-beyond"])).toEqual(["mine", "1"]);
+        expect(application.requests.map(({ headers }) => headers["x-beyond"])).toEqual(["mine", "1"]);
       }));
 
     it("of a route stand in place of those of the filter, with a bucket of their own", () =>
@@ -173,7 +164,7 @@ describe("limits", () => {
 
   describe("where requests arrive", () => {
     async function inbound(resources: readonly Resource[], use: (proxy: ProxyUnderTest, send: (from?: string | null) => Promise<HttpAnswer>, time: ManualTime) => Promise<void>, annotation?: string): Promise<void> {
-      const port = portOf(server);
+      const port = application.port;
       const [own, ...rest] = service({ name: "reviews", targetPort: port, endpoints: [{ port }] });
       const annotated = annotation === undefined ? own : { ...own, metadata: { name: "reviews", namespace: "default", annotations: { "outrider.io/rate-limit": annotation } } };
       const time = new ManualTime();
@@ -215,7 +206,7 @@ describe("limits", () => {
   });
 
   it.skipIf(!existsSync(SAMPLE))("Istio's sample limits productpage as its README says", async () => {
-    const port = portOf(server);
+    const port = application.port;
     // The number in the sample is that of another application.
     const yaml = `${readFileSync(SAMPLE, "utf8").replace("inbound|http|8000", "inbound|http|9080")}\n---\n${yamlOf(service({ name: "productpage", targetPort: port, endpoints: [{ port }] }))}`;
     const time = new ManualTime();

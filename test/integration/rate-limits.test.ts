@@ -1,30 +1,21 @@
-import { createServer, type IncomingMessage, type Server } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ask, type HttpAnswer, type HttpQuestion } from "./http-client.ts";
 import { ManualTime } from "./manual-time.ts";
-import { networking, portOf, type Resource, service, yamlOf } from "./mesh-resources.ts";
+import { networking, type Resource, service, yamlOf } from "./mesh-resources.ts";
 import { eventually, ProxyUnderTest } from "./proxy-under-test.ts";
+import { TestApplication } from "./test-application.ts";
 
 /* Local rate limits by annotation (docs/rate-limiting.md), and what refusals look like (spec/00 0.6, spec/07 7.4). */
 
 const VIP = { address: "10.96.0.10", port: 9080 };
 
 describe("outrider.io/rate-limit", () => {
-  let server: Server;
-  let seen: IncomingMessage[] = [];
+  let application: TestApplication;
 
   beforeAll(async () => {
-    server = createServer((request, response) => {
-      seen.push(request);
-      response.end("body");
-    });
-    await new Promise<void>((resolve) => {
-      server.listen(0, "127.0.0.1", resolve);
-    });
+    application = await TestApplication.start("body");
   });
-  afterAll(() => {
-    server.close().closeAllConnections();
-  });
+  afterAll(() => application.stop());
 
   interface Limited {
     readonly proxy: ProxyUnderTest;
@@ -36,8 +27,8 @@ describe("outrider.io/rate-limit", () => {
     const time = new ManualTime();
     const http = rules ?? [{ route: [{ destination: { host: "reviews" } }] }];
     const virtualService = { ...networking("VirtualService", "reviews", { hosts: ["reviews"], http }), metadata: { name: "reviews", namespace: "default", annotations: { "outrider.io/rate-limit": limits } } };
-    const yaml = yamlOf(service({ name: "reviews", endpoints: [{ port: portOf(server) }] }), virtualService);
-    seen = [];
+    const yaml = yamlOf(service({ name: "reviews", endpoints: [{ port: application.port }] }), virtualService);
+    application.requests.length = 0;
     const proxy = await ProxyUnderTest.start({ yaml, clock: time, timers: time.timers });
     try {
       await use({ proxy, time, send: (question) => ask(proxy.connectOutbound(VIP), question) });
@@ -62,7 +53,7 @@ describe("outrider.io/rate-limit", () => {
       expect(await statuses(proxy, 2)).toEqual([200, 429]);
       proxy.time.pass(60_000);
       expect(await statuses(proxy, 4)).toEqual([200, 200, 200, 429]);
-      expect(seen.length).toBe(7);
+      expect(application.requests.length).toBe(7);
     }));
 
   it("tells how much is left, and when to come again", () =>
@@ -132,7 +123,7 @@ describe("outrider.io/rate-limit", () => {
   it("keeps its buckets over a change of the configuration that leaves it as it is", () =>
     limited("[{requests: 2, per: 10s}]", async (proxy) => {
       expect(await statuses(proxy, 3)).toEqual([200, 200, 429]);
-      const again = (limits: string): string => yamlOf(service({ name: "reviews", endpoints: [{ port: portOf(server) }] }), {
+      const again = (limits: string): string => yamlOf(service({ name: "reviews", endpoints: [{ port: application.port }] }), {
         ...networking("VirtualService", "reviews", { hosts: ["reviews"], http: [{ timeout: "9s", route: [{ destination: { host: "reviews" } }] }] }),
         metadata: { name: "reviews", namespace: "default", annotations: { "outrider.io/rate-limit": limits } },
       });

@@ -1,6 +1,5 @@
 import { createServer as createHttpServer, get } from "node:http";
 import { connect, type AddressInfo, type Server } from "node:net";
-import type { Worker } from "node:worker_threads";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { DataThreads, type DataThreadsListener } from "../../../src/control/data-threads.ts";
 import { systemClock } from "../../../src/core/clock.ts";
@@ -9,19 +8,9 @@ import type { CapturePorts } from "../../../src/data-plane.ts";
 import { SeriesReader } from "../../../src/telemetry/series-reader.ts";
 import { idOf, materialOf, newCa } from "../identity/test-mesh.ts";
 import { freePort, occupy, sidecarYaml, snapshotOf } from "./sidecar.ts";
+import { workers } from "./watched-workers.ts";
 
-/** Every worker that was started, so that a test can end one as a crash would. */
-const workers: Worker[] = vi.hoisted(() => []);
-vi.mock("node:worker_threads", async (original) => {
-  const module = await original<typeof import("node:worker_threads")>();
-  class Watched extends module.Worker {
-    constructor(...options: ConstructorParameters<typeof module.Worker>) {
-      super(...options);
-      workers.push(this);
-    }
-  }
-  return { ...module, Worker: Watched };
-});
+vi.mock("node:worker_threads", async (original) => (await import("./watched-workers.ts")).watchWorkers(original));
 
 // Real threads start in their own time.
 vi.setConfig({ testTimeout: 60_000 });

@@ -1,22 +1,11 @@
-import type { Worker } from "node:worker_threads";
 import { afterEach, expect, it, vi } from "vitest";
 import { DataThreads } from "../../../src/control/data-threads.ts";
 import { systemClock } from "../../../src/core/clock.ts";
 import { TimerWheel } from "../../../src/core/timer-wheel.ts";
 import { snapshotOf } from "./sidecar.ts";
+import { workers } from "./watched-workers.ts";
 
-/** Every worker that was started, so that a test can end one as a crash would. */
-const workers: Worker[] = vi.hoisted(() => []);
-vi.mock("node:worker_threads", async (original) => {
-  const module = await original<typeof import("node:worker_threads")>();
-  class Watched extends module.Worker {
-    constructor(...options: ConstructorParameters<typeof module.Worker>) {
-      super(...options);
-      workers.push(this);
-    }
-  }
-  return { ...module, Worker: Watched };
-});
+vi.mock("node:worker_threads", async (original) => (await import("./watched-workers.ts")).watchWorkers(original));
 
 // Real threads start in their own time.
 vi.setConfig({ testTimeout: 60_000 });

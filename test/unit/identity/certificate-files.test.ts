@@ -5,27 +5,15 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { exposedKey } from "../../../src/control/exposed-key.ts";
-import type { Clock } from "../../../src/core/clock.ts";
 import { TimerWheel } from "../../../src/core/timer-wheel.ts";
 import { DevelopmentCa, type IssuedCertificate } from "../../../src/identity/development-ca.ts";
 import { IdentityFiles } from "../../../src/identity/identity-files.ts";
 import type { IdentityMaterial } from "../../../src/identity/identity-material.ts";
 import type { IdentityProblem } from "../../../src/identity/load-material.ts";
+import { StillClock } from "./still-clock.ts";
 import { idOf, TRUST_DOMAIN } from "./test-mesh.ts";
 
 /* hostile.md D03 and D07, faults.md F13 and F14, for the certificate folder: whatever it looks like in between, the old identity serves until a whole new one is there. */
-
-class StillClock implements Clock {
-  nowMs = Date.now();
-  /** By how much the time of day was set. */
-  setMs = 0;
-  monotonicMs(): number {
-    return this.nowMs;
-  }
-  wallMs(): number {
-    return this.nowMs + this.setMs;
-  }
-}
 
 const HOUR_MS = 3_600_000;
 const NAMES = ["cert-chain.pem", "key.pem", "root-cert.pem"] as const;

@@ -5,7 +5,6 @@ import { generateKeyPairSync } from "node:crypto";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import type { Clock } from "../../../src/core/clock.ts";
 import { TimerWheel } from "../../../src/core/timer-wheel.ts";
 import { DevelopmentCa } from "../../../src/identity/development-ca.ts";
 import type { IssuedCertificate } from "../../../src/identity/development-ca.ts";
@@ -13,18 +12,8 @@ import { IdentityFiles } from "../../../src/identity/identity-files.ts";
 import type { IdentityMaterial } from "../../../src/identity/identity-material.ts";
 import type { IdentityProblem } from "../../../src/identity/load-material.ts";
 import { TlsIdentity } from "../../../src/identity/tls-identity.ts";
+import { StillClock } from "./still-clock.ts";
 import { authorityKey, bundleDocument, idOf, TRUST_DOMAIN } from "./test-mesh.ts";
-
-/** A clock that stands still until told. */
-class StillClock implements Clock {
-  nowMs = Date.now();
-  monotonicMs(): number {
-    return this.nowMs;
-  }
-  wallMs(): number {
-    return this.nowMs;
-  }
-}
 
 const HOUR_MS = 3_600_000;
 let directory: string;

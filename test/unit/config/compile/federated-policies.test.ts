@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import type { PolicySpec } from "../../../../src/config/snapshot-security.ts";
 import type { StringMatchSpec } from "../../../../src/core/string-match.ts";
-import { compileYaml } from "./compile-yaml.ts";
+import { compiledPolicy } from "./written-policy.ts";
 
 /*
  * Symptom: DENY with `trustDomains: ["partner*"]` denied nobody, and ALLOW with `notTrustDomains` of such a pattern let the domain in.
@@ -12,22 +12,7 @@ import { compileYaml } from "./compile-yaml.ts";
 const MESH = "{ trustDomain: own.td, trustDomainAliases: [old.td], caCertificates: [{ spiffeBundleUrl: a.example, trustDomains: [partner.a] }] }";
 const FEDERATED = ["partner.b", "old.td"];
 
-function policyOf(action: string, rule: string): PolicySpec {
-  const { snapshot } = compileYaml(`
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: { name: p, namespace: default }
-spec: { action: ${action}, rules: [${rule}] }
----
-apiVersion: v1
-kind: ConfigMap
-metadata: { name: istio, namespace: istio-system }
-data: { mesh: "${MESH}" }
-`, { federatedTrustDomains: FEDERATED });
-  const { deny, allow } = snapshot.inbound.authorization;
-  return [...deny, ...allow][0] as PolicySpec;
-}
-
+const policyOf = (action: string, rule: string): PolicySpec => compiledPolicy(action, rule, MESH, { federatedTrustDomains: FEDERATED });
 const principals = (action: string, source: string) => policyOf(action, `{ from: [{ source: ${source} }] }`).rules[0]?.from[0]?.principals;
 const condition = (action: string, when: string) => policyOf(action, `{ when: [${when}] }`).rules[0]?.when[0]?.match;
 const prefixes = (...values: string[]): StringMatchSpec[] => values.map((value) => ({ kind: "prefix", value }));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { PolicySpec } from "../../../../src/config/snapshot-security.ts";
-import { compileYaml } from "./compile-yaml.ts";
+import { compiledPolicy } from "./written-policy.ts";
 
 /*
  * Symptom: an alias was taken away, and requests on connections that its peers had open passed a DENY of our own domain, until
@@ -12,21 +12,7 @@ import { compileYaml } from "./compile-yaml.ts";
 const MESH = "{ trustDomain: own.td, trustDomainAliases: [alias.td], caCertificates: [{ spiffeBundleUrl: a.example, trustDomains: [partner.td] }] }";
 const FORMER = ["own.td", "gone.td", "lost.td", "partner.td"];
 
-function ruleOf(action: string, rule: string): PolicySpec["rules"][number] | undefined {
-  const { snapshot } = compileYaml(`
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: { name: p, namespace: default }
-spec: { action: ${action}, rules: [${rule}] }
----
-apiVersion: v1
-kind: ConfigMap
-metadata: { name: istio, namespace: istio-system }
-data: { mesh: "${MESH}" }
-`, { formerTrustDomains: FORMER });
-  const { deny, allow } = snapshot.inbound.authorization;
-  return [...deny, ...allow][0]?.rules[0];
-}
+const ruleOf = (action: string, rule: string): PolicySpec["rules"][number] | undefined => compiledPolicy(action, rule, MESH, { formerTrustDomains: FORMER }).rules[0];
 const texts = (values: readonly { readonly value: string }[] | undefined): string[] | undefined => values?.map(({ value }) => value);
 const source = (action: string, written: string) => ruleOf(action, `{ from: [{ source: { ${written} } }] }`)?.from[0]?.principals;
 const condition = (action: string, written: string) => ruleOf(action, `{ when: [{ ${written} }] }`)?.when[0]?.match;
